@@ -1,0 +1,1 @@
+"""respool: training runs that survive."""

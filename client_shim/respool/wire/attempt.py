@@ -1,0 +1,101 @@
+"""The attempt's own papers: what a process asks for when it attaches, and the file that keeps it.
+
+A spool holds one self-contained folder per attempt, so that rsync can carry it:
+
+    ATTEMPT_ID/
+        attempt.json            this module's `AttemptFile`, written once, before the first segment
+        progress                the keeper's own notes (what was uploaded); losing it costs only duplicates
+        w0-000000.seg ...       the writers' segments (`respool.wire.segment`)
+        blobs/TOKEN             snapshots of files; one counts only when a FILE record names it
+        quarantine/             damaged segments and torn tails, kept for a look
+
+A blob is open to the trainer under its final name from the start. What makes it a version of the file is the
+FILE record in the trainer's segment, one write(2) like any other record: before it nothing is visible, after
+it nothing can take it back, whoever is killed when.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from respool.wire.errors import FormatError, UnknownVersionError
+from respool.wire.identity import Process
+from respool.wire.shapes import build
+
+ATTEMPT_FILE = "attempt.json"
+PROGRESS_FILE = "progress"
+BLOBS = "blobs"
+QUARANTINE = "quarantine"
+FORMAT = 1
+
+RESUME_MODES = ("none", "allow", "must", "never", "auto")
+
+
+class Request(NamedTuple):
+    """What a process asks for. `incarnation` tells this call of init() from every other on earth;
+    `launch` names the launch that several processes share, `restart_count` its life (design 3.1, 3.2).
+    `meta` holds what the call passed: name, notes, tags, group, job_type. `fixed_id` is False when the run id
+    was made up or found, so that the keeper may choose another.
+    """
+
+    project: str
+    run_id: str
+    original_id: str
+    incarnation: str
+    resume: str = "none"
+    entity: str | None = None
+    fixed_id: bool = True
+    launch: str = ""
+    restart_count: int = 0
+    writer: int = 0
+    boot_id: str = ""
+    pid: int = 0
+    start_time: int = 0
+    node: str = ""
+    program: str = ""
+    hub: str | None = None
+    takeover: bool = False
+    meta: dict[str, Any] = {}
+    started_at: float = 0.0
+
+    @property
+    def process(self) -> Process:
+        return Process(self.boot_id, self.pid, self.start_time)
+
+
+class AttemptFile(NamedTuple):
+    """`attempt.json`: the request, the attempt's id, and what its keeper answered without the hub.
+
+    `parent` is the attempt believed to be continued (None: none), `offline` whether the hub had no part in
+    the answer, `step` the first step that was promised.
+    """
+
+    attempt_id: str
+    request: dict[str, Any]
+    uid: int
+    offline: bool = True
+    parent: str | None = None
+    resumed: bool = False
+    step: int = 0
+    number: int | None = None
+    entity: str | None = None
+    format: int = FORMAT
+
+
+def parse_request(values: Any) -> Request:
+    """A request from a message or a file. Raises FormatError that names what is missing or wrong."""
+    request: Request = build(Request, values)
+    if request.resume not in RESUME_MODES:
+        raise FormatError(f"resume is {request.resume!r:.40}; one of {', '.join(RESUME_MODES)}")
+    return request
+
+
+def parse_attempt_file(values: Any, name: str) -> AttemptFile:
+    """`attempt.json` as read. Raises FormatError naming the file."""
+    try:
+        found: AttemptFile = build(AttemptFile, values)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error
+    if found.format != FORMAT:
+        raise UnknownVersionError(f"{name}: attempt format {found.format}; this release reads {FORMAT}")
+    return found

@@ -1,0 +1,90 @@
+"""msgpack at one door: payloads in and out, and what a logged value becomes.
+
+Loggable as they are: None, bool, int of 64 bits, float (NaN and infinities too), str, bytes, lists, dicts.
+Made loggable: numpy and torch scalars and one-element arrays (`.item()`), small arrays (`.tolist()`), paths,
+dates, sets, tuples. What is left becomes its repr, and the caller is told which type that was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from respool.wire.errors import RemoteProtocolError
+
+MAX_DEPTH = 64
+MAX_ARRAY = 4096
+INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
+
+pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+"""Payload of plain values. Raises TypeError, ValueError or OverflowError for others: see `plain`."""
+
+
+def unpack(payload: bytes) -> Any:
+    """The value of a payload. Raises RemoteProtocolError for bytes that are no msgpack."""
+    try:
+        return msgpack.unpackb(payload, raw=False, strict_map_key=False)
+    except (ValueError, RecursionError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"payload is not msgpack: {error!r}") from error
+
+
+def unpack_map(payload: bytes) -> dict[str, Any]:
+    """The value of a payload that must be a map."""
+    value = unpack(payload)
+    if not isinstance(value, dict):
+        raise RemoteProtocolError(f"payload is a {type(value).__name__}, not a map")
+    return value
+
+
+def plain(value: Any, told: Callable[[str], None], depth: int = 0) -> Any:
+    """`value` as msgpack can hold it; `told(type name)` is called for each thing that became its repr."""
+    if value is None or isinstance(value, (bool, str, bytes)):
+        return _text(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return int(value) if INT_MIN <= value <= INT_MAX else str(value)
+    if isinstance(value, float):
+        return float(value)
+    if depth > MAX_DEPTH:
+        told("nesting deeper than 64")
+        return "..."
+    if isinstance(value, dict):
+        return {_key(key): plain(item, told, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, told, depth + 1) for item in value]
+    return _foreign(value, told, depth)
+
+
+def _foreign(value: Any, told: Callable[[str], None], depth: int) -> Any:
+    try:
+        if hasattr(value, "item") and getattr(value, "size", 1) != 0 and _elements(value) == 1:
+            return plain(value.item(), told, depth + 1)
+        if hasattr(value, "tolist") and _elements(value) <= MAX_ARRAY:
+            return plain(value.tolist(), told, depth + 1)
+        if hasattr(value, "isoformat"):
+            return value.isoformat()
+        if hasattr(value, "__fspath__"):
+            return plain(value.__fspath__(), told, depth + 1)
+    except Exception:  # noqa: BLE001, S110 - foreign objects may raise anything; their repr is the answer then
+        pass
+    told(type(value).__name__)
+    try:
+        return _text(repr(value)[:MAX_ARRAY])
+    except Exception:  # noqa: BLE001 - a repr that raises must not reach a training loop
+        return f"<{type(value).__name__}>"
+
+
+def _elements(value: Any) -> int:
+    if hasattr(value, "numel"):
+        return int(value.numel())
+    size = getattr(value, "size", 1)
+    return int(size) if isinstance(size, int) else 1
+
+
+def _key(key: Any) -> str:
+    return _text(key) if isinstance(key, str) else _text(str(key))
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,65 @@
+"""Names: what a run id may look like, how an attempt gets its id, what a process is called.
+
+An attempt id is derived, so that every rank, every retry and every lost answer names the same attempt:
+16 bytes of BLAKE2b over the run, the launch and the incarnation, as hexadecimal.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from respool.wire.limits import MAX_RUN_ID
+
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+MAX_PROJECT = 128
+
+
+class BadNameError(ValueError):
+    """A name that cannot be used; the text says why and what to use instead."""
+
+
+class Process(NamedTuple):
+    """A process that cannot be mistaken for another: pids are reused, these three together are not."""
+
+    boot_id: str
+    pid: int
+    start_time: int
+
+
+def run_id_of(original: str) -> str:
+    """The run id of a spelling: each character outside [A-Za-z0-9_-] becomes `-`.
+
+    Raises BadNameError for an empty one and for one of more than 64 characters.
+    """
+    if not original or len(original) > MAX_RUN_ID:
+        count = len(original)
+        raise BadNameError(
+            f"run id {original[:80]!r} has {count} characters; use 1 to {MAX_RUN_ID} of [A-Za-z0-9_-]"
+        )
+    return "".join(letter if letter in _ALLOWED else "-" for letter in original)
+
+
+def project_of(original: str) -> str:
+    """The project name of a spelling: `/`, NUL and control characters are refused, as are `.` and `..`."""
+    bad = [letter for letter in original if letter in "/\\#?%:" or ord(letter) < 32]
+    if not original or len(original) > MAX_PROJECT or bad or original in {".", ".."}:
+        raise BadNameError(
+            f"project {original[:80]!r} cannot be used; take 1 to {MAX_PROJECT} characters without / \\ # ? % :"
+        )
+    return original
+
+
+def attempt_id_of(project: str, run_id: str, launch: str, incarnation: str) -> str:
+    """The id of an attempt: 32 hexadecimal digits."""
+    joined = "\0".join(("attempt", project, run_id, launch, incarnation))
+    return blake2b(joined.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+
+
+def split_run_path(path: str) -> tuple[str | None, str | None, str]:
+    """`[[ENTITY/]PROJECT/]RUN_ID` as (entity, project, run_id). Raises BadNameError for more parts."""
+    parts = path.strip("/").split("/")
+    if len(parts) > 3 or not all(parts):
+        raise BadNameError(f"run {path!r}: write RUN_ID, PROJECT/RUN_ID or ENTITY/PROJECT/RUN_ID")
+    padded: list[str | None] = [None] * (3 - len(parts)) + list(parts)
+    return padded[0], padded[1], str(padded[2])

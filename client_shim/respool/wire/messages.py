@@ -1,0 +1,227 @@
+"""What shim and daemon say to each other. Each message is a named tuple; `codec` knows nothing of them.
+
+The first column of the table in `respool.wire` is the class, the second its number on the wire. A field that
+a peer does not know is dropped; one that it misses takes its default. So a field may be added, never renamed,
+and never change its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from respool.wire import codec
+from respool.wire.shapes import build
+
+VERSIONS = (1,)
+"""Protocol versions that this side speaks, best first."""
+
+
+class Hello(NamedTuple):
+    """Client, first: which versions it speaks and who it is."""
+
+    versions: list[int]
+    client: str
+
+
+class Welcome(NamedTuple):
+    """Daemon: the version chosen, its own release, node and hub."""
+
+    version: int
+    daemon: str
+    node: str
+    hub: str | None = None
+
+
+class Refused(NamedTuple):
+    """Daemon: no, with one sentence of cause and one of advice. `code` is for programs:
+
+    version, missing, exists, live, quota, forbidden, conflict, bad-request, unknown-attempt.
+    """
+
+    code: str
+    cause: str
+    advice: str = ""
+
+
+class Attach(NamedTuple):
+    """Client: a process wants to log into a run. See `respool.wire.attempt.Request` for the fields."""
+
+    request: dict[str, Any]
+
+
+class Waiting(NamedTuple):
+    """Daemon, while an attach takes time: what it waits for, and for how many seconds at most."""
+
+    reason: str
+    seconds: float
+
+
+class Attached(NamedTuple):
+    """Daemon: the attach is decided. Two descriptors travel along: the segments `index` and `index + 1`.
+
+    `step` is the next step, `number` the attempt's number at the hub (None: answered offline), `directory`
+    the attempt's folder in the spool, `lasting` whether the daemon will outlive this process and drain it,
+    `lines` what the user should read.
+    """
+
+    attempt_id: str
+    project: str
+    run_id: str
+    entity: str | None = None
+    number: int | None = None
+    writer: int = 0
+    index: int = 0
+    capacity: int = 0
+    resumed: bool = False
+    unknown: bool = False
+    step: int = 0
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    url: str | None = None
+    directory: str = ""
+    lasting: bool = True
+    lines: list[str] = []
+
+
+class Reattach(NamedTuple):
+    """Client, after the daemon it knew is gone: it holds segment `index` of this writer and goes on in it."""
+
+    attempt_id: str
+    writer: int
+    index: int
+
+
+class Reattached(NamedTuple):
+    """Daemon: it knows that writer. A `Spare` follows."""
+
+    attempt_id: str
+
+
+class Ring(NamedTuple):
+    """Client: there is something in my segment. `urgent` when it should not wait for the next look."""
+
+    urgent: bool = False
+
+
+class Rolled(NamedTuple):
+    """Client: it now writes to segment `index`; the one before is complete. A `Spare` follows."""
+
+    index: int
+
+
+class Spare(NamedTuple):
+    """Daemon: segment `index`, one descriptor. With `roll`, the client moves to it at once (its present
+    segment's disk failed). With `full`, there is no descriptor: the quota for rows is used up.
+    """
+
+    index: int
+    capacity: int
+    roll: bool = False
+    full: bool = False
+
+
+class Flush(NamedTuple):
+    """Client: tell me when all I have written is on disk (`hub=False`) or at the hub."""
+
+    hub: bool = False
+
+
+class Flushed(NamedTuple):
+    """Daemon: everything before `seq` is where the Flush asked for; `error` says why it is not."""
+
+    seq: int
+    error: str | None = None
+
+
+class BlobRequest(NamedTuple):
+    """Client: room for a file's snapshot of `size` bytes."""
+
+    name: str
+    size: int
+
+
+class BlobGrant(NamedTuple):
+    """Daemon: one descriptor of an empty file that becomes `token` when a FILE record names it."""
+
+    token: str
+    error: str | None = None
+
+
+class Restore(NamedTuple):
+    """Client: the newest version of a file of a run, `run` being [entity/]project/run_id or None for its own."""
+
+    name: str
+    run: str | None = None
+
+
+class Restored(NamedTuple):
+    """Daemon: one descriptor of the file, checked against `digest`; or `error`, no descriptor."""
+
+    size: int = 0
+    digest: str = ""
+    attempt_id: str = ""
+    step: int | None = None
+    source: str = ""
+    error: str | None = None
+
+
+class StatusRequest(NamedTuple):
+    """Client: what is kept here, for whom, and why it is still here."""
+
+    all_users: bool = False
+
+
+class Status(NamedTuple):
+    """Daemon: the object that `respool status --json` prints."""
+
+    status: dict[str, Any]
+
+
+class Notice(NamedTuple):
+    """Daemon, at any time: superseded, preempting, quota, disk ... with a line for the user."""
+
+    code: str
+    text: str
+    data: dict[str, Any] = {}
+
+
+type_numbers: dict[type[Any], int] = {
+    Hello: 64,
+    Welcome: 65,
+    Refused: 66,
+    Attach: 67,
+    Waiting: 68,
+    Attached: 69,
+    Reattach: 70,
+    Reattached: 71,
+    Ring: 72,
+    Rolled: 73,
+    Spare: 74,
+    Flush: 75,
+    Flushed: 76,
+    BlobRequest: 77,
+    BlobGrant: 78,
+    Restore: 79,
+    Restored: 80,
+    StatusRequest: 81,
+    Status: 82,
+    Notice: 83,
+}
+_classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
+
+Message = Any
+"""One of the classes above."""
+
+
+def encode_message(message: Message) -> tuple[int, bytes]:
+    """Number and payload of a message."""
+    return type_numbers[type(message)], codec.pack(message._asdict())
+
+
+def decode_message(number: int, payload: bytes) -> Message | None:
+    """The message, or None for a number that this release does not know: such a message is passed over."""
+    cls = _classes.get(number)
+    if cls is None:
+        return None
+    return build(cls, codec.unpack_map(payload))

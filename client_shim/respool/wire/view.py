@@ -1,0 +1,135 @@
+"""The fold: what an attempt amounts to, record by record.
+
+`View.apply` is the one place that knows what each record means for step, config, summary, files and end.
+The daemon answers a resume with it, the shim resumes its own spool with it, the hub keeps one per attempt.
+
+Rules (design 3.3): `last_step` is the greatest step of any row; a summary key holds its last value, or what
+`define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from respool.wire import codec
+from respool.wire.frames import NO_STEP, Frame, Kind
+
+
+class View:
+    """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows."""
+
+    __slots__ = (
+        "config",
+        "cut",
+        "exit_code",
+        "files",
+        "first_steps",
+        "last_step",
+        "lost",
+        "meta",
+        "preempting",
+        "rows",
+        "state",
+        "summary",
+    )
+
+    def __init__(self) -> None:
+        self.config: dict[str, Any] = {}
+        self.summary: dict[str, Any] = {}
+        self.meta: dict[str, Any] = {}
+        self.last_step = NO_STEP
+        self.first_steps: list[int] = []
+        self.rows = 0
+        self.lost = 0
+        self.cut: int | None = None
+        self.preempting = False
+        self.state: str | None = None
+        self.exit_code: int | None = None
+        self.files: dict[str, dict[str, Any]] = {}
+
+    def apply(self, frame: Frame) -> None:
+        """Take one frame. Payloads that are not what their kind says are passed over: they are still kept."""
+        if frame.kind == Kind.LOSS:
+            self.lost += frame.span
+            return
+        handler = _HANDLERS.get(frame.kind)
+        if handler is not None:
+            value = codec.unpack(frame.payload)
+            if isinstance(value, dict):
+                handler(self, value, frame)
+
+    def _row(self, row: dict[str, Any], frame: Frame) -> None:
+        self.rows += 1
+        self.last_step = max(self.last_step, frame.step)
+        if len(self.first_steps) < 2:
+            self.first_steps.append(frame.step)
+        merge_summary(self.summary, row, self.meta.get("metrics"))
+
+    def _config(self, value: dict[str, Any], _: Frame) -> None:
+        self.config.update(value.get("set") or {})
+        for key in value.get("unset") or ():
+            self.config.pop(key, None)
+
+    def _summary(self, value: dict[str, Any], _: Frame) -> None:
+        self.summary.update(value.get("set") or {})
+        for key in value.get("unset") or ():
+            self.summary.pop(key, None)
+
+    def _state(self, value: dict[str, Any], _: Frame) -> None:
+        if value.get("state") == "preempting":
+            self.preempting = True
+        elif value.get("state") == "ended":
+            self.state = "ended"
+            code = value.get("exit_code")
+            self.exit_code = code if isinstance(code, int) else None
+
+    def _cut(self, value: dict[str, Any], _: Frame) -> None:
+        if isinstance(value.get("step"), int):
+            self.cut = value["step"]
+
+    def _file(self, value: dict[str, Any], frame: Frame) -> None:
+        if isinstance(value.get("name"), str):
+            self.files[value["name"]] = {**value, "seq": frame.seq, "step": frame.step, "time": frame.time}
+
+    def _snapshot(self, value: dict[str, Any], _: Frame) -> None:
+        self.config = dict(value.get("config") or {})
+        self.summary = dict(value.get("summary") or {})
+        self.meta = dict(value.get("meta") or {})
+        step = value.get("last_step")
+        if isinstance(step, int):
+            self.last_step = max(self.last_step, step)
+
+    def _meta(self, value: dict[str, Any], _: Frame) -> None:
+        self.meta.update(value)
+
+
+_HANDLERS = {
+    Kind.ROW: View._row,
+    Kind.CONFIG: View._config,
+    Kind.SUMMARY: View._summary,
+    Kind.STATE: View._state,
+    Kind.CUT: View._cut,
+    Kind.FILE: View._file,
+    Kind.SNAPSHOT: View._snapshot,
+    Kind.META: View._meta,
+}
+
+
+def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[str, Any] | None) -> None:
+    """Fold one row into a summary. `metrics` maps a name to {"summary": last|min|max|none} definitions."""
+    if not metrics:
+        summary.update(row)
+        return
+    for key, value in row.items():
+        how = (metrics.get(key) or {}).get("summary", "last")
+        if how in _CHOOSE and _number(value) and _number(summary.get(key)):
+            summary[key] = _CHOOSE[how](summary[key], value)
+        elif how != "none":
+            summary[key] = value
+
+
+_CHOOSE = {"min": min, "max": max}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value

@@ -1,0 +1,158 @@
+"""The hub's machine side, both directions: what daemon and hub say over HTTP/1.1.
+
+Requests and answers are msgpack maps of the named tuples below (`Content-Type: application/msgpack`), except
+where a body is frames or a file's bytes. Authentication is `Authorization: Bearer KEY`.
+
+    GET  /v1/health                                   -> Health (no key needed)
+    POST /v1/attach                      AttachRequest -> AttachAnswer | 409 Problem
+    POST /v1/attempts/A/records/W?first_seq=N  frames  -> Appended | 409 Appended (a gap) | 404 | 422 Problem
+    POST /v1/attempts/A/state            StateReport   -> {} (idempotent)
+    POST /v1/heartbeat                   Beat          -> BeatAnswer
+    HEAD /v1/blobs/DIGEST                              -> 200 | 404
+    PUT  /v1/blobs/DIGEST                bytes         -> {} once they are stored durably and match | 422
+    POST /v1/attempts/A/files            FileCommit    -> {} | 409 Problem "missing-blob"
+    GET  /v1/runs/E/P/R/files/NAME                     -> bytes, X-Respool-Digest, X-Respool-Attempt, -Step
+
+A records body may be zstd (`Content-Encoding: zstd`). It is idempotent: the hub skips what it has, stores the
+rest, commits, and answers the next seq it wants. Every error body is a Problem. DIGEST is BLAKE3-256 in hex.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from respool.wire import codec
+from respool.wire.shapes import build
+
+API = "/v1"
+MSGPACK = "application/msgpack"
+FRAMES = "application/x-respool-frames"
+
+
+class Problem(NamedTuple):
+    """Why a request was not done, in one sentence of cause and one of advice. `code` is for programs."""
+
+    code: str
+    cause: str
+    advice: str = ""
+    detail: dict[str, Any] = {}
+
+
+class Health(NamedTuple):
+    """`incarnation` changes when the hub's data do: a restored backup has another one."""
+
+    version: str
+    incarnation: str
+
+
+class AttachRequest(NamedTuple):
+    """One attempt wants to exist. Idempotent by `attempt_id`, before the resume table is asked.
+
+    `dead`: attempts that this daemon knows to have ended. `offline`: the process was already answered from
+    the journal; then `parent` is what that answer believed (`parent_known` False: it had no idea) and the
+    request is a registration that can no longer be refused. `started_at` is shown, never compared.
+    """
+
+    attempt_id: str
+    project: str
+    run_id: str
+    original_id: str
+    resume: str
+    entity: str | None = None
+    launch: str = ""
+    restart_count: int = 0
+    node: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    dead: list[str] = []
+    takeover: bool = False
+    offline: bool = False
+    parent: str | None = None
+    parent_known: bool = True
+    attended: bool = True
+    meta: dict[str, Any] = {}
+
+
+class AttachAnswer(NamedTuple):
+    """The attempt exists. `step` is the lineage's last step + 1; config and summary are the lineage's.
+
+    `head` is the attempt whose view that is (None: a new history). `left_behind` tells, for resume=None on a
+    run that exists, what was not continued: {"attempt_id", "state", "last_step", "number"}.
+    """
+
+    entity: str
+    project: str
+    run_id: str
+    number: int
+    incarnation: str
+    parent: str | None = None
+    head: str | None = None
+    resumed: bool = False
+    step: int = 0
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    url: str | None = None
+    left_behind: dict[str, Any] | None = None
+
+
+class Appended(NamedTuple):
+    """Everything before `next_seq` of that writer is committed. `superseded`: the head is elsewhere now."""
+
+    next_seq: int
+    incarnation: str
+    superseded: bool = False
+
+
+class StateReport(NamedTuple):
+    """A fact about an attempt, see `respoold.core.states.Facts`. `event`: preempting, ended, gone."""
+
+    event: str
+    exit_code: int | None = None
+    at: float = 0.0
+    reason: str = ""
+
+
+class FileCommit(NamedTuple):
+    """A file's version becomes visible. `seq` is its FILE record's; of two with one name the later wins."""
+
+    name: str
+    digest: str
+    size: int
+    seq: int
+    writer: int = 0
+    step: int | None = None
+    time: float = 0.0
+    metadata: dict[str, Any] = {}
+
+
+class Beat(NamedTuple):
+    """One node's heartbeat for all attempts of one key: attempt_id -> {"alive", "pending_records",
+    "pending_bytes", "oldest", "why"}.
+    """
+
+    node: str
+    daemon: str
+    attempts: dict[str, dict[str, Any]]
+
+
+class BeatAnswer(NamedTuple):
+    """`commands`: attempt_id -> list of {"command": "superseded" | ...}; `unknown`: attempts to register."""
+
+    incarnation: str
+    commands: dict[str, list[dict[str, Any]]] = {}
+    unknown: list[str] = []
+
+
+Shape = Any
+"""One of the named tuples above."""
+
+
+def dump(shape: Shape) -> bytes:
+    """A body."""
+    return codec.pack(shape._asdict())
+
+
+def load(cls: type[Any], body: bytes) -> Shape:
+    """The shape in a body; unknown fields are passed over. Raises a WireError for anything else."""
+    return build(cls, codec.unpack_map(body))
