@@ -1,0 +1,25 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+
+
+def add_reading_arguments(parser: ArgumentParser) -> None:
+    """--hub and --json, as every reading command has them."""
+    parser.add_argument("--hub", metavar="URL", help="ask this hub instead of the daemon's")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)

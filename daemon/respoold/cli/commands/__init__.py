@@ -1,0 +1,1 @@
+"""One module per command: `configure(parser)` describes it, `run(args, screen)` returns the exit code."""

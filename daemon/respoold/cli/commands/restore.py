@@ -1,0 +1,151 @@
+"""Fetch a file of a run, checked bit for bit.
+
+The bytes go to a temporary file beside the target, are compared with the digest under which the hub keeps
+them, and only then take the target's name: what lies there is whole, or it is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import httpx
+from blake3 import blake3
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from respoold.cli import words
+from respoold.cli.arguments import add_reading_arguments, positive
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.hub import Hub, open_hub
+from respoold.cli.places import here
+from respoold.cli.runs import add_run_argument, resolve
+from respoold.cli.screen import Screen
+
+EXAMPLES = """
+examples:
+  respool restore digits/mlp-1 checkpoint.npz           into the current folder
+  respool restore mlp-1 model.pt -o /scratch/model.pt
+  respool restore mlp-1 model.pt --attempt 2 --force    an older version, over what is there
+"""
+
+DIGEST = "x-respool-digest"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    add_run_argument(parser)
+    parser.add_argument(
+        "name", metavar="NAME", help="the file's name in the run: `respool files RUN` lists them"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="write here; a folder keeps the file's own name"
+    )
+    parser.add_argument("--attempt", metavar="N", type=positive, help="the version of attempt N")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    add_reading_arguments(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Fetch it. Nothing is changed unless the bytes are right."""
+    target = _target(args.name, args.output)
+    if os.path.lexists(target) and not args.force:
+        cause = f"The file {target} is there already."
+        raise CommandError(Exit.USAGE, cause, "Replace it with --force, or write elsewhere with -o PATH.")
+    with open_hub(args.hub, here()) as hub:
+        path = resolve(hub, args.run)
+        url = path.url("files", quote(args.name.removeprefix("./")))
+        size, digest = _fetch(hub, url, args.attempt, target, screen)
+    if args.json:
+        screen.emit({"run": str(path), "name": args.name, "path": target, "size": size, "digest": digest})
+    else:
+        screen.say(f"{target}  {words.size(size)}, BLAKE3 {digest[:12]} as stored")
+    return Exit.DONE
+
+
+def _target(name: str, output: str | None) -> str:
+    """Where the file goes. A name that would leave the folder needs -o."""
+    own = name.removeprefix("./")
+    if output is None:
+        if own.startswith("/") or ".." in own.split("/") or not own.strip("/"):
+            cause = f"The name {name!r} points out of this folder."
+            raise CommandError(Exit.USAGE, cause, "Say where the file shall go with -o PATH.")
+        return own
+    return os.path.join(output, os.path.basename(own)) if os.path.isdir(output) else output
+
+
+def _fetch(hub: Hub, url: str, attempt: int | None, target: str, screen: Screen) -> tuple[int, str]:
+    with hub.stream(url, attempt=attempt) as response:
+        expected = response.headers.get(DIGEST)
+        if not expected:
+            cause = f"The hub at {hub.address.url} sent the file without its digest."
+            raise CommandError(Exit.UNREACHABLE, cause, "Check that the address is a respool hub's.")
+        with _beside(target) as temporary:
+            size, digest = _copy(hub.chunks(response), temporary, _length(response), screen)
+            if digest != expected:
+                cause = (
+                    f"The file arrived damaged: its BLAKE3 is {digest[:12]}, the hub's is {expected[:12]}."
+                )
+                raise CommandError(
+                    Exit.BAD, cause, "Nothing was written; try again, and check the hub's disk."
+                )
+    return size, digest
+
+
+@contextmanager
+def _beside(target: str) -> Iterator[str]:
+    """A temporary path in the target's folder that becomes the target if the block succeeds."""
+    temporary = f"{target}.{os.getpid()}.part"
+    try:
+        os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        cause = f"The file {target} cannot be written: {error.strerror or error}."
+        raise CommandError(Exit.USAGE, cause, "Choose another place with -o PATH.") from error
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _copy(chunks: Iterator[bytes], path: str, total: int | None, screen: Screen) -> tuple[int, str]:
+    hasher, size = blake3(), 0
+    with open(path, "wb") as file, _progress(screen, os.path.basename(path), total) as advance:
+        for chunk in chunks:
+            file.write(chunk)
+            hasher.update(chunk)
+            size += len(chunk)
+            advance(len(chunk))
+        file.flush()
+        os.fsync(file.fileno())
+    return size, hasher.hexdigest()
+
+
+@contextmanager
+def _progress(screen: Screen, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not screen.err.isatty():
+        yield lambda _: None
+        return
+    console = Console(file=screen.err, no_color=not screen.colour)
+    shown = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(
+        *shown, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task(name.rsplit(".", 2)[0], total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _length(response: httpx.Response) -> int | None:
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,151 @@
+"""Show one run: its state, its attempts, config and summary.
+
+It is a bad state (exit code 1) when the run failed or crashed, or when rows of it were lost.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from respoold.cli import words
+from respoold.cli.arguments import add_reading_arguments
+from respoold.cli.errors import Exit
+from respoold.cli.hub import open_hub
+from respoold.cli.places import here
+from respoold.cli.runs import add_run_argument, resolve
+from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+
+EXAMPLES = """
+examples:
+  respool show digits/mlp-1
+  respool show mlp-1 --json | jq .summary.loss
+"""
+
+_ATTEMPTS = (
+    Column("", right=True),
+    Column("STATE", shrink=True),
+    Column("STEPS", right=True),
+    Column("ROWS", right=True),
+    Column("STARTED", right=True),
+    Column("FOR", right=True),
+    Column("NODE", shrink=True, rank=2),
+    Column("PID", right=True, rank=1),
+    Column("NOTE", shrink=True),
+)
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    add_run_argument(parser)
+    add_reading_arguments(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Print the run; 1 if it is in a bad state."""
+    with open_hub(args.hub, here()) as hub:
+        found = hub.get(resolve(hub, args.run).url())
+    if args.json:
+        screen.emit(found)
+    else:
+        _print(screen, found, time.time())
+    return Exit.BAD if found.get("state") in {"failed", "crashed"} or found.get("lost") else Exit.DONE
+
+
+def _print(screen: Screen, run: dict[str, Any], now: float) -> None:
+    state = str(run.get("state"))
+    title = words.clean(f"{run['entity']}/{run['project']}/{run['run_id']}")
+    screen.say(
+        f"{screen.paint(title, 'bold')}  {screen.paint(words.state(run, now), STATE_STYLE.get(state, ''))}"
+    )
+    for label, text in _facts(run, now):
+        screen.say(f"  {label:<9}{words.clean(text)}")
+    attempts = run.get("attempts") or []
+    screen.say()
+    screen.say("Attempts", "bold")
+    print_attempts(screen, attempts, now)
+    for label in ("config", "summary"):
+        _map(screen, label, run.get(label) or {})
+
+
+def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
+    steps = "no rows yet"
+    if run.get("rows"):
+        steps = f"{words.counted(int(run['rows']), 'row')}, last step {words.count(run.get('last_step'))}"
+    facts = [("rows", steps), ("created", words.ago(run.get("created_at"), now))]
+    if run.get("ended_at"):
+        facts.append(("ended", words.ago(run["ended_at"], now)))
+    elif run.get("heartbeat_at"):
+        facts.append(("heard", words.ago(run["heartbeat_at"], now)))
+    for label, key in (("name", "name"), ("spelt", "original_id"), ("node", "node"), ("url", "url")):
+        if run.get(key) and run[key] != run["run_id"]:
+            facts.append((label, str(run[key])))
+    if run.get("tags"):
+        facts.append(("tags", ", ".join(map(str, run["tags"]))))
+    return facts
+
+
+def print_attempts(screen: Screen, attempts: list[dict[str, Any]], now: float) -> None:
+    """The table of a run's attempts, oldest first."""
+    numbers = {attempt.get("attempt_id"): attempt.get("number") for attempt in attempts}
+    rows = [_attempt(attempt, numbers, now) for attempt in attempts]
+    used = [at < len(_ATTEMPTS) - 1 or any(row[at].text for row in rows) for at in range(len(_ATTEMPTS))]
+    columns = [column for column, kept in zip(_ATTEMPTS, used, strict=True) if kept]
+    screen.table(columns, [[cell for cell, kept in zip(row, used, strict=True) if kept] for row in rows])
+
+
+def _attempt(attempt: dict[str, Any], numbers: dict[Any, Any], now: float) -> list[Cell]:
+    state = str(attempt.get("state"))
+    began, ended = attempt.get("started_at"), attempt.get("ended_at") or attempt.get("heartbeat_at")
+    return [
+        Cell(words.count(attempt.get("number"))),
+        Cell(_state(attempt), STATE_STYLE.get(state, "")),
+        Cell(_steps(attempt)),
+        Cell(words.count(attempt.get("rows"))),
+        Cell(words.ago(began, now)),
+        Cell(words.duration(ended - began) if began and ended else "-"),
+        Cell(str(attempt.get("node") or "-")),
+        Cell(str(attempt.get("pid") or "-")),
+        Cell(_note(attempt, numbers)),
+    ]
+
+
+def _state(attempt: dict[str, Any]) -> str:
+    state, code = str(attempt.get("state")), attempt.get("exit_code")
+    return f"{state}, exit {code}" if code else state
+
+
+def _steps(attempt: dict[str, Any]) -> str:
+    first, last = attempt.get("first_step"), attempt.get("last_step")
+    return "-" if first is None or last is None else f"{words.count(first)} - {words.count(last)}"
+
+
+def _note(attempt: dict[str, Any], numbers: dict[Any, Any]) -> str:
+    notes = []
+    parent = numbers.get(attempt.get("parent"))
+    if attempt.get("parent"):
+        continues = f"continues {parent if parent is not None else 'an unknown one'}"
+        cut = attempt.get("cut")
+        notes.append(continues if cut is None else f"{continues} from step {words.count(cut)}")
+    if attempt.get("on_lineage") is False:
+        notes.append("a branch")
+    if attempt.get("lost"):
+        notes.append(f"{words.counted(int(attempt['lost']), 'row')} lost")
+    if attempt.get("pending_records"):
+        notes.append(f"{words.count(attempt['pending_records'])} waiting")
+    return ", ".join(notes)
+
+
+def _map(screen: Screen, label: str, items: dict[str, Any]) -> None:
+    if not items:
+        return
+    screen.say()
+    screen.say(label.capitalize(), "bold")
+    pairs = [(words.clean(key), _value(item)) for key, item in sorted(items.items())]
+    screen.table((Column("KEY", shrink=True), Column("VALUE", shrink=True)), pairs)
+
+
+def _value(item: Any) -> str:
+    return json.dumps(item, ensure_ascii=False) if isinstance(item, (dict, list)) else words.value(item)

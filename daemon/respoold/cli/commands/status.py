@@ -1,0 +1,163 @@
+"""Say what waits on this machine for the hub: for whom, since when, why, and what to do.
+
+Asks the daemon over its socket; needs neither hub nor key. It is a bad state (exit code 1) when the daemon
+warns of something, when rows were lost, or when the hub cannot be reached. Rows on their way are no bad
+state.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from respoold.cli import words
+from respoold.cli.daemon_link import NoDaemonError, open_daemon
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.places import Places, here, registered_spools
+from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+
+EXAMPLES = """
+examples:
+  respool status
+  respool status --json | jq .pending_records
+"""
+
+_COLUMNS = (
+    Column("RUN"),
+    Column("STATE"),
+    Column("STEP", right=True),
+    Column("WAITING", right=True),
+    Column("SINCE", right=True),
+    Column("PID", right=True, rank=2),
+    Column("BYTES", right=True, rank=1),
+)
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+
+
+def run(_args: Namespace, screen: Screen) -> int:
+    """Print it; 1 when something needs a person."""
+    places = here()
+    try:
+        with open_daemon(places) as link:
+            status = link.status()
+    except NoDaemonError as error:
+        raise no_daemon(places, error) from error
+    if _args.json:
+        screen.emit(status)
+    else:
+        print_status(screen, status, time.time())
+    return Exit.BAD if _bad(status) else Exit.DONE
+
+
+def no_daemon(places: Places, error: NoDaemonError) -> CommandError:
+    """No daemon: what was tried, what waits without one, and how to get one."""
+    tried = "".join(f"\n    {path}: {why}" for path, why in error.tried)
+    advice = "Start one with `respool up`, or `respool daemon --hub URL`; runs keep everything meanwhile."
+    spools = registered_spools(places)
+    if spools:
+        listed = "".join(f"\n    {spool}" for spool in spools)
+        advice += f"\n  Spools of runs without a daemon, `respool sync` uploads them:{listed}"
+    return CommandError(Exit.UNREACHABLE, f"No daemon answers on this machine.{tried}", advice)
+
+
+def _bad(status: dict[str, Any]) -> bool:
+    lost = any(run.get("lost") for run in status.get("runs") or [])
+    away = bool(status.get("hub")) and not status.get("hub_reachable")
+    return bool(status.get("warnings")) or lost or away
+
+
+def print_status(screen: Screen, status: dict[str, Any], now: float) -> None:
+    """The whole page."""
+    screen.say(f"respoold {status.get('daemon')} on {words.clean(str(status.get('node')))}", "bold")
+    screen.say(f"  hub      {_hub(screen, status, now)}")
+    screen.say(f"  spool    {words.clean(str(status.get('spool')))}{_quota(status.get('quota') or {})}")
+    screen.say(f"  waiting  {_waiting(status)}")
+    runs = status.get("runs") or []
+    if runs:
+        screen.say()
+        screen.table(_COLUMNS, [_row(run) for run in runs])
+        _explain(screen, runs)
+    for warning in status.get("warnings") or []:
+        screen.say()
+        screen.say(f"! {words.clean(str(warning))}", "yellow")
+
+
+def _hub(screen: Screen, status: dict[str, Any], now: float) -> str:
+    url = words.clean(str(status.get("hub") or "none is configured; everything is kept here"))
+    if not status.get("hub"):
+        return screen.paint(url, "yellow")
+    since = status.get("hub_since")
+    lasting = f" for {words.duration(now - since)}" if since else ""
+    if status.get("hub_reachable"):
+        return f"{url}, {screen.paint('reachable', 'green')}{lasting}"
+    why = f": {words.clean(str(status['hub_error']))}" if status.get("hub_error") else ""
+    return f"{url}, {screen.paint('away', 'red')}{lasting}{why}"
+
+
+def _quota(quota: dict[str, Any]) -> str:
+    used, cap = quota.get("rows_used"), quota.get("rows_cap")
+    if used is None or not cap:
+        return ""
+    files = f", files {words.size(quota.get('blobs_used'))} of {words.size(quota.get('blobs_cap'))}"
+    return f" (rows {words.size(used)} of {words.size(cap)}{files if quota.get('blobs_cap') else ''})"
+
+
+def _waiting(status: dict[str, Any]) -> str:
+    parts = what_waits(status)
+    if not parts:
+        return "nothing, everything is at the hub"
+    oldest = status.get("oldest_pending_seconds")
+    return ", ".join(parts) + (f", the oldest for {words.duration(oldest)}" if oldest else "")
+
+
+def what_waits(status: dict[str, Any]) -> list[str]:
+    """`1 240 rows (48 KiB)`, `2 files (12 MiB)`: what is still here, of a daemon or of one run."""
+    parts = []
+    for kind, noun in (("records", "row"), ("files", "file")):
+        number = int(status.get(f"pending_{kind}") or 0)
+        octets = status.get("pending_bytes" if kind == "records" else "pending_file_bytes")
+        if number:
+            parts.append(words.counted(number, noun) + (f" ({words.size(octets)})" if octets else ""))
+    return parts
+
+
+def _row(run: dict[str, Any]) -> list[Cell]:
+    state = str(run.get("state"))
+    oldest = run.get("oldest_pending_seconds")
+    files = int(run.get("pending_files") or 0)
+    waiting = words.count(run.get("pending_records") or 0) + (
+        f" + {words.counted(files, 'file')}" if files else ""
+    )
+    octets = int(run.get("pending_bytes") or 0) + int(run.get("pending_file_bytes") or 0)
+    return [
+        Cell(f"{run.get('project')}/{run.get('run_id')}"),
+        Cell(state, STATE_STYLE.get(state, "")),
+        Cell(words.count(run.get("last_step"))),
+        Cell(waiting if run.get("pending_records") or files else "-"),
+        Cell(words.duration(oldest) if oldest else "-"),
+        Cell(str(run.get("pid") or "-") if run.get("alive") else "-"),
+        Cell(words.size(octets) if octets else "-"),
+    ]
+
+
+def _explain(screen: Screen, runs: list[dict[str, Any]]) -> None:
+    """Each cause once, with the runs it holds up."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        name = words.clean(f"{run.get('project')}/{run.get('run_id')}")
+        if run.get("lost"):
+            lost = f"{words.counted(int(run['lost']), 'row')} lost"
+            causes.setdefault((lost, ""), []).append(name)
+        if run.get("why"):
+            key = (words.clean(str(run["why"])), words.clean(str(run.get("advice") or "")))
+            causes.setdefault(key, []).append(name)
+    for (why, advice), names in causes.items():
+        screen.say()
+        screen.say(f"{', '.join(names)}: {why}")
+        if advice:
+            screen.say(f"  {advice}")

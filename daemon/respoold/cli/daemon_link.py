@@ -1,0 +1,112 @@
+"""The daemon's socket, from the outside: say hello, ask a question, hang up. Blocking, standard library only.
+
+Somebody else's socket is not a daemon of ours: the folder must belong to root or to us and the peer must run
+as root, as us, or as the folder's owner. Only a socket named by hand (RESPOOL_SOCKET) is taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from respool.wire.connection import Connection, Role
+from respool.wire.errors import WireError
+from respool.wire.messages import VERSIONS, Hello, Refused, Status, StatusRequest, Welcome
+from respoold import __version__
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.places import Places
+
+ANSWER_SECONDS = 5.0
+_UCRED = struct.Struct("iII")
+
+
+class NoDaemonError(Exception):
+    """No daemon answers; `tried` says for each socket why."""
+
+    def __init__(self, tried: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{path}: {why}" for path, why in tried) or "no socket is known")
+        self.tried = tried
+
+
+class DaemonLink:
+    """One conversation with a daemon; `welcome` is how it introduced itself."""
+
+    def __init__(self, channel: socket.socket, path: str) -> None:
+        self.path = path
+        self._channel = channel
+        self._wire = Connection(Role.CLIENT)
+        channel.sendall(self._wire.send(Hello(list(VERSIONS), f"respool {__version__}")))
+        answer = self._next()
+        if isinstance(answer, Refused):
+            raise CommandError(
+                Exit.UNREACHABLE, f"The daemon at {path} refused: {answer.cause}", answer.advice
+            )
+        if not isinstance(answer, Welcome):
+            raise WireError(f"the daemon answered a hello with {type(answer).__name__}")
+        self.welcome = answer
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon keeps, for whom, and why it is still there (`respool status --json`)."""
+        self._channel.sendall(self._wire.send(StatusRequest(), request=1))
+        while True:
+            answer = self._next()
+            if isinstance(answer, Status):
+                return answer.status
+            if isinstance(answer, Refused):
+                cause = f"The daemon at {self.path} refused: {answer.cause}"
+                raise CommandError(Exit.UNREACHABLE, cause, answer.advice)
+
+    def _next(self) -> Any:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            for received in self._wire.events():
+                return received.message
+            self._channel.settimeout(max(0.001, deadline - time.monotonic()))
+            data = self._channel.recv(1 << 16)
+            if not data:
+                raise WireError("the daemon hung up without an answer")
+            self._wire.receive_data(data)
+
+
+@contextmanager
+def open_daemon(places: Places) -> Iterator[DaemonLink]:
+    """The first daemon that answers. Raises NoDaemonError."""
+    tried: list[tuple[str, str]] = []
+    for path in places.sockets:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as channel:
+            try:
+                link = _connect(channel, path, places)
+            except (OSError, WireError) as error:
+                tried.append((path, _why(error)))
+                continue
+            yield link
+            return
+    raise NoDaemonError(tried)
+
+
+def _connect(channel: socket.socket, path: str, places: Places) -> DaemonLink:
+    by_hand = path == places.environ.get("RESPOOL_SOCKET")
+    owner = os.stat(os.path.dirname(path) or ".").st_uid
+    if not by_hand and path != places.system_socket and owner not in {0, places.uid}:
+        raise PermissionError(0, f"its folder belongs to uid {owner}")
+    channel.settimeout(ANSWER_SECONDS)
+    channel.connect(path)
+    peer = _UCRED.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+    if not by_hand and peer not in {0, places.uid, owner}:
+        raise PermissionError(0, f"uid {peer} listens there")
+    return DaemonLink(channel, path)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such socket"
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there any more"
+    if isinstance(error, TimeoutError):
+        return f"it accepts, but did not answer within {ANSWER_SECONDS:.0f} s"
+    return getattr(error, "strerror", None) or str(error)

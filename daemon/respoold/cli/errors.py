@@ -1,0 +1,24 @@
+"""How a command ends: the four exit codes, and the error that carries one with its two sentences."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every command."""
+
+    DONE = 0
+    BAD = 1
+    USAGE = 2
+    UNREACHABLE = 3
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked: one sentence of cause, one of advice."""
+
+    def __init__(self, code: Exit, cause: str, advice: str = "") -> None:
+        super().__init__(cause)
+        self.code = code
+        self.cause = cause
+        self.advice = advice

@@ -1,0 +1,218 @@
+"""The hub, seen by a command: which one, with which key, and its answers as JSON. Blocking httpx.
+
+Every failure becomes a CommandError here: not reached, not let in and not understood are exit code 3; what
+the hub does not know or refuses as asked is a usage error, in the hub's own two sentences.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from respoold.cli import credentials
+from respoold.cli.daemon_link import NoDaemonError, open_daemon
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.places import Places
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+UNIX = "unix:"
+
+
+class Address(NamedTuple):
+    """A hub's URL and who named it."""
+
+    url: str
+    source: str
+
+
+class Hub:
+    """A hub that asks for a key. Close it with `with`."""
+
+    def __init__(
+        self, address: Address, key: str | None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.address = address
+        self._key = key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        unix = address.url.startswith(UNIX)
+        if unix and transport is None:
+            transport = httpx.HTTPTransport(uds=address.url.removeprefix(UNIX))
+        # A proxy of the environment may carry https, whose content it cannot read, and nothing else.
+        self._client = httpx.Client(
+            base_url="http://hub" if unix else address.url,
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=address.url.startswith("https:"),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """The JSON object of an answer; query values of None are left out."""
+        return self._json("GET", path, params=_given(query))
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._json("POST", path, json=body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._json("DELETE", path)
+
+    def lines(self, path: str, **query: Any) -> Generator[dict[str, Any], None, None]:
+        """The objects of a streamed answer, one by one; close the iterator to stop early."""
+        with self.stream(path, **query) as response, self._translated():
+            for line in response.iter_lines():
+                if line:
+                    yield self._object(line)
+
+    @contextmanager
+    def stream(self, path: str, **query: Any) -> Iterator[httpx.Response]:
+        """An answer whose body is still to be read, through `chunks`."""
+        with self._translated(), self._client.stream("GET", path, params=_given(query)) as response:
+            if response.is_error:
+                response.read()
+                raise self._problem(response)
+            yield response
+
+    def chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        with self._translated():
+            yield from response.iter_bytes(1 << 20)
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        with self._translated():
+            response = self._client.request(method, path, **options)
+        if response.is_error:
+            raise self._problem(response)
+        return self._object(response.text) if response.content else {}
+
+    def _object(self, text: str) -> dict[str, Any]:
+        try:
+            item = json.loads(text)
+        except ValueError:
+            item = None
+        if not isinstance(item, dict):
+            raise CommandError(
+                Exit.UNREACHABLE,
+                f"What answers at {self.address.url} is no respool hub: it sent {text[:40]!r}.",
+                f"Check the address; it came from {self.address.source}.",
+            )
+        return item
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            why = (str(error) or type(error).__name__).rstrip(".")
+            cause = f"The hub at {self.address.url} does not answer: {why}."
+            advice = f"The address came from {self.address.source}; name another with --hub URL."
+            raise CommandError(Exit.UNREACHABLE, cause, advice) from error
+
+    def _problem(self, response: httpx.Response) -> CommandError:
+        try:
+            problem = response.json()
+            cause, advice = str(problem["cause"]), str(problem.get("advice", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            cause, advice = f"The hub at {self.address.url} answered {response.status_code}.", ""
+        status = response.status_code
+        if status in {401, 403}:
+            login = f"Log in with `respool login {self.address.url}`."
+            return CommandError(Exit.UNREACHABLE, cause, advice or login)
+        code = Exit.UNREACHABLE if status >= 500 or status == 429 else Exit.USAGE
+        return CommandError(code, cause, advice or "Try again later; the hub's log says more.")
+
+
+def _given(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def run_url(entity: str, project: str, run_id: str, *rest: str) -> str:
+    """The path of a run, or of something below it."""
+    return "/".join(["/v1/runs", *(quote(part, safe="") for part in (entity, project, run_id)), *rest])
+
+
+def find_hub(named: str | None, places: Places) -> Address:
+    """Which hub: --hub, RESPOOL_HUB_URL, the daemon's, the configuration's. Raises CommandError for none."""
+    if named:
+        return checked(named, "--hub")
+    if places.environ.get("RESPOOL_HUB_URL"):
+        return checked(places.environ["RESPOOL_HUB_URL"], "RESPOOL_HUB_URL")
+    try:
+        with open_daemon(places) as link:
+            if link.welcome.hub:
+                return checked(link.welcome.hub, f"the daemon at {link.path}")
+    except NoDaemonError:
+        pass
+    configured = places.configured("hub", "hub_url")
+    if configured:
+        return checked(configured, "the configuration file")
+    raise CommandError(
+        Exit.UNREACHABLE,
+        "No hub is known: no --hub, no RESPOOL_HUB_URL, no daemon, and none in a configuration file.",
+        "Start one with `respool up`, or name yours: `respool login https://hub.example`.",
+    )
+
+
+def checked(url: str, source: str) -> Address:
+    """An address in its filed spelling. Raises CommandError for what is none."""
+    url = credentials.normal(url)
+    scheme, _, rest = url.partition(":")
+    usable = scheme == "unix" and rest.startswith("/")
+    if scheme in {"http", "https"}:
+        try:
+            usable = bool(urlsplit(url).hostname)
+        except ValueError:
+            usable = False
+    if not usable:
+        cause = f"The hub address {url!r} from {source} cannot be used."
+        raise CommandError(Exit.USAGE, cause, "Write https://HOST, http://HOST:PORT or unix:/PATH/hub.sock.")
+    return Address(url, source)
+
+
+def in_the_open(url: str) -> bool:
+    """Would a key sent to this address cross a network in plain text?"""
+    if not url.startswith("http://"):
+        return False
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def find_key(address: Address, places: Places) -> str | None:
+    """The key for a hub: RESPOOL_API_KEY, credentials.toml, the configuration file.
+
+    Raises CommandError for a key that would cross the network in plain text.
+    """
+    filed = credentials.find(places.credentials, address.url)
+    key = (
+        places.environ.get("RESPOOL_API_KEY")
+        or (filed.api_key if filed else None)
+        or places.configured("api_key")
+    )
+    if key and in_the_open(address.url) and not (filed and filed.insecure):
+        cause = f"The key for {address.url} would cross the network in plain text."
+        advice = f"Use https://, or accept it once and for all: `respool login {address.url} --insecure`."
+        raise CommandError(Exit.USAGE, cause, advice)
+    return key
+
+
+def open_hub(named: str | None, places: Places) -> Hub:
+    """The hub a reading command asks. Raises CommandError when none is known or no key for it."""
+    address = find_hub(named, places)
+    key = find_key(address, places)
+    if key is None:
+        cause = f"There is no key for the hub at {address.url}."
+        raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
+    return Hub(address, key)

@@ -1,0 +1,119 @@
+"""`respool COMMAND ...`: chooses the command, turns expected failures into two sentences and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import Any, Protocol
+
+from respoold import __version__
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.screen import Screen, open_screen
+
+
+class Command(Protocol):
+    """What a module under `commands` offers. Its docstring is the description, `EXAMPLES` ends the help."""
+
+    EXAMPLES: str
+
+    def configure(self, parser: ArgumentParser) -> None: ...
+
+    def run(self, args: Namespace, screen: Screen) -> int: ...
+
+
+COMMANDS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "demo": "watch a training get killed, resume, and keep one history (40 s)",
+        "up": "a hub and a daemon here, for one person",
+    },
+    "Look": {
+        "status": "what waits on this machine, for whom, since when, why, and what to do",
+        "runs": "the runs at the hub, newest activity first",
+        "show": "one run: its attempts, config and summary",
+        "history": "the logged rows of a run, one line a step",
+        "files": "the files and checkpoints of a run",
+        "restore": "fetch a file of a run, checked bit for bit",
+    },
+    "Move": {
+        "sync": "upload what runs kept while no daemon was there",
+    },
+    "Serve": {
+        "daemon": "the daemon of a machine, in the foreground",
+        "hub": "the hub, in the foreground",
+        "login": "keep a key for a hub",
+        "key": "make, list and revoke keys of a hub",
+    },
+}
+EXIT_CODES = "exit codes: 0 done, 1 what was asked about is in a bad state, 2 usage, 3 cannot reach"
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; the exit code. ModuleNotFoundError for a missing extra is the caller's."""
+    screen = open_screen()
+    try:
+        return _dispatch(argv, screen)
+    except CommandError as error:
+        _explain(screen, error, argv)
+        return error.code
+    except KeyboardInterrupt:
+        screen.note("respool: interrupted.")
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _dispatch(argv: list[str], screen: Screen) -> int:
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        screen.say(overview())
+        return Exit.DONE if argv else Exit.USAGE
+    if argv[0] == "--version":
+        screen.say(f"respool {__version__}")
+        return Exit.DONE
+    _check_known(argv[0])
+    command: Any = importlib.import_module(f"respoold.cli.commands.{argv[0]}")
+    args = parser_of(argv[0], command).parse_args(argv[1:])
+    code: int = command.run(args, screen)
+    sys.stdout.flush()
+    return code
+
+
+def parser_of(name: str, command: Command) -> ArgumentParser:
+    """The argument parser of a command."""
+    parser = ArgumentParser(
+        prog=f"respool {name}",
+        description=command.__doc__,
+        epilog=f"{command.EXAMPLES.strip()}\n\n{EXIT_CODES}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    return parser
+
+
+def _check_known(name: str) -> None:
+    known = [command for group in COMMANDS.values() for command in group]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=2)
+        advice = f"Did you mean {' or '.join(near)}?" if near else "`respool --help` lists the commands."
+        raise CommandError(Exit.USAGE, f"There is no command {name!r}.", advice)
+
+
+def overview() -> str:
+    """The text of `respool --help`."""
+    lines = ["usage: respool COMMAND [...]    `respool COMMAND --help` says more, with examples", ""]
+    lines += ["Training runs that survive: a durable local spool, resume after preemption, one history.", ""]
+    for group, commands in COMMANDS.items():
+        lines += [f"  {group}"] + [f"    {name:<9} {text}" for name, text in commands.items()] + [""]
+    return "\n".join([*lines, EXIT_CODES])
+
+
+def _explain(screen: Screen, error: CommandError, argv: list[str]) -> None:
+    command = argv[0] if argv and argv[0].isidentifier() else ""
+    screen.note(f"respool {command}".rstrip() + f": {error.cause}")
+    if error.advice:
+        screen.note(f"  {error.advice}")
