@@ -1,0 +1,1 @@
+"""HTTP: what a request may be, who may send it, and how the answer is written."""

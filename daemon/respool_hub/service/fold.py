@@ -1,0 +1,158 @@
+"""What a writer's records amount to: `respool.wire.view.View`, kept between batches.
+
+The hub has every record, or a LOSS in its place. So a SNAPSHOT, which sums up what came before it, tells
+nothing new of rows; what it holds of summary and last step is taken only where that came before and is not
+here: behind a LOSS, and at the start of an attempt that continues nothing. Otherwise a child's snapshot would
+bring back the ancestors' rows that its cut hides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from respool.wire import codec
+from respool.wire.errors import RemoteProtocolError
+from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.view import View
+from respool_hub.service.refusal import refuse
+from respool_hub.store.rows import WriterRow
+
+
+class Fold:
+    """One writer's fold. `root`: the attempt continues none that is known here. `limit`: rows from this step
+    on are hidden (None: none are). `assigned`: summary keys that were set or unset by hand.
+    """
+
+    def __init__(self, row: WriterRow, kept: bytes = b"", *, root: bool, limit: int | None = None) -> None:
+        self.row = row
+        self.view = View()
+        self.assigned: set[str] = set()
+        self.unset: set[str] = set()
+        self._root = root
+        self._limit = limit
+        self._load(kept)
+
+    def take(self, frames: list[Frame]) -> None:
+        """Apply frames. Raises RefusalError "bad-frames" for a payload that is no msgpack."""
+        apply, special = self.view.apply, _SPECIAL
+        for frame in frames:
+            try:
+                if frame.kind in special:
+                    special[frame.kind](self, frame)
+                elif self._limit is None or frame.step < self._limit:
+                    apply(frame)
+            except RemoteProtocolError as error:
+                raise _bad_payload(frame, error) from error
+
+    def _load(self, kept: bytes) -> None:
+        view, row = self.view, self.row
+        values = codec.unpack_map(kept) if kept else {}
+        view.config = values.get("config", {})
+        view.summary = values.get("summary", {})
+        view.meta = values.get("meta", {})
+        self.assigned = set(values.get("assigned", ()))
+        self.unset = set(values.get("unset", ()))
+        view.rows, view.lost, view.last_step = row.rows, row.lost, row.last_step
+        view.first_steps, view.cut = list(row.steps), row.cut
+
+    def dump(self) -> bytes:
+        """What `kept` takes."""
+        view = self.view
+        values = {
+            "config": view.config,
+            "summary": view.summary,
+            "meta": view.meta,
+            "assigned": sorted(self.assigned),
+            "unset": sorted(self.unset),
+        }
+        try:
+            return codec.pack(values)
+        except (ValueError, TypeError, OverflowError):
+            # Nested deeper than the packer goes, though the unpacker went there.
+            return codec.pack(codec.plain(values, _unheard))
+
+    def written(self, next_seq: int, first_time: float | None) -> WriterRow:
+        """The writer's row after these frames."""
+        view, row = self.view, self.row
+        time = row.first_time if row.first_time is not None else first_time
+        steps = tuple(view.first_steps)
+        return WriterRow(
+            row.attempt_id, row.writer, next_seq, view.rows, view.lost, view.last_step, steps, view.cut, time
+        )
+
+    def _summary(self, frame: Frame) -> None:
+        if self._limit is not None and frame.step >= self._limit:
+            return
+        value = codec.unpack(frame.payload)
+        if isinstance(value, dict):
+            self.assigned.update(_names(value.get("set")), _names(value.get("unset")))
+            self.view.apply(frame)
+
+    def _config(self, frame: Frame) -> None:
+        value = codec.unpack(frame.payload)
+        if isinstance(value, dict):
+            self.unset.update(_names(value.get("unset")))
+            self.unset.difference_update(_names(value.get("set")))
+            self.view.apply(frame)
+
+    def _snapshot(self, frame: Frame) -> None:
+        value = codec.unpack(frame.payload)
+        if not isinstance(value, dict):
+            return
+        view, step = self.view, value.get("last_step")
+        view.config = _map(value.get("config"))
+        view.meta = _map(value.get("meta"))
+        hidden = self._limit is not None and isinstance(step, int) and step >= self._limit
+        if hidden or not (view.lost or (self._root and frame.seq == 0)):
+            return
+        view.summary = _map(value.get("summary"))
+        if isinstance(step, int) and NO_STEP <= step < -NO_STEP:
+            view.last_step = max(view.last_step, step)
+
+    def _always(self, frame: Frame) -> None:
+        self.view.apply(frame)
+
+    def _file(self, frame: Frame) -> None:
+        """Files count when they are committed, not when they are announced."""
+
+    def _cut(self, frame: Frame) -> None:
+        value = codec.unpack(frame.payload)
+        step = value.get("step") if isinstance(value, dict) else None
+        if isinstance(step, int) and not NO_STEP < step < -NO_STEP:
+            raise _bad_payload(frame, ValueError(f"cut at step {step}"))
+        self.view.apply(frame)
+
+
+_SPECIAL = {
+    Kind.SUMMARY: Fold._summary,
+    Kind.CONFIG: Fold._config,
+    Kind.SNAPSHOT: Fold._snapshot,
+    Kind.META: Fold._always,
+    Kind.STATE: Fold._always,
+    Kind.LOSS: Fold._always,
+    Kind.CUT: Fold._cut,
+    Kind.FILE: Fold._file,
+}
+
+
+def finite(time: float) -> float | None:
+    """A time that can be kept, or None."""
+    return time if math.isfinite(time) else None
+
+
+def _bad_payload(frame: Frame, error: Exception) -> Exception:
+    cause = f"The record {frame.seq} cannot be kept: {error}."
+    return refuse("bad-frames", cause, "Send a LOSS in its place.", seq=frame.seq)
+
+
+def _names(value: Any) -> list[str]:
+    return [key for key in value if isinstance(key, str)] if isinstance(value, (dict, list)) else []
+
+
+def _map(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _unheard(_: str) -> None:
+    """The user was told when the value was logged."""

@@ -1,0 +1,77 @@
+"""Where an attempt stands: its state, derived whenever it is asked for, and whether the head left it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from respool.wire.frames import NO_STEP
+from respool_hub.store.rows import AttemptRow, RunRow, WriterRow
+from respoold.core.lineage import Link
+from respoold.core.states import ALIVE, Facts, State, state_of
+
+Quiet = Callable[[str], float]
+"""Seconds of hub uptime since an attempt was heard."""
+
+
+def state(attempt: AttemptRow, quiet: Quiet) -> State:
+    """The attempt's state now."""
+    return state_of(
+        Facts(
+            marked=attempt.marked,
+            ended=attempt.ended,
+            exit_code=attempt.exit_code,
+            gone=attempt.gone,
+            superseded=attempt.superseded or attempt.branch,
+            quiet=quiet(attempt.attempt_id),
+            attended=attempt.attended,
+        )
+    )
+
+
+def run_attempt(run: RunRow, attempts: Iterable[AttemptRow], quiet: Quiet) -> AttemptRow | None:
+    """The attempt whose state is the run's: a younger one that is alive, else the head."""
+    by_number = sorted(attempts, key=lambda attempt: -attempt.number)
+    for attempt in by_number:
+        if attempt.attempt_id == run.head or state(attempt, quiet) in ALIVE:
+            return attempt
+    return by_number[0] if by_number else None
+
+
+def left(attempt: AttemptRow, run: RunRow, head_number: int | None) -> bool:
+    """Whether the head is elsewhere for good: it was here, or this attempt is older than who has it, or it
+    asked and was not given it.
+    """
+    if run.head is None or run.head == attempt.attempt_id:
+        return False
+    older = head_number is not None and attempt.number < head_number
+    return attempt.was_head or attempt.branch or older
+
+
+def links(attempts: Iterable[AttemptRow], writers: Iterable[WriterRow]) -> dict[str, Link]:
+    """The attempts of a run as the lineage sees them. The primary is the lowest writer."""
+    found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent) for a in attempts}
+    seen: set[str] = set()
+    for row in writers:
+        link = found[row.attempt_id]
+        last = max(link.last_step, row.last_step)
+        if row.attempt_id in seen:
+            found[row.attempt_id] = link._replace(last_step=last)
+            continue
+        seen.add(row.attempt_id)
+        found[row.attempt_id] = link._replace(last_step=last, first_steps=row.steps, rewound=row.cut)
+    return found
+
+
+def ancestors(attempts: Mapping[str, AttemptRow], attempt_id: str) -> list[str]:
+    """The attempt's parent, that one's parent, and so on; a parent that is not known is the last."""
+    chain: list[str] = []
+    at = attempts.get(attempt_id)
+    while at is not None and at.parent is not None and at.parent not in chain:
+        chain.append(at.parent)
+        at = attempts.get(at.parent)
+    return chain
+
+
+def number_or_none(step: int) -> int | None:
+    """A step as JSON shows it."""
+    return None if step == NO_STEP else step

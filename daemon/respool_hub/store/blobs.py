@@ -1,0 +1,138 @@
+"""The embedded blob store: a folder of files named by their BLAKE3.
+
+    blobs/ab/abcdef...   a blob, never changed
+    blobs/tmp/RANDOM     an upload under way; what is found there at start is removed
+
+An upload is hashed while it is written, synced, renamed to its digest, and the folder is synced: after
+commit() it survives a power cut, before it nobody can see it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+
+from blake3 import blake3
+
+from respool_hub.store.ports import StoreError, StoreFullError
+
+FREE_FLOOR = 64 << 20
+"""Bytes that are left free on the disk: the database beside the blobs must still be able to write."""
+
+
+class FolderBlobs:
+    """See `respool_hub.store.ports.Blobs`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._temporary = os.path.join(folder, "tmp")
+        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+        for name in os.listdir(self._temporary):
+            os.unlink(os.path.join(self._temporary, name))
+        _sync_folder(folder)
+
+    def size(self, digest: str) -> int | None:
+        try:
+            return os.stat(self._path(digest)).st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, digest: str) -> FolderBlob | None:
+        try:
+            return FolderBlob(self._path(digest))
+        except FileNotFoundError:
+            return None
+
+    def upload(self, expected: int | None) -> FolderUpload:
+        free = os.statvfs(self._folder)
+        if (expected or 0) + FREE_FLOOR > free.f_bavail * free.f_frsize:
+            raise StoreFullError(f"{expected} bytes do not fit on the disk of {self._folder}")
+        return FolderUpload(self, os.path.join(self._temporary, secrets.token_hex(12)))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def adopt(self, temporary: str, digest: str) -> None:
+        """Give a synced file its name, durably."""
+        target = self._path(digest)
+        folder = os.path.dirname(target)
+        if not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            _sync_folder(self._folder)
+        os.rename(temporary, target)
+        _sync_folder(folder)
+
+    def _path(self, digest: str) -> str:
+        return os.path.join(self._folder, digest[:2], digest)
+
+
+class FolderUpload:
+    """See `respool_hub.store.ports.Upload`."""
+
+    def __init__(self, blobs: FolderBlobs, path: str) -> None:
+        self._blobs = blobs
+        self._path = path
+        self._hash = blake3()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        self._hash.update(view)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise _translated(error) from error
+
+    def commit(self, digest: str) -> bool:
+        if self._hash.hexdigest() != digest:
+            self.abort()
+            return False
+        try:
+            os.fdatasync(self._fd)
+            self._blobs.adopt(self._path, digest)
+        except OSError as error:
+            self.abort()
+            raise _translated(error) from error
+        self._close()
+        return True
+
+    def abort(self) -> None:
+        if self._fd >= 0:
+            self._close()
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                return
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+
+class FolderBlob:
+    """See `respool_hub.store.ports.BlobFile`."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._fd).st_size
+
+    def read(self, count: int) -> bytes:
+        return os.read(self._fd, count)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _translated(error: OSError) -> StoreError:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return (StoreFullError if full else StoreError)(f"the blob folder says: {error}")
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,149 @@
+"""What the hub asks of its stores. SQLite and a folder do it here; PostgreSQL and an object store may.
+
+A unit of work is a plain function of a `Reader` or a `Transaction`. It may be run again by a store that
+serialises by retrying, so it has no effect but through its argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
+
+T = TypeVar("T")
+
+class StoreError(Exception):
+    """The store cannot do its work now; nothing of the request was kept. Waiting may help."""
+
+class StoreFullError(StoreError):
+    """No space is left. Someone must make some."""
+
+class Reader(Protocol):
+    """Looks at one committed state. Rows come as plain data, in the order named."""
+
+    def incarnation(self) -> str: ...
+
+    def key(self, digest: bytes) -> KeyRow | None: ...
+
+    def keys(self, user: str | None) -> list[KeyRow]:
+        """Oldest first, revoked ones too."""
+
+    def run(self, entity: str, project: str, run_id: str) -> RunRow | None: ...
+
+    def run_of(self, run: int) -> RunRow: ...
+
+    def runs(
+        self, entity: str | None, project: str | None, run_id: str | None, limit: int
+    ) -> list[RunRow]:
+        """Newest activity first."""
+
+    def attempt(self, attempt_id: str) -> AttemptRow | None: ...
+
+    def attempts(self, run: int) -> list[AttemptRow]:
+        """By number."""
+
+    def writer(self, attempt_id: str, writer: int) -> WriterRow | None: ...
+
+    def writers(self, run: int) -> list[WriterRow]:
+        """Of all attempts, by attempt number and writer."""
+
+    def view(self, attempt_id: str, writer: int) -> bytes:
+        """The writer's folded config, summary and meta, as `put_writer` got it; b"" before that."""
+
+    def batches(self, attempt_id: str) -> list[BatchRow]:
+        """By writer and seq."""
+
+    def batch(self, batch: int) -> bytes:
+        """The frames of a batch, unpacked."""
+
+    def files(self, run: int) -> list[FileRow]:
+        """By attempt number, seq and writer."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+class Transaction(Reader, Protocol):
+    """A reader that sees its own writes. All of them are committed together, or none."""
+
+    def add_key(self, key: KeyRow) -> None: ...
+
+    def revoke_key(self, key_id: str, at: float) -> bool:
+        """False when there is no such key or it was revoked before."""
+
+    def add_run(self, run: RunRow) -> RunRow:
+        """Its `id` is chosen here. (entity, project, run_id) is unique."""
+
+    def put_run(self, run: RunRow) -> None: ...
+
+    def add_attempt(self, attempt: AttemptRow) -> None:
+        """attempt_id, and (run, number), are unique."""
+
+    def put_attempt(self, attempt: AttemptRow) -> None: ...
+
+    def put_writer(self, writer: WriterRow, view: bytes) -> None: ...
+
+    def add_batch(self, batch: BatchData) -> None:
+        """(attempt_id, writer, first_seq) is unique."""
+
+    def add_file(self, file: FileRow) -> None:
+        """Does nothing when (attempt_id, writer, seq, name) is there already."""
+
+class Store(Protocol):
+    """Metadata and batches."""
+
+    def write(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Run `work` as one transaction. The future is done when its effects are durable; it carries the
+        exception of `work` (nothing of it was kept), or a StoreError.
+        """
+
+    def read(self, work: Callable[[Reader], T]) -> Future[T]:
+        """Run `work` on what is committed, beside writes and other reads."""
+
+    def reader(self) -> Reader:
+        """A reader of the caller's own, for longer than a call. The caller closes it."""
+
+    def close(self) -> None:
+        """Finish what was asked, then let go. Called once."""
+
+class Upload(Protocol):
+    """Bytes on their way in. Blocking calls: not for an event loop."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def commit(self, digest: str) -> bool:
+        """Make them readable under `digest`; durable when it returns True. False, and nothing is kept,
+        when their BLAKE3 is another one.
+        """
+
+    def abort(self) -> None:
+        """Keep nothing. Does nothing after commit()."""
+
+class BlobFile(Protocol):
+    """An open blob. `size` in bytes. The caller closes it."""
+
+    size: int
+
+    def read(self, count: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+class Blobs(Protocol):
+    """Bytes by their BLAKE3-256 in hexadecimal. What is there never changes."""
+
+    def size(self, digest: str) -> int | None:
+        """None: not there."""
+
+    def open(self, digest: str) -> BlobFile | None: ...
+
+    def upload(self, expected: int | None) -> Upload:
+        """`expected` bytes if known. Raises StoreFullError when they cannot fit."""
+
+    def close(self) -> None: ...

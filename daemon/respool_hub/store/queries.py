@@ -1,0 +1,184 @@
+"""SQL over one SQLite connection: the `Reader` and the `Transaction` of the embedded store."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+from typing import Any, Self
+
+from respool.wire import codec
+from respool.wire.limits import MAX_BATCH, MAX_PAYLOAD
+from respool_hub.store.packing import unpack
+from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
+
+_WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
+_BATCH = "id, attempt_id, writer, first_seq, next_seq, rows, min_step, max_step"
+_FILE = "f.attempt_id, writer, seq, name, digest, size, step, time, metadata"
+_BOOLS = ("parent_known", "offline", "attended", "alive", "marked", "ended", "gone", "claimed", "branch")
+_FLAGS = [AttemptRow._fields.index(name) for name in (*_BOOLS, "was_head", "superseded")]
+
+
+def _columns(cls: Any) -> str:
+    return ", ".join(cls._fields)
+
+
+def _marks(cls: Any) -> str:
+    return ", ".join("?" * len(cls._fields))
+
+
+def _assignments(cls: Any) -> str:
+    return ", ".join(f"{name} = ?" for name in cls._fields[1:])
+
+
+_RUN = _columns(RunRow)
+_ATTEMPT = _columns(AttemptRow)
+_INSERT_RUN = f"INSERT INTO runs ({_RUN}) VALUES ({_marks(RunRow)})"
+_UPDATE_RUN = f"UPDATE runs SET {_assignments(RunRow)} WHERE id = ?"
+_INSERT_ATTEMPT = f"INSERT INTO attempts ({_ATTEMPT}) VALUES ({_marks(AttemptRow)})"
+_UPDATE_ATTEMPT = f"UPDATE attempts SET {_assignments(AttemptRow)} WHERE attempt_id = ?"
+_INSERT_KEY = f"INSERT INTO keys ({_columns(KeyRow)}) VALUES ({_marks(KeyRow)})"
+_INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(BatchData)})"
+_INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
+
+
+class SqliteReader:
+    """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
+
+    def __init__(self, connection: sqlite3.Connection, *, owns: bool = False) -> None:
+        self._db = connection
+        self._owns = owns
+
+    def incarnation(self) -> str:
+        return str(self._one("SELECT value FROM hub WHERE name = 'incarnation'")[0])
+
+    def key(self, digest: bytes) -> KeyRow | None:
+        row = self._one(f"SELECT {_columns(KeyRow)} FROM keys WHERE digest = ?", digest)
+        return row and KeyRow(*row)
+
+    def keys(self, user: str | None) -> list[KeyRow]:
+        where = "" if user is None else "WHERE user = ?"
+        sql = f"SELECT {_columns(KeyRow)} FROM keys {where} ORDER BY created_at, key_id"
+        return [KeyRow(*row) for row in self._all(sql, *([] if user is None else [user]))]
+
+    def run(self, entity: str, project: str, run_id: str) -> RunRow | None:
+        sql = f"SELECT {_RUN} FROM runs WHERE entity = ? AND project = ? AND run_id = ?"
+        row = self._one(sql, entity, project, run_id)
+        return row and _run(row)
+
+    def run_of(self, run: int) -> RunRow:
+        return _run(self._one(f"SELECT {_RUN} FROM runs WHERE id = ?", run))
+
+    def runs(
+        self, entity: str | None, project: str | None, run_id: str | None, limit: int
+    ) -> list[RunRow]:
+        asked = {"entity": entity, "project": project, "run_id": run_id}
+        given = {name: value for name, value in asked.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "1"
+        sql = f"SELECT {_RUN} FROM runs WHERE {where} ORDER BY active_at DESC, id DESC LIMIT ?"
+        return [_run(row) for row in self._all(sql, *given.values(), limit)]
+
+    def attempt(self, attempt_id: str) -> AttemptRow | None:
+        row = self._one(f"SELECT {_ATTEMPT} FROM attempts WHERE attempt_id = ?", attempt_id)
+        return row and _attempt(row)
+
+    def attempts(self, run: int) -> list[AttemptRow]:
+        rows = self._all(f"SELECT {_ATTEMPT} FROM attempts WHERE run = ? ORDER BY number", run)
+        return [_attempt(row) for row in rows]
+
+    def writer(self, attempt_id: str, writer: int) -> WriterRow | None:
+        sql = f"SELECT {_WRITER} FROM writers w WHERE attempt_id = ? AND writer = ?"
+        row = self._one(sql, attempt_id, writer)
+        return row and _writer(row)
+
+    def writers(self, run: int) -> list[WriterRow]:
+        sql = f"SELECT w.{_WRITER} FROM writers w JOIN attempts a USING (attempt_id) WHERE a.run = ?"
+        return [_writer(row) for row in self._all(sql + " ORDER BY a.number, w.writer", run)]
+
+    def view(self, attempt_id: str, writer: int) -> bytes:
+        sql = "SELECT view FROM writers WHERE attempt_id = ? AND writer = ?"
+        row = self._one(sql, attempt_id, writer)
+        return bytes(row[0]) if row else b""
+
+    def batches(self, attempt_id: str) -> list[BatchRow]:
+        sql = f"SELECT {_BATCH} FROM batches WHERE attempt_id = ? ORDER BY writer, first_seq"
+        return [BatchRow(*row) for row in self._all(sql, attempt_id)]
+
+    def batch(self, batch: int) -> bytes:
+        packing, data = self._one("SELECT codec, data FROM batches WHERE id = ?", batch)
+        return unpack(packing, data, MAX_BATCH + 2 * MAX_PAYLOAD)
+
+    def files(self, run: int) -> list[FileRow]:
+        sql = f"SELECT {_FILE} FROM files f JOIN attempts a USING (attempt_id) WHERE a.run = ?"
+        rows = self._all(sql + " ORDER BY a.number, seq, writer", run)
+        return [FileRow(*row[:-1], codec.unpack_map(row[-1])) for row in rows]
+
+    def close(self) -> None:
+        if self._owns:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _one(self, sql: str, *values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
+
+    def _all(self, sql: str, *values: Any) -> list[Any]:
+        return self._db.execute(sql, values).fetchall()
+
+
+class SqliteTransaction(SqliteReader):
+    """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
+
+    def add_key(self, key: KeyRow) -> None:
+        self._db.execute(_INSERT_KEY, key)
+
+    def revoke_key(self, key_id: str, at: float) -> bool:
+        sql = "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL"
+        return self._db.execute(sql, (at, key_id)).rowcount > 0
+
+    def add_run(self, run: RunRow) -> RunRow:
+        values = run._replace(id=None, meta=codec.pack(run.meta))  # type: ignore[arg-type]
+        return run._replace(id=int(self._db.execute(_INSERT_RUN, values).lastrowid or 0))
+
+    def put_run(self, run: RunRow) -> None:
+        values = run._replace(meta=codec.pack(run.meta))  # type: ignore[arg-type]
+        self._db.execute(_UPDATE_RUN, (*values[1:], run.id))
+
+    def add_attempt(self, attempt: AttemptRow) -> None:
+        self._db.execute(_INSERT_ATTEMPT, attempt)
+
+    def put_attempt(self, attempt: AttemptRow) -> None:
+        self._db.execute(_UPDATE_ATTEMPT, (*attempt[1:], attempt.attempt_id))
+
+    def put_writer(self, writer: WriterRow, view: bytes) -> None:
+        steps = (*writer.steps, None, None)[:2]
+        values = (*writer[:6], *steps, writer.cut, writer.first_time, view)
+        self._db.execute(f"INSERT OR REPLACE INTO writers VALUES ({', '.join('?' * 11)})", values)
+
+    def add_batch(self, batch: BatchData) -> None:
+        self._db.execute(_INSERT_BATCH, batch)
+
+    def add_file(self, file: FileRow) -> None:
+        self._db.execute(_INSERT_FILE, (*file[:-1], codec.pack(file.metadata)))
+
+
+def _run(row: Any) -> RunRow:
+    found = RunRow(*row)
+    return found._replace(meta=codec.unpack_map(row[6]))
+
+
+def _attempt(row: Any) -> AttemptRow:
+    values = list(row)
+    for index in _FLAGS:
+        values[index] = bool(values[index])
+    return AttemptRow(*values)
+
+
+def _writer(row: Any) -> WriterRow:
+    steps = tuple(step for step in row[6:8] if step is not None)
+    return WriterRow(*row[:6], steps, *row[8:])

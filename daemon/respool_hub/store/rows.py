@@ -1,0 +1,129 @@
+"""The rows of the hub's tables, as plain data. The same in every database."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from respool.wire.frames import NO_STEP
+
+
+class KeyRow(NamedTuple):
+    """An API key. `digest` is SHA-256 of the key: 160 random bits need no slow hash."""
+
+    key_id: str
+    digest: bytes
+    user: str
+    scope: str
+    project: str | None
+    name: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+class RunRow(NamedTuple):
+    """One run. `head` is the attempt whose lineage is its history; `meta` what people call it by."""
+
+    id: int
+    entity: str
+    project: str
+    run_id: str
+    original_id: str
+    owner: str
+    meta: dict[str, Any]
+    head: str | None
+    created_at: float
+    active_at: float
+    alias_of: str | None = None
+
+
+class AttemptRow(NamedTuple):
+    """One attempt: what it asked for, and the facts that are known of it.
+
+    `claimed`: it has tried for the head (its first row or rewind came). `branch`: it did not get it.
+    `was_head`, `superseded`: it had the head; it lost it while it was not known to be dead.
+    """
+
+    attempt_id: str
+    run: int
+    number: int
+    parent: str | None
+    parent_known: bool
+    resume: str
+    launch: str
+    restart_count: int
+    node: str
+    pid: int
+    offline: bool
+    attended: bool
+    started_at: float
+    registered_at: float
+    heartbeat_at: float | None = None
+    pending_records: int = 0
+    pending_bytes: int = 0
+    alive: bool = True
+    marked: bool = False
+    ended: bool = False
+    exit_code: int | None = None
+    gone: bool = False
+    ended_at: float | None = None
+    claimed: bool = False
+    branch: bool = False
+    was_head: bool = False
+    superseded: bool = False
+
+
+class WriterRow(NamedTuple):
+    """What the fold of one writer's records has come to. `steps` are its first two rows' steps."""
+
+    attempt_id: str
+    writer: int
+    next_seq: int = 0
+    rows: int = 0
+    lost: int = 0
+    last_step: int = NO_STEP
+    steps: tuple[int, ...] = ()
+    cut: int | None = None
+    first_time: float | None = None
+
+
+class BatchRow(NamedTuple):
+    """A batch of records without its bytes. Steps are those of its rows, NO_STEP in both without rows."""
+
+    id: int
+    attempt_id: str
+    writer: int
+    first_seq: int
+    next_seq: int
+    rows: int
+    min_step: int
+    max_step: int
+
+
+class BatchData(NamedTuple):
+    """A new batch: `data` are frames as they came, `codec` how they are packed ("" or "zstd")."""
+
+    attempt_id: str
+    writer: int
+    first_seq: int
+    next_seq: int
+    rows: int
+    min_step: int
+    max_step: int
+    min_time: float | None
+    max_time: float | None
+    codec: str
+    data: bytes
+
+
+class FileRow(NamedTuple):
+    """One committed version of a file."""
+
+    attempt_id: str
+    writer: int
+    seq: int
+    name: str
+    digest: str
+    size: int
+    step: int | None
+    time: float
+    metadata: dict[str, Any]
