@@ -142,7 +142,7 @@ def run_url(entity: str, project: str, run_id: str, *rest: str) -> str:
 
 
 def find_hub(named: str | None, places: Places) -> Address:
-    """Which hub: --hub, RESPOOL_HUB_URL, the daemon's, the configuration's. Raises CommandError for none."""
+    """Which hub: --hub, RESPOOL_HUB_URL, the daemon's, the configuration's, the only login."""
     if named:
         return checked(named, "--hub")
     if places.environ.get("RESPOOL_HUB_URL"):
@@ -156,6 +156,9 @@ def find_hub(named: str | None, places: Places) -> Address:
     configured = places.configured("hub", "hub_url")
     if configured:
         return checked(configured, "the configuration file")
+    known = list(credentials.load(places.credentials))
+    if len(known) == 1:
+        return checked(known[0], "the only login")
     raise CommandError(
         Exit.UNREACHABLE,
         "No hub is known: no --hub, no RESPOOL_HUB_URL, no daemon, and none in a configuration file.",

@@ -1,0 +1,39 @@
+"""Run the hub in the foreground.
+
+One line says when it is ready; SIGTERM ends it in order. At the first start it
+makes an admin key and writes it to DIR/admin-key, readable by you alone.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from respool_hub.app import serve
+
+from respool_hub.config import ConfigError, HubConfig
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.screen import Screen
+
+EXAMPLES = """
+examples:
+  respool hub --data /srv/respool --listen 127.0.0.1:8787
+  respool hub --data ~/hub --listen unix:$HOME/hub/hub.sock
+"""
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("--data", metavar="DIR", required=True, help="all that the hub keeps is in here")
+    parser.add_argument("--listen", metavar="WHERE", required=True, help="HOST:PORT or unix:/path/hub.sock")
+    parser.add_argument("--database", metavar="URL", help="instead of SQLite in DIR")
+    parser.add_argument("--blobs", metavar="URL", help="instead of files in DIR")
+
+
+def run(args: Namespace, _screen: Screen) -> int:
+    """Serve until a signal."""
+    try:
+        serve(HubConfig(args.data, args.listen, args.database, args.blobs))
+    except ConfigError as error:
+        cause, _, advice = str(error).partition(". ")
+        raise CommandError(Exit.USAGE, f"{cause.rstrip('.')}.", advice) from error
+    return Exit.DONE

@@ -1,0 +1,136 @@
+"""Upload what runs kept while no daemon was there, and wait until it is done.
+
+Without an argument: ./respool/spool and every spool that a run of yours has
+registered on this machine. Nothing is deleted before the hub has it; a spool
+that is still being written is read as far as it goes. Exit code 1 when
+something is left, 3 when the hub cannot be reached.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from respoold.app import drain
+from respoold.cli import words
+from respoold.cli.arguments import add_reading_arguments
+from respoold.cli.commands.status import what_waits
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.hub import find_hub, find_key
+from respoold.cli.places import Places, here, registered_spools
+from respoold.cli.screen import Screen
+from respoold.config import Config, ConfigError, load
+
+EXAMPLES = """
+examples:
+  respool sync
+  respool sync /scratch/job-17/respool/spool
+"""
+
+HERE = os.path.join("respool", "spool")
+TELL_SECONDS = 5.0
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "spools", metavar="SPOOL_DIR", nargs="*", help="spool folders (./respool/spool and known ones)"
+    )
+    add_reading_arguments(parser)
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Upload; the exit code says whether anything is left."""
+    places = here()
+    spools = _spools(args.spools, places)
+    if not spools:
+        screen.note("There is no spool in ./respool/spool and none is registered: nothing to upload.")
+        return Exit.DONE
+    line = ProgressLine(screen)
+    outcome = drain(spools, _config(args.hub, places), line.report)
+    line.end()
+    if args.json:
+        screen.emit(outcome._asdict() | {"spools": spools})
+    else:
+        _tell(screen, outcome)
+    if outcome.left_records or outcome.left_files:
+        return Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
+    return Exit.BAD if outcome.lost else Exit.DONE
+
+
+def _spools(named: list[str], places: Places) -> list[str]:
+    for name in named:
+        if not os.path.isdir(name):
+            cause = f"There is no folder {name!r}."
+            raise CommandError(Exit.USAGE, cause, "Name the folder that `respool.init` printed, or none.")
+    here_too = [HERE] if not named and os.path.isdir(HERE) else []
+    found = [os.path.realpath(name) for name in named or here_too]
+    return list(dict.fromkeys(found if named else found + registered_spools(places)))
+
+
+def _config(named: str | None, places: Places) -> Config:
+    address = find_hub(named, places)
+    key = find_key(address, places)
+    if key is None:
+        cause = f"There is no key for the hub at {address.url}."
+        raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
+    try:
+        return load({"hub": address.url, "api_key": key})
+    except ConfigError as error:
+        raise CommandError(Exit.USAGE, f"The configuration cannot be used: {error}") from error
+
+
+def _tell(screen: Screen, outcome: Any) -> None:
+    sent = f"{words.counted(outcome.records, 'row')} and {words.counted(outcome.files, 'file')}"
+    left = [words.counted(outcome.left_records, "row")] if outcome.left_records else []
+    left += [words.counted(outcome.left_files, "file")] if outcome.left_files else []
+    if not left:
+        screen.say(f"Uploaded {sent}. Nothing is left.")
+    else:
+        screen.say(f"Uploaded {sent}. Still here: {' and '.join(left)}.")
+        screen.note(
+            f"  {outcome.why or 'The hub did not take them yet'}; nothing is lost, run `respool sync` again."
+        )
+    if outcome.lost:
+        screen.note(
+            f"  {words.counted(outcome.lost, 'row')} could not be read; the hub shows where they are missing."
+        )
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal, and written every few seconds elsewhere."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.hub_reachable = True
+        self._screen = screen
+        self._live = screen.err.isatty()
+        self._began = self._told = time.monotonic()
+        self._shown = 0
+
+    def report(self, state: dict[str, Any]) -> None:
+        """Take the state of the upload; shown after the first second."""
+        self.hub_reachable = bool(state.get("hub_reachable", True))
+        now = time.monotonic()
+        if now - self._began < 1.0 or (not self._live and now - self._told < TELL_SECONDS):
+            return
+        self._told = now
+        waits = ", ".join(what_waits(state)) or "nothing"
+        why = f"; {state['why']}" if state.get("why") else ""
+        self._write(
+            f"{words.counted(int(state.get('sent_records') or 0), 'row')} uploaded, {waits} to go{why}"
+        )
+
+    def end(self) -> None:
+        if self._shown:
+            print("\r" + " " * self._shown + "\r", end="", file=self._screen.err, flush=True)
+
+    def _write(self, text: str) -> None:
+        text = words.clean(text)
+        if not self._live:
+            self._screen.note(text)
+            return
+        text = text[: (self._screen.width or 80) - 1]
+        print("\r" + text.ljust(self._shown), end="", file=self._screen.err, flush=True)
+        self._shown = max(self._shown, len(text))

@@ -1,0 +1,125 @@
+"""Start a hub and a daemon here, for one person, until Ctrl-C.
+
+The hub listens on a Unix socket in a folder of yours alone, unless --listen
+says otherwise; a key is made and kept by itself. Both are children of this
+command: they end with it, and one that dies is started again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from argparse import ArgumentParser, Namespace
+
+from respoold.cli.children import Child
+from respoold.cli.daemon_link import NoDaemonError, open_daemon
+from respoold.cli.errors import CommandError, Exit
+from respoold.cli.household import Household, Layout, check_socket, user_name
+from respoold.cli.places import Places, here
+from respoold.cli.screen import Screen
+
+EXAMPLES = """
+examples:
+  respool up
+  respool up --listen 127.0.0.1:8787
+  respool up --data /scratch/hub
+"""
+
+GRACE_SECONDS = 15.0
+LOOK_SECONDS = 0.3
+STEADY_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("--data", metavar="DIR", help="the hub's data ($XDG_STATE_HOME/respool/hub)")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="the hub listens here (a Unix socket in DIR)")
+    parser.add_argument("--spool", metavar="DIR", help="the daemon's spool ($XDG_STATE_HOME/respool/HOST)")
+
+
+def run(args: Namespace, screen: Screen) -> int:
+    """Serve until a signal."""
+    places = here()
+    layout = _layout(args, places)
+    _check_alone(places)
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: asked.set())
+    household = Household(layout, places.environ)
+    try:
+        household.start_hub()
+        household.wire_key(user_name(), f"respool up on {os.uname().nodename}")
+        daemon = household.start_daemon()
+        _introduce(screen, household, places)
+        _watch(screen, household, daemon, asked)
+    finally:
+        household.stop(GRACE_SECONDS)
+    screen.say("Stopped. What was not uploaded is in the spool and goes on at the next start.")
+    return Exit.DONE
+
+
+def _layout(args: Namespace, places: Places) -> Layout:
+    data = os.path.abspath(args.data or os.path.join(places.state_folder, "hub"))
+    listen = args.listen or f"unix:{data}/hub.sock"
+    if listen.startswith("unix:"):
+        check_socket(listen.removeprefix("unix:"), "Choose a shorter --data, or --listen 127.0.0.1:8787.")
+    socket = places.environ.get("RESPOOL_SOCKET") or places.user_socket
+    check_socket(socket, "Set RESPOOL_SOCKET to a shorter path.")
+    spool = os.path.abspath(args.spool) if args.spool else places.spool
+    logs = os.path.join(places.state_folder, "log")
+    return Layout(data, listen, spool, socket, logs, places.credentials)
+
+
+def _check_alone(places: Places) -> None:
+    try:
+        with open_daemon(places) as link:
+            hub = link.welcome.hub or "no hub"
+            cause = f"A daemon answers at {link.path} already, for {hub}."
+    except NoDaemonError:
+        return
+    raise CommandError(Exit.BAD, cause, "Use that one, or stop it first; `respool status` says what it does.")
+
+
+def _introduce(screen: Screen, household: Household, places: Places) -> None:
+    layout = household.layout
+    screen.say("respool is up; Ctrl-C stops it.", "bold")
+    screen.say(f"  hub     {household.url}  (data in {layout.data})")
+    screen.say(f"  daemon  {layout.socket}  (spool in {layout.spool})")
+    screen.say(f"  key     in {layout.credentials}; the admin's in {layout.data}/admin-key")
+    screen.say(f"  logs    {layout.logs}")
+    screen.say()
+    if not places.environ.get("XDG_RUNTIME_DIR") or places.environ.get("RESPOOL_SOCKET"):
+        screen.say(f"  export RESPOOL_SOCKET={layout.socket}")
+    screen.say("  python train.py       # with: import respool; respool.init(project=...)")
+    screen.say("  respool runs          # in another terminal")
+    screen.say("  respool status")
+    screen.out.flush()
+
+
+def _watch(screen: Screen, household: Household, daemon: Child, asked: threading.Event) -> None:
+    """Until asked to stop: start again what died, at once the first time, slower if it keeps dying."""
+    starts = {household.hub: household.start_hub, daemon: household.start_daemon}
+    patience = dict.fromkeys(starts, 0.0)
+    while not asked.wait(LOOK_SECONDS):
+        for child, start in starts.items():
+            if child.alive:
+                continue
+            steady = time.monotonic() - child.started > STEADY_SECONDS
+            patience[child] = 0.0 if steady else min(PATIENCE_SECONDS, 2 * patience[child] + 1)
+            screen.note(f"The {child.name} {child.end()}; starting it again.")
+            if patience[child] > 1 and asked.wait(patience[child]):
+                return
+            _restart(screen, child, start)
+
+
+def _restart(screen: Screen, child: Child, start: object) -> None:
+    """A restart that fails is said and tried again at the next look."""
+    try:
+        if callable(start):
+            start()
+    except CommandError as error:
+        child.kill()
+        screen.note(f"{error.cause}\n  {error.advice}")
