@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class ConfigError(ValueError):
@@ -33,9 +33,7 @@ class HubConfig(_Fields):
 
     __slots__ = ()
 
-    def __new__(
-        cls, data: str, listen: str, database: str | None = None, blobs: str | None = None
-    ) -> HubConfig:
+    def __new__(cls, data: str, listen: str, database: str | None = None, blobs: str | None = None) -> Self:
         if not data or "\0" in data:
             raise ConfigError(f"data is {data!r}, which is no folder. Use --data DIR.")
         parse_listen(listen)

@@ -41,7 +41,9 @@ def append(tx: Transaction, caller: Caller, where: Where, body: Body, now: Now) 
     """Keep what is new of `body`. Raises RefusalError; then nothing is kept."""
     attempt, run = own_attempt(tx, caller, where.attempt_id)
     if where.writer > MAX_WRITER:
-        raise refuse("bad-request", f"Writer {where.writer} is beyond {MAX_WRITER}.", "Use the process's rank.")
+        raise refuse(
+            "bad-request", f"Writer {where.writer} is beyond {MAX_WRITER}.", "Use the process's rank."
+        )
     row = tx.writer(where.attempt_id, where.writer) or WriterRow(where.attempt_id, where.writer)
     if where.first_seq > row.next_seq:
         return Outcome(_answer(tx, attempt, run, row.next_seq), gap=True)
@@ -74,8 +76,8 @@ def _keep(
     span = extent(frames)
     after_it = fold.written(frames[-1].next_seq, finite(frames[0].time))
     tx.put_writer(after_it, fold.dump())
-    seqs = (frames[0].seq, after_it.next_seq)
-    tx.add_batch(BatchData(row.attempt_id, row.writer, *seqs, *span, *packed))
+    place = (row.attempt_id, row.writer, frames[0].seq, after_it.next_seq)
+    tx.add_batch(BatchData._make((*place, *span, *packed)))
     return after_it
 
 

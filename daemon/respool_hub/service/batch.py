@@ -52,7 +52,9 @@ def check(raw: bytes, first_seq: int) -> list[Frame]:
 
 
 def _bad(seq: int, what: str) -> RefusalError:
-    return refuse("bad-frames", f"The record {seq} cannot be kept: {what}.", "Send a LOSS in its place.", seq=seq)
+    return refuse(
+        "bad-frames", f"The record {seq} cannot be kept: {what}.", "Send a LOSS in its place.", seq=seq
+    )
 
 
 def after(body: Body, next_seq: int) -> tuple[list[Frame], bytes]:

@@ -9,6 +9,7 @@ bring back the ancestors' rows that its cut hides.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from respool.wire import codec
@@ -124,7 +125,7 @@ class Fold:
         self.view.apply(frame)
 
 
-_SPECIAL = {
+_SPECIAL: dict[int, Callable[[Fold, Frame], None]] = {
     Kind.SUMMARY: Fold._summary,
     Kind.CONFIG: Fold._config,
     Kind.SNAPSHOT: Fold._snapshot,

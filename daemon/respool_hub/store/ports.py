@@ -15,11 +15,14 @@ from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, Key
 
 T = TypeVar("T")
 
+
 class StoreError(Exception):
     """The store cannot do its work now; nothing of the request was kept. Waiting may help."""
 
+
 class StoreFullError(StoreError):
     """No space is left. Someone must make some."""
+
 
 class Reader(Protocol):
     """Looks at one committed state. Rows come as plain data, in the order named."""
@@ -35,9 +38,7 @@ class Reader(Protocol):
 
     def run_of(self, run: int) -> RunRow: ...
 
-    def runs(
-        self, entity: str | None, project: str | None, run_id: str | None, limit: int
-    ) -> list[RunRow]:
+    def runs(self, entity: str | None, project: str | None, run_id: str | None, limit: int) -> list[RunRow]:
         """Newest activity first."""
 
     def attempt(self, attempt_id: str) -> AttemptRow | None: ...
@@ -70,6 +71,7 @@ class Reader(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+
 class Transaction(Reader, Protocol):
     """A reader that sees its own writes. All of them are committed together, or none."""
 
@@ -96,6 +98,7 @@ class Transaction(Reader, Protocol):
     def add_file(self, file: FileRow) -> None:
         """Does nothing when (attempt_id, writer, seq, name) is there already."""
 
+
 class Store(Protocol):
     """Metadata and batches."""
 
@@ -113,6 +116,7 @@ class Store(Protocol):
     def close(self) -> None:
         """Finish what was asked, then let go. Called once."""
 
+
 class Upload(Protocol):
     """Bytes on their way in. Blocking calls: not for an event loop."""
 
@@ -126,6 +130,7 @@ class Upload(Protocol):
     def abort(self) -> None:
         """Keep nothing. Does nothing after commit()."""
 
+
 class BlobFile(Protocol):
     """An open blob. `size` in bytes. The caller closes it."""
 
@@ -134,6 +139,7 @@ class BlobFile(Protocol):
     def read(self, count: int) -> bytes: ...
 
     def close(self) -> None: ...
+
 
 class Blobs(Protocol):
     """Bytes by their BLAKE3-256 in hexadecimal. What is there never changes."""

@@ -1,4 +1,9 @@
-"""SQL over one SQLite connection: the `Reader` and the `Transaction` of the embedded store."""
+"""SQL over one SQLite connection: the `Reader` and the `Transaction` of the embedded store.
+
+Statements are put together from the fields of the rows and from nothing else; values are always bound.
+"""
+
+# ruff: noqa: S608 - the pieces are this module's own constants
 
 from __future__ import annotations
 
@@ -68,9 +73,7 @@ class SqliteReader:
     def run_of(self, run: int) -> RunRow:
         return _run(self._one(f"SELECT {_RUN} FROM runs WHERE id = ?", run))
 
-    def runs(
-        self, entity: str | None, project: str | None, run_id: str | None, limit: int
-    ) -> list[RunRow]:
+    def runs(self, entity: str | None, project: str | None, run_id: str | None, limit: int) -> list[RunRow]:
         asked = {"entity": entity, "project": project, "run_id": run_id}
         given = {name: value for name, value in asked.items() if value is not None}
         where = " AND ".join(f"{name} = ?" for name in given) or "1"
@@ -110,7 +113,7 @@ class SqliteReader:
     def files(self, run: int) -> list[FileRow]:
         sql = f"SELECT {_FILE} FROM files f JOIN attempts a USING (attempt_id) WHERE a.run = ?"
         rows = self._all(sql + " ORDER BY a.number, seq, writer", run)
-        return [FileRow(*row[:-1], codec.unpack_map(row[-1])) for row in rows]
+        return [FileRow(*row)._replace(metadata=codec.unpack_map(row[-1])) for row in rows]
 
     def close(self) -> None:
         if self._owns:
@@ -180,5 +183,6 @@ def _attempt(row: Any) -> AttemptRow:
 
 
 def _writer(row: Any) -> WriterRow:
-    steps = tuple(step for step in row[6:8] if step is not None)
-    return WriterRow(*row[:6], steps, *row[8:])
+    attempt_id, writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time = row
+    steps = tuple(step for step in (step_1, step_2) if step is not None)
+    return WriterRow(attempt_id, writer, next_seq, rows, lost, last_step, steps, cut, first_time)

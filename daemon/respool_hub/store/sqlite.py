@@ -104,10 +104,12 @@ class SqliteStore:
         except sqlite3.Error as error:
             self._fail(running, error)
             return
-        for job, result, error in done:
-            job.future.set_exception(error) if error else job.future.set_result(result)
+        for job, result, failure in done:
+            job.future.set_exception(failure) if failure else job.future.set_result(result)
 
-    def _run(self, work: Callable[[Any], Any], transaction: SqliteTransaction) -> tuple[Any, Exception | None]:
+    def _run(
+        self, work: Callable[[Any], Any], transaction: SqliteTransaction
+    ) -> tuple[Any, Exception | None]:
         self._connection.execute("SAVEPOINT work")
         try:
             result = work(transaction)
@@ -138,7 +140,9 @@ def _open(path: str) -> sqlite3.Connection:
         connection = _connect(path, read_only=False)
         migrate(connection)
     except sqlite3.Error as error:
-        raise ConfigError(f"database {path} cannot be used: {error}. Check the file and its folder.") from error
+        raise ConfigError(
+            f"database {path} cannot be used: {error}. Check the file and its folder."
+        ) from error
     os.chmod(path, 0o600)
     return connection
 

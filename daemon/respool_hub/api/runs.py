@@ -1,0 +1,198 @@
+"""The human side: runs, one run, its history and its files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from threading import Lock
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from respool_hub.api.answers import as_json
+from respool_hub.api.bytes import FileResponse
+from respool_hub.api.door import Door, flag_of, number_of
+from respool_hub.hub import Hub
+from respool_hub.service import history, names
+from respool_hub.service.access import Caller, Scope, allow_project
+from respool_hub.service.files import shown
+from respool_hub.service.refusal import refuse
+from respool_hub.service.show import brief, full, listed_files
+from respool_hub.service.story import Story, tell
+from respool_hub.store.ports import Reader
+from respool_hub.store.rows import FileRow, RunRow
+
+RUN = "/v1/runs/{entity}/{project}/{run_id}"
+MOST_RUNS = 1000
+CHUNK = 256 << 10
+MAX_KEYS = 1000
+
+
+def routes(hub: Hub) -> list[Route]:
+    def reading(path: str, handle: Any) -> Route:
+        return Route(path, Door(hub, Scope.READ, handle), methods=["GET"])
+
+    return [
+        reading("/v1/me", me),
+        reading("/v1/runs", list_runs),
+        reading(RUN, show_run),
+        reading(RUN + "/history", show_history),
+        reading(RUN + "/files", list_files),
+        reading(RUN + "/files/{name:path}", get_file),
+    ]
+
+
+async def me(_: Hub, caller: Caller, __: Request) -> Response:
+    scopes = [scope.name.lower() for scope in Scope if scope <= caller.scope]
+    who = {"user": caller.user, "entity": caller.user, "scopes": scopes, "key_id": caller.key_id}
+    return as_json({**who, "project": caller.project})
+
+
+async def list_runs(hub: Hub, caller: Caller, request: Request) -> Response:
+    asked = request.query_params
+    entity = asked.get("entity") or (None if caller.admin else caller.user)
+    project = asked.get("project") or caller.project
+    if entity is not None or caller.project is not None:
+        allow_project(caller, entity or caller.user, project)
+    limit = max(1, min(number_of(request, "limit", 100) or 100, MOST_RUNS))
+
+    def look(reader: Reader) -> list[dict[str, Any]]:
+        found = reader.runs(entity, project, asked.get("run_id") or None, limit)
+        return [brief(reader, run, hub.ears.quiet, hub.url_of(run)) for run in found]
+
+    return as_json({"runs": await hub.read(look)})
+
+
+async def show_run(hub: Hub, caller: Caller, request: Request) -> Response:
+    def look(reader: Reader) -> dict[str, Any]:
+        run = _run(reader, caller, request)
+        return full(reader, run, hub.ears.quiet, hub.url_of(run))
+
+    return as_json(await hub.read(look))
+
+
+async def list_files(hub: Hub, caller: Caller, request: Request) -> Response:
+    every = flag_of(request, "all")
+
+    def look(reader: Reader) -> list[dict[str, Any]]:
+        return listed_files(reader, _run(reader, caller, request), every=every)
+
+    return as_json({"files": await hub.read(look)})
+
+
+async def get_file(hub: Hub, caller: Caller, request: Request) -> Response:
+    name = names.file(request.path_params["name"])
+    number = number_of(request, "attempt")
+    found = await hub.read(lambda reader: _version(reader, _run(reader, caller, request), name, number))
+    blob = await hub.in_thread(lambda: hub.blobs.open(found.digest))
+    if blob is None:
+        raise refuse(
+            "missing", f"The bytes of {name!r} ({found.digest}) are gone.", "Look at the hub's disk."
+        )
+    headers = {"X-Respool-Digest": found.digest, "X-Respool-Attempt": found.attempt_id}
+    if found.step is not None:
+        headers["X-Respool-Step"] = str(found.step)
+    return FileResponse(hub, blob, headers)  # type: ignore[return-value]
+
+
+def _version(reader: Reader, run: RunRow, name: str, number: int | None) -> FileRow:
+    story = tell(reader, run.id, run.head)
+    files = [file for file in reader.files(run.id) if file.name == name]
+    if number is None:
+        found = shown(files, story).get(name)
+    else:
+        mine = [file for file in files if story.attempts[file.attempt_id].number == number]
+        found = mine[-1] if mine else None
+    if found is None:
+        which = "" if number is None else f" of attempt {number}"
+        raise refuse(
+            "missing", f"Run {run.run_id!r} has no file {name!r}{which}.", "See respool files RUN --all."
+        )
+    return found
+
+
+async def show_history(hub: Hub, caller: Caller, request: Request) -> Response:
+    asked = _asked(request)
+    number, every = number_of(request, "attempt"), flag_of(request, "all")
+    stream = _Lines(hub.store.reader())
+    try:
+        first = await hub.in_thread(lambda: stream.start(caller, request, asked, number, every))
+    except BaseException:
+        stream.close()
+        raise
+    return StreamingResponse(_chunks(hub, stream, first), media_type="application/x-ndjson")
+
+
+async def _chunks(hub: Hub, stream: _Lines, first: bytes) -> AsyncIterator[bytes]:
+    try:
+        chunk = first
+        while chunk:
+            yield chunk
+            chunk = await hub.in_thread(stream.chunk)
+    finally:
+        # A thread may still be reading for a client that left; it ends first.
+        hub.streams.submit(stream.close)
+
+
+class _Lines:
+    """A history being read, in chunks of whole lines, with a connection of its own."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lock = Lock()
+        self._lines: Iterator[str] = iter(())
+
+    def start(
+        self, caller: Caller, request: Request, asked: history.Asked, number: int | None, every: bool
+    ) -> bytes:
+        run = _run(self._reader, caller, request)
+        story = tell(self._reader, run.id, run.head)
+        only = None if number is None else _attempt(story, run, number)
+        if every:
+            self._lines = history.every(self._reader, story, only, asked)
+        else:
+            chain = story.chain if only is None else history.own(story, only)
+            self._lines = history.merged(self._reader, story, chain, asked)
+        return self.chunk()
+
+    def chunk(self) -> bytes:
+        with self._lock:
+            parts: list[str] = []
+            size = 0
+            for text in self._lines:
+                parts.append(text)
+                size += len(text)
+                if size >= CHUNK:
+                    break
+        return "\n".join([*parts, ""]).encode("utf-8", "replace") if parts else b""
+
+    def close(self) -> None:
+        with self._lock:
+            self._lines = iter(())
+            self._reader.close()
+
+
+def _attempt(story: Story, run: RunRow, number: int) -> str:
+    for attempt in story.attempts.values():
+        if attempt.number == number:
+            return attempt.attempt_id
+    raise refuse("missing", f"Run {run.run_id!r} has no attempt {number}.", "See respool show RUN.")
+
+
+def _asked(request: Request) -> history.Asked:
+    text = request.query_params.get("keys")
+    keys = None if not text else frozenset(text.split(","))
+    if keys is not None and len(keys) > MAX_KEYS:
+        raise refuse("bad-request", f"keys names {len(keys)} metrics.", f"Ask for at most {MAX_KEYS}.")
+    return history.Asked(keys, number_of(request, "min_step"), number_of(request, "max_step"))
+
+
+def _run(reader: Reader, caller: Caller, request: Request) -> RunRow:
+    path = request.path_params
+    entity, project, run_id = path["entity"], path["project"], path["run_id"]
+    allow_project(caller, entity, project)
+    run = reader.run(entity, project, run_id)
+    if run is None:
+        raise refuse("missing", f"There is no run {entity}/{project}/{run_id}.", "See respool runs.")
+    return run

@@ -1,0 +1,163 @@
+"""History: one line per step along a story, or every row with its place.
+
+Batches are read in the order of their smallest step, and a row is given out once no batch that is left can
+hold a smaller or an equal step. Rows in order need the memory of the batches that overlap (those at a cut); a
+writer whose every batch holds an old step costs what it asks for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from respool.wire import codec
+from respool.wire.frames import Frame, Kind, frames
+from respool_hub.service.plain_json import flat, line
+from respool_hub.service.story import Story
+from respool_hub.store.ports import Reader
+from respool_hub.store.rows import BatchRow
+from respoold.core.lineage import Visible
+
+
+class Asked(NamedTuple):
+    """What of a history is asked for; steps from `min_step` to `max_step`, both included."""
+
+    keys: frozenset[str] | None = None
+    min_step: int | None = None
+    max_step: int | None = None
+
+
+class Place(NamedTuple):
+    """A row in the order of a history: step, age of its attempt, the primary last, seq, writer."""
+
+    step: int
+    attempt: int
+    rank: int
+    seq: int
+    frame: Frame
+
+
+class _Part(NamedTuple):
+    batch: BatchRow
+    attempt: int
+    rank: int
+    limit: int | None
+
+
+def merged(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> Iterator[str]:
+    """Lines of JSON, one per step, keys merged; the last write wins by (attempt, primary last, seq)."""
+    start = _start(story, chain)
+    step: int | None = None
+    row: dict[str, Any] = {}
+    time = start
+    for place in _in_order(reader, _parts(reader, story, chain, asked), asked):
+        if place.step != step and step is not None:
+            yield from _line(step, time, start, row, asked)
+            row = {}
+        step, time = place.step, place.frame.time
+        row.update(_row(place.frame))
+    if step is not None:
+        yield from _line(step, time, start, row, asked)
+
+
+def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Iterator[str]:
+    """Lines of JSON, one per row of every attempt (or of `only`), by attempt number, writer and seq."""
+    limits = {visible.attempt_id: visible for visible in story.chain}
+    start = _start(story, story.chain)
+    for attempt in story.attempts.values():
+        shown = limits.get(attempt.attempt_id)
+        if only not in {None, attempt.attempt_id}:
+            continue
+        for batch in reader.batches(attempt.attempt_id):
+            for frame in frames(reader.batch(batch.id)) if batch.rows else ():
+                if frame.kind == Kind.ROW and _wanted(frame.step, asked):
+                    place = {"_attempt": attempt.number, "_writer": batch.writer, "_seq": frame.seq}
+                    if shown is None or (shown.limit is not None and frame.step >= shown.limit):
+                        place["_hidden"] = True
+                    yield from _line(frame.step, frame.time, start, _row(frame), asked, place)
+
+
+def own(story: Story, attempt_id: str) -> list[Visible]:
+    """The chain of one attempt alone, as it was written."""
+    return [Visible(attempt_id, None)] if attempt_id in story.attempts else []
+
+
+def _start(story: Story, chain: Iterable[Visible]) -> float:
+    times = [row.first_time for shown in chain for row in story.writers[shown.attempt_id]]
+    return min((time for time in times if time is not None), default=0.0)
+
+
+def _parts(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> list[_Part]:
+    parts: list[_Part] = []
+    for age, shown in enumerate(chain):
+        primary = min((row.writer for row in story.writers[shown.attempt_id]), default=0)
+        for batch in reader.batches(shown.attempt_id):
+            if batch.rows and _overlaps(batch, shown.limit, asked):  # noqa: PERF401 - one thought a line
+                parts.append(_Part(batch, age, -abs(batch.writer - primary), shown.limit))
+    return sorted(parts, key=lambda part: part.batch.min_step)
+
+
+def _overlaps(batch: BatchRow, limit: int | None, asked: Asked) -> bool:
+    if limit is not None and batch.min_step >= limit:
+        return False
+    if asked.min_step is not None and batch.max_step < asked.min_step:
+        return False
+    return asked.max_step is None or batch.min_step <= asked.max_step
+
+
+def _in_order(reader: Reader, parts: list[_Part], asked: Asked) -> Iterator[Place]:
+    waiting: list[Place] = []
+    for index, part in enumerate(parts):
+        waiting += _places(reader, part, asked)
+        waiting.sort(key=_key)
+        following = parts[index + 1].batch.min_step if index + 1 < len(parts) else None
+        ready = len(waiting) if following is None else bisect_left(waiting, following, key=_step)
+        yield from waiting[:ready]
+        del waiting[:ready]
+
+
+def _places(reader: Reader, part: _Part, asked: Asked) -> list[Place]:
+    return [
+        Place(frame.step, part.attempt, part.rank, frame.seq, frame)
+        for frame in frames(reader.batch(part.batch.id))
+        if frame.kind == Kind.ROW
+        and (part.limit is None or frame.step < part.limit)
+        and _wanted(frame.step, asked)
+    ]
+
+
+def _key(place: Place) -> tuple[int, int, int, int]:
+    return place[:4]
+
+
+def _step(place: Place) -> int:
+    return place[0]
+
+
+def _wanted(step: int, asked: Asked) -> bool:
+    if asked.min_step is not None and step < asked.min_step:
+        return False
+    return asked.max_step is None or step <= asked.max_step
+
+
+def _row(frame: Frame) -> dict[str, Any]:
+    row = codec.unpack(frame.payload)
+    return flat(row) if isinstance(row, dict) else {}
+
+
+def _line(
+    step: int,
+    time: float,
+    start: float,
+    row: dict[str, Any],
+    asked: Asked,
+    place: dict[str, Any] | None = None,
+) -> Iterator[str]:
+    if asked.keys is not None:
+        row = {key: value for key, value in row.items() if key in asked.keys}
+        if not row:
+            return
+    own_keys = {"_step": step, "_timestamp": time, "_runtime": time - start}
+    # Ours first, where readers look for them; written again behind the row's, which may not replace them.
+    yield line({**own_keys, **row, **own_keys, **(place or {})})

@@ -1,0 +1,118 @@
+"""Runs as people read them: plain JSON objects of what is stored and derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from respool_hub.service.files import shown
+from respool_hub.service.plain_json import clean
+from respool_hub.service.standing import Quiet, number_or_none, run_attempt, state
+from respool_hub.service.story import Story, tell, total
+from respool_hub.store.ports import Reader
+from respool_hub.store.rows import AttemptRow, FileRow, RunRow
+
+Link = Callable[[RunRow], str | None]
+"""The URL of a run, if it has one."""
+
+
+def path_of(run: RunRow) -> str:
+    """The run's path in this API."""
+    return "/v1/runs/" + "/".join(quote(part, safe="") for part in (run.entity, run.project, run.run_id))
+
+
+def brief(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str, Any]:
+    """A run as a list shows it."""
+    return _brief(tell(reader, run.id, run.head), run, quiet, url)
+
+
+def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str, Any]:
+    attempts = list(story.attempts.values())
+    current = run_attempt(run, attempts, quiet)
+    writers = [row for rows in story.writers.values() for row in rows]
+    return {
+        "entity": run.entity,
+        "project": run.project,
+        "run_id": run.run_id,
+        "original_id": run.original_id,
+        "name": clean(run.meta.get("name")) or run.run_id,
+        "state": state(current, quiet).value if current else "empty",
+        "attempts": len(attempts),
+        "last_step": number_or_none(story.last_step),
+        "rows": sum(row.rows for row in writers),
+        "created_at": run.created_at,
+        "heartbeat_at": max((a.heartbeat_at for a in attempts if a.heartbeat_at is not None), default=None),
+        "ended_at": current.ended_at if current else None,
+        "pending_records": sum(attempt.pending_records for attempt in attempts),
+        "pending_bytes": sum(attempt.pending_bytes for attempt in attempts),
+        "node": current.node if current else None,
+        "lost": sum(row.lost for row in writers),
+        "tags": clean(run.meta.get("tags")) or [],
+        "url": url,
+        "diverged": any(attempt.branch for attempt in attempts),
+        "alias_of": run.alias_of,
+    }
+
+
+def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str, Any]:
+    """A run with what it amounts to and each attempt."""
+    story = tell(reader, run.id, run.head)
+    totals = total(reader, story)
+    attempts = [_attempt(story, attempt, quiet) for attempt in story.attempts.values()]
+    return {
+        **_brief(story, run, quiet, url),
+        "config": clean(totals.config),
+        "summary": clean(totals.summary),
+        "meta": clean({**run.meta, "metrics": totals.metrics}),
+        "head": run.head,
+        "attempts": attempts,
+    }
+
+
+def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet) -> dict[str, Any]:
+    writers = story.writers[attempt.attempt_id]
+    link = story.links[attempt.attempt_id]
+    return {
+        "attempt_id": attempt.attempt_id,
+        "number": attempt.number,
+        "state": state(attempt, quiet).value,
+        "parent": attempt.parent,
+        "cut": story.cuts.get(attempt.attempt_id),
+        "node": attempt.node,
+        "pid": attempt.pid,
+        "started_at": attempt.started_at or attempt.registered_at,
+        "ended_at": attempt.ended_at,
+        "exit_code": attempt.exit_code,
+        "first_step": number_or_none(link.first_steps[0]) if link.first_steps else None,
+        "last_step": number_or_none(link.last_step),
+        "rows": sum(row.rows for row in writers),
+        "lost": sum(row.lost for row in writers),
+        "heartbeat_at": attempt.heartbeat_at,
+        "pending_records": attempt.pending_records,
+        "on_lineage": attempt.attempt_id in story.cuts,
+        "branch": attempt.branch,
+        "offline": attempt.offline,
+    }
+
+
+def listed_files(reader: Reader, run: RunRow, *, every: bool) -> list[dict[str, Any]]:
+    """The newest visible version of each name, or every version, oldest first."""
+    story = tell(reader, run.id, run.head)
+    rows = reader.files(run.id)
+    chosen = rows if every else list(shown(rows, story).values())
+    return [_file(row, story.attempts[row.attempt_id]) for row in chosen]
+
+
+def _file(file: FileRow, attempt: AttemptRow) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "size": file.size,
+        "digest": file.digest,
+        "step": file.step,
+        "time": file.time,
+        "attempt_id": file.attempt_id,
+        "number": attempt.number,
+        "seq": file.seq,
+        "metadata": clean(file.metadata),
+    }

@@ -1,0 +1,140 @@
+"""A run's story along a lineage: which attempts, how much of each, and what they amount to together.
+
+Cheap where nothing is hidden: each writer's fold is stored. Where a cut hides rows of an ancestor, that
+ancestor's summary is found again from its visible rows, newest batch first, until every key is known; for
+metrics that are summed up as min, max or none all visible rows are folded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from respool.wire import codec
+from respool.wire.frames import NO_STEP, Frame, Kind, frames
+from respool.wire.view import merge_summary
+from respool_hub.service.fold import Fold
+from respool_hub.service.standing import links
+from respool_hub.store.ports import Reader
+from respool_hub.store.rows import AttemptRow, WriterRow
+from respoold.core.lineage import Link, Visible, cuts_of, last_step, lineage, visible
+
+
+class Story(NamedTuple):
+    """One run as it is told from `tip`: attempts oldest first, each with its limit and its cut."""
+
+    attempts: dict[str, AttemptRow]
+    writers: dict[str, list[WriterRow]]
+    links: dict[str, Link]
+    chain: list[Visible]
+    cuts: dict[str, int | None]
+    last_step: int
+
+
+class Totals(NamedTuple):
+    """What a story amounts to."""
+
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def tell(reader: Reader, run: int, tip: str | None) -> Story:
+    """The story of a run whose head, or other end, is `tip`."""
+    attempts = {row.attempt_id: row for row in reader.attempts(run)}
+    rows = reader.writers(run)
+    known = links(attempts.values(), rows)
+    chain = lineage(known, tip)
+    cuts = dict(zip((link.attempt_id for link in chain), cuts_of(chain), strict=True))
+    writers: dict[str, list[WriterRow]] = {key: [] for key in attempts}
+    for row in rows:
+        writers[row.attempt_id].append(row)
+    return Story(attempts, writers, known, visible(chain), cuts, last_step(chain))
+
+
+def total(reader: Reader, story: Story) -> Totals:
+    """Config, summary and metric definitions along the story. Of one attempt the primary speaks last."""
+    totals = Totals({}, {}, {})
+    for shown in story.chain:
+        for row in reversed(story.writers[shown.attempt_id]):
+            root = story.attempts[shown.attempt_id].parent not in story.attempts
+            fold = Fold(row, reader.view(row.attempt_id, row.writer), root=root)
+            hides = shown.limit is not None and row.last_step >= shown.limit
+            _add(totals, fold, _shown(reader, fold, root, shown.limit) if hides else None)
+    return totals
+
+
+def _add(totals: Totals, fold: Fold, shown: Fold | None) -> None:
+    """Fold one writer in. `shown`: its summary without the hidden rows, when there are any."""
+    for key in fold.unset:
+        totals.config.pop(key, None)
+    totals.config.update(fold.view.config)
+    totals.metrics.update(_metrics(fold))
+    visible_fold = shown or fold
+    said, summary = visible_fold.assigned, visible_fold.view.summary
+    for key in said:
+        totals.summary.pop(key, None)
+    merge_summary(totals.summary, summary, totals.metrics)
+    totals.summary.update({key: summary[key] for key in said if key in summary})
+
+
+def _metrics(fold: Fold) -> dict[str, Any]:
+    found = fold.view.meta.get("metrics")
+    return found if isinstance(found, dict) else {}
+
+
+def _shown(reader: Reader, fold: Fold, root: bool, limit: int | None) -> Fold:
+    # Behind a LOSS a snapshot may be all there is of a key, and which one counts depends on what came before.
+    if fold.row.lost or any(_how(definition) != "last" for definition in _metrics(fold).values()):
+        return _refold(reader, fold.row, root, limit)
+    return _search(reader, fold, root, limit)
+
+
+def _how(definition: Any) -> Any:
+    return definition.get("summary", "last") if isinstance(definition, dict) else "last"
+
+
+def _refold(reader: Reader, row: WriterRow, root: bool, limit: int | None) -> Fold:
+    fold = Fold(WriterRow(row.attempt_id, row.writer), root=root, limit=limit)
+    for batch in reader.batches(row.attempt_id):
+        if batch.writer == row.writer:
+            fold.take(list(frames(reader.batch(batch.id))))
+    return fold
+
+
+def _search(reader: Reader, fold: Fold, root: bool, limit: int | None) -> Fold:
+    """The summary's keys, each from the newest visible record that has it."""
+    found = Fold(WriterRow(fold.row.attempt_id, fold.row.writer), root=root, limit=limit)
+    missing = set(fold.view.summary) | fold.assigned
+    for batch in reversed(reader.batches(fold.row.attempt_id)):
+        if not missing:
+            break
+        if batch.writer == fold.row.writer:
+            for frame in reversed(list(frames(reader.batch(batch.id)))):
+                _look(found, missing, frame, limit)
+    return found
+
+
+def _look(found: Fold, missing: set[str], frame: Frame, limit: int | None) -> None:
+    if not missing or (limit is not None and frame.step >= limit):
+        return
+    if frame.kind == Kind.ROW:
+        row = codec.unpack(frame.payload)
+        for key in missing.intersection(row) if isinstance(row, dict) else ():
+            found.view.summary[key] = row[key]
+            missing.discard(key)
+    elif frame.kind in {Kind.SUMMARY, Kind.SNAPSHOT}:
+        _look_explicit(found, missing, frame)
+
+
+def _look_explicit(found: Fold, missing: set[str], frame: Frame) -> None:
+    one = Fold(WriterRow("", 0), root=found._root, limit=found._limit)
+    one.take([frame])
+    for key in missing.intersection(one.view.summary):
+        found.view.summary[key] = one.view.summary[key]
+    found.assigned.update(missing & one.assigned)
+    missing.difference_update(set(one.view.summary) | one.assigned)
+
+
+def next_step(story: Story) -> int:
+    """The step a continuation begins with."""
+    return 0 if story.last_step == NO_STEP else story.last_step + 1
