@@ -17,9 +17,9 @@ to a segment whose descriptor the daemon sent (`respool.wire.segment`), one writ
       | ... pwrite, pwrite, pwrite ...          |    reads, syncs, uploads the segment
       | Ring          (once a second at most)   |    looks at the segment for the next 1.5 s
       |---------------------------------------->|
-      | Rolled{index}                           |    the segment before is complete
+      | Rolled{segment}                           |    the segment before is complete
       |---------------------------------------->|
-      |         Spare{index} + 1 segment        |    always one ahead
+      |         Spare{segment} + descriptor    |    always one ahead
       |<----------------------------------------|
       | BlobRequest{name, size}                 |
       |---------------------------------------->|
@@ -33,7 +33,7 @@ to a segment whose descriptor the daemon sent (`respool.wire.segment`), one writ
       |<----------------------------------------|
 
 If the daemon dies, the trainer goes on in the segment it has; no call waits. It tries the socket again at its
-next ring, says Hello and Reattach{attempt, writer, index}, and gets its spare segment. If the trainer dies, the
+next ring, says Hello and Reattach{attempt, writer, segment}, and gets its spare segment. If the trainer dies, the
 daemon sees the process end (pidfd), reads the segment to its end and judges.
 
 The end is a STATE record, not a message: it is there whether or not a daemon is.

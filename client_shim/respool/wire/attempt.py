@@ -67,7 +67,7 @@ class AttemptFile(NamedTuple):
     """`attempt.json`: the request, the attempt's id, and what its keeper answered without the hub.
 
     `parent` is the attempt believed to be continued (None: none), `offline` whether the hub had no part in
-    the answer, `step` the first step that was promised.
+    the answer, `step` the first step that was promised, `parent_known` False when nobody asked knew the run.
     """
 
     attempt_id: str
@@ -79,6 +79,7 @@ class AttemptFile(NamedTuple):
     step: int = 0
     number: int | None = None
     entity: str | None = None
+    parent_known: bool = True
     format: int = FORMAT
 
 

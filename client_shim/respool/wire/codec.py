@@ -18,7 +18,13 @@ MAX_DEPTH = 64
 MAX_ARRAY = 4096
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
 
-pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+def new_packer() -> Callable[[Any], bytes]:
+    """A `pack` of one's own: a packer keeps one buffer, so it serves one thread at a time."""
+    packer: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
+    return packer
+
+
+pack: Callable[[Any], bytes] = new_packer()
 """Payload of plain values. Raises TypeError, ValueError or OverflowError for others: see `plain`."""
 
 

@@ -1,4 +1,4 @@
-"""The protocol without I/O: bytes in, messages out, one class for both ends.
+r"""The protocol without I/O: bytes in, messages out, one class for both ends.
 
     IDLE --Hello--> GREETED --Welcome--> OPEN --(EOF or error)--> CLOSED
                            \--Refused--> CLOSED
@@ -91,7 +91,9 @@ class Connection:
         self._step(message, theirs=False)
         number, payload = encode_message(message)
         if len(payload) > MAX_MESSAGE:
-            raise LocalProtocolError(f"{type(message).__name__} of {len(payload)} bytes: at most {MAX_MESSAGE}")
+            raise LocalProtocolError(
+                f"{type(message).__name__} of {len(payload)} bytes: at most {MAX_MESSAGE}"
+            )
         return encode(number, payload, seq=request, span=1 + fds)
 
     def surrender_fds(self) -> list[int]:

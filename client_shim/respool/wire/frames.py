@@ -72,7 +72,14 @@ class Frame(NamedTuple):
 
 
 def encode(
-    kind: int, payload: bytes, *, seq: int, step: int = NO_STEP, flags: int = 0, span: int = 1, time: float = 0.0
+    kind: int,
+    payload: bytes,
+    *,
+    seq: int,
+    step: int = NO_STEP,
+    flags: int = 0,
+    span: int = 1,
+    time: float = 0.0,
 ) -> bytes:
     """The bytes of one frame."""
     body = BODY.pack(seq, step, kind, flags, MAGIC, span, time)
@@ -98,13 +105,13 @@ class Walk(NamedTuple):
     stop: Stop
 
 
-def walk(data: bytes | memoryview, start: int = 0, limit: int = 1 << 62) -> Walk:
+def walk(data: bytes | bytearray | memoryview, start: int = 0, limit: int = 1 << 62) -> Walk:
     """Read whole frames from `start` on, at most `limit` of them.
 
     Total cost is about a microsecond a frame, so a caller on an event loop passes a limit.
     """
     view = memoryview(data)
-    size, at, found = len(view), start, []
+    size, at, found = len(view), start, list[Frame]()
     unpack, crc = HEADER.unpack_from, crc32
     while len(found) < limit:
         if size - at < HEADER_SIZE:

@@ -52,7 +52,7 @@ def project_of(original: str) -> str:
 
 def attempt_id_of(project: str, run_id: str, launch: str, incarnation: str) -> str:
     """The id of an attempt: 32 hexadecimal digits."""
-    joined = "\0".join(("attempt", project, run_id, launch, incarnation))
+    joined = f"attempt\0{project}\0{run_id}\0{launch}\0{incarnation}"
     return blake2b(joined.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 

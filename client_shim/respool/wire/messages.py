@@ -57,7 +57,7 @@ class Waiting(NamedTuple):
 
 
 class Attached(NamedTuple):
-    """Daemon: the attach is decided. Two descriptors travel along: the segments `index` and `index + 1`.
+    """Daemon: the attach is decided. Two descriptors travel along: the segments `segment` and the next.
 
     `step` is the next step, `number` the attempt's number at the hub (None: answered offline), `directory`
     the attempt's folder in the spool, `lasting` whether the daemon will outlive this process and drain it,
@@ -70,7 +70,7 @@ class Attached(NamedTuple):
     entity: str | None = None
     number: int | None = None
     writer: int = 0
-    index: int = 0
+    segment: int = 0
     capacity: int = 0
     resumed: bool = False
     unknown: bool = False
@@ -85,11 +85,11 @@ class Attached(NamedTuple):
 
 
 class Reattach(NamedTuple):
-    """Client, after the daemon it knew is gone: it holds segment `index` of this writer and goes on in it."""
+    """Client, after the daemon it knew is gone: it holds `segment` of this writer and goes on in it."""
 
     attempt_id: str
     writer: int
-    index: int
+    segment: int
 
 
 class Reattached(NamedTuple):
@@ -105,17 +105,17 @@ class Ring(NamedTuple):
 
 
 class Rolled(NamedTuple):
-    """Client: it now writes to segment `index`; the one before is complete. A `Spare` follows."""
+    """Client: it now writes to `segment`; the one before is complete. A `Spare` follows."""
 
-    index: int
+    segment: int
 
 
 class Spare(NamedTuple):
-    """Daemon: segment `index`, one descriptor. With `roll`, the client moves to it at once (its present
+    """Daemon: `segment`, one descriptor. With `roll`, the client moves to it at once (its present
     segment's disk failed). With `full`, there is no descriptor: the quota for rows is used up.
     """
 
-    index: int
+    segment: int
     capacity: int
     roll: bool = False
     full: bool = False

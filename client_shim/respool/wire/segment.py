@@ -2,7 +2,7 @@
 
     offset  content
     0       magic b"RSPOOL", version u16, length u32, crc32 of all the rest of the header, then `length`
-            bytes of a msgpack map: attempt_id, writer, index, created
+            bytes of a msgpack map: attempt_id, writer, segment, created
     512     mark slot A   {generation u64, offset u64, seq u64, crc32 u32}
     1024    mark slot B   the same; the higher generation with a good crc counts
     4096    frames, one after the other, until zeros or the end of the file
@@ -40,7 +40,7 @@ class SegmentHeader(NamedTuple):
 
     attempt_id: str
     writer: int
-    index: int
+    segment: int
     created: float
 
 

@@ -9,6 +9,8 @@ Rules (design 3.3): `last_step` is the greatest step of any row; a summary key h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isnan
 from typing import Any
 
 from respool.wire import codec
@@ -58,6 +60,17 @@ class View:
             if isinstance(value, dict):
                 handler(self, value, frame)
 
+    def facts(self) -> dict[str, Any]:
+        """What is left of this view when the records it came from are deleted; plain values."""
+        return {name: getattr(self, name) for name in _FACTS} | {"first_steps": list(self.first_steps)}
+
+    def take_facts(self, facts: dict[str, Any]) -> None:
+        """Start from what `facts` said."""
+        for name in _FACTS:
+            if name in facts:
+                setattr(self, name, facts[name])
+        self.first_steps = list(self.first_steps)
+
     def _row(self, row: dict[str, Any], frame: Frame) -> None:
         self.rows += 1
         self.last_step = max(self.last_step, frame.step)
@@ -66,13 +79,13 @@ class View:
         merge_summary(self.summary, row, self.meta.get("metrics"))
 
     def _config(self, value: dict[str, Any], _: Frame) -> None:
-        self.config.update(value.get("set") or {})
-        for key in value.get("unset") or ():
+        self.config.update(_map(value.get("set")))
+        for key in _names(value.get("unset")):
             self.config.pop(key, None)
 
     def _summary(self, value: dict[str, Any], _: Frame) -> None:
-        self.summary.update(value.get("set") or {})
-        for key in value.get("unset") or ():
+        self.summary.update(_map(value.get("set")))
+        for key in _names(value.get("unset")):
             self.summary.pop(key, None)
 
     def _state(self, value: dict[str, Any], _: Frame) -> None:
@@ -92,18 +105,23 @@ class View:
             self.files[value["name"]] = {**value, "seq": frame.seq, "step": frame.step, "time": frame.time}
 
     def _snapshot(self, value: dict[str, Any], _: Frame) -> None:
-        self.config = dict(value.get("config") or {})
-        self.summary = dict(value.get("summary") or {})
-        self.meta = dict(value.get("meta") or {})
+        self.config = dict(_map(value.get("config")))
+        self.summary = dict(_map(value.get("summary")))
+        self.meta = dict(_map(value.get("meta")))
         step = value.get("last_step")
         if isinstance(step, int):
             self.last_step = max(self.last_step, step)
 
     def _meta(self, value: dict[str, Any], _: Frame) -> None:
+        metrics = {**_map(self.meta.get("metrics")), **_map(value.get("metrics"))}
         self.meta.update(value)
+        if metrics:
+            self.meta["metrics"] = metrics
 
 
-_HANDLERS = {
+_FACTS = ("rows", "lost", "last_step", "first_steps", "cut", "preempting", "state", "exit_code")
+
+_HANDLERS: dict[int, Callable[[View, dict[str, Any], Frame], None]] = {
     Kind.ROW: View._row,
     Kind.CONFIG: View._config,
     Kind.SUMMARY: View._summary,
@@ -117,12 +135,12 @@ _HANDLERS = {
 
 def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[str, Any] | None) -> None:
     """Fold one row into a summary. `metrics` maps a name to {"summary": last|min|max|none} definitions."""
-    if not metrics:
+    if not metrics or not isinstance(metrics, dict):
         summary.update(row)
         return
     for key, value in row.items():
-        how = (metrics.get(key) or {}).get("summary", "last")
-        if how in _CHOOSE and _number(value) and _number(summary.get(key)):
+        how = _map(metrics.get(key)).get("summary", "last")
+        if how in ("min", "max") and _number(value) and _number(summary.get(key)):
             summary[key] = _CHOOSE[how](summary[key], value)
         elif how != "none":
             summary[key] = value
@@ -131,5 +149,13 @@ def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[st
 _CHOOSE = {"min": min, "max": max}
 
 
+def _map(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _names(value: Any) -> list[str]:
+    return [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
+
+
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not isnan(value)

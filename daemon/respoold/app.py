@@ -1,0 +1,190 @@
+"""The composition root: opens the doors, nests the lifetimes, defines the order of shutdown.
+
+    spool  ⊃  background work (following, uploading, beating)  ⊃  intake
+
+Shutdown is that nesting read from the inside: first nobody new comes in, then what is there is drained within a
+grace, then the rest stays in the spool, which is no failure. A second signal cancels at once. An unexpected
+exception ends the daemon: the spool is durable, and systemd starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import trio
+
+from respoold.config import Config
+from respoold.io import disk, notify
+from respoold.io import socket as doors
+from respoold.io.hub import HubDoor
+from respoold.tasks.adopt import adopt_forever, adopt_spool
+from respoold.tasks.follow import follow_forever
+from respoold.tasks.heartbeat import heartbeat_forever
+from respoold.tasks.intake import serve_clients
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.reaper import watch_processes
+from respoold.tasks.upload import upload_forever
+from respoold.tasks.watchdog import feed_watchdog
+
+BUSY = 75
+"""Exit status of a second daemon on the same spool or socket: EX_TEMPFAIL, which systemd does not restart."""
+
+
+class Outcome(NamedTuple):
+    """How a one-shot drain ended; `why` says what stands in the way of what is left."""
+
+    records: int
+    files: int
+    left_records: int
+    left_files: int
+    lost: int
+    why: str | None
+
+
+def serve(config: Config) -> int:
+    """Run the daemon in the foreground until SIGTERM or SIGINT. Returns the process's exit status."""
+    _raise_descriptor_limit()
+    status = 0
+    try:
+        trio.run(_serve, config)
+    except* (disk.SpoolBusyError, doors.SocketBusyError) as group:
+        print(f"respoold: {group.exceptions[0]}", file=sys.stderr)
+        status = BUSY
+    return status
+
+
+def drain(spools: list[str], config: Config, report: Callable[[dict[str, Any]], None]) -> Outcome:
+    """Upload everything that lies in `spools` (folders of attempts, or a stopped daemon's spool), then return.
+
+    Returns early when the hub does not answer for `config.grace` seconds on end. Reports progress twice a
+    second. Safe beside a daemon that adopts the same folders: the hub takes every record once.
+    """
+    _raise_descriptor_limit()
+    return trio.run(_drain, spools, config, report)
+
+
+async def _serve(config: Config) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with _background(config) as (keeper, background):
+            background.start_soon(adopt_forever, keeper)
+            background.start_soon(feed_watchdog, keeper)
+            listener = doors.listen(config.socket)
+            async with trio.open_nursery() as intake:
+                await intake.start(serve_clients, keeper, listener)
+                notify.notify("READY=1")
+                print(_ready_line(keeper), flush=True)
+                await anext(signals)
+                notify.notify("STOPPING=1")
+                intake.cancel_scope.cancel("shutting down")
+            listener.close()
+            _remove_socket(config.socket)
+            async with trio.open_nursery() as last:
+                last.start_soon(_cancel_on_signal, signals, last.cancel_scope)
+                with trio.move_on_after(config.grace):
+                    await _drained(keeper)
+                last.cancel_scope.cancel("drained, or the grace is over")
+
+
+@asynccontextmanager
+async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nursery]]:
+    """The spool, held, and everything that works on it; cancelled when the block ends."""
+    async with AsyncExitStack() as stack:
+        root = stack.enter_context(disk.hold(config.spool))
+        hub = await stack.enter_async_context(HubDoor(config.hub, config.api_key)) if config.hub else None
+        keeper = Keeper(config, root, hub)
+        keeper.load()
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(follow_forever, keeper)
+        nursery.start_soon(watch_processes, keeper)
+        if hub is not None:
+            nursery.start_soon(heartbeat_forever, keeper)
+            nursery.start_soon(upload_forever, keeper)
+        try:
+            yield keeper, nursery
+        finally:
+            nursery.cancel_scope.cancel("the block has ended")
+            keeper.save_all()
+
+
+async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, Any]], None]) -> Outcome:
+    async with _background(config) as (keeper, _):
+        for spool in spools:
+            adopt_spool(keeper, spool)
+        for attempt in keeper.node:
+            keeper.offer(attempt)
+        start = keeper.sent
+        away_since = None
+        while not _quiet(keeper):
+            report(_report(keeper))
+            with trio.move_on_after(0.5):
+                await keeper.progress.wait()
+            now = trio.current_time()
+            away_since = None if keeper.breaker.closed and keeper.hub else away_since or now
+            if away_since is not None and now - away_since >= config.grace:
+                break
+        report(_report(keeper))
+        return _outcome(keeper, start)
+
+
+def _quiet(keeper: Keeper) -> bool:
+    """Everything that was found has been read and sent."""
+    reading = any(not one.finished and not one.blocked and one.closing for one in keeper.readers.values())
+    sending = any(
+        one.pending_records() or one.pending_files() or (one.over and not one.complete) for one in keeper.node
+    )
+    return not reading and not sending
+
+
+def _report(keeper: Keeper) -> dict[str, Any]:
+    return {
+        "pending_records": sum(one.pending_records() for one in keeper.node),
+        "pending_files": sum(len(one.pending_files()) for one in keeper.node),
+        "sent_records": keeper.sent,
+        "hub_reachable": keeper.hub is not None and keeper.breaker.closed,
+        "why": keeper.breaker.why or next((one.held for one in keeper.node if one.held), None),
+    }
+
+
+def _outcome(keeper: Keeper, start: int) -> Outcome:
+    left = _report(keeper)
+    why = left["why"] or (None if keeper.hub else "no hub is configured")
+    lost = sum(one.lost for one in keeper.node)
+    return Outcome(
+        keeper.sent - start, keeper.sent_files, left["pending_records"], left["pending_files"], lost, why
+    )
+
+
+async def _drained(keeper: Keeper) -> None:
+    """Until nothing is left that the hub would take now."""
+    while keeper.breaker.closed and keeper.hub and not keeper.schedule.idle:
+        await keeper.progress.wait()
+
+
+async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel("a second signal")
+
+
+def _ready_line(keeper: Keeper) -> str:
+    config = keeper.config
+    return f"respoold ready at {config.socket} (spool in {config.spool}, hub {config.hub or 'none'})"
+
+
+def _remove_socket(path: str) -> None:
+    """Only a socket that we bound: systemd keeps its own."""
+    if notify.inherited_listener() is None:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _raise_descriptor_limit() -> None:
+    """Two segments per writer and more: the soft limit of 1024 is for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,148 @@
+"""The daemon's configuration: defaults < TOML files < environment < flags. One error lists every bad key."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from respool.wire import limits
+
+
+class ConfigError(ValueError):
+    """Every bad key of a configuration, one a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that a daemon is told. Sizes in bytes, times in seconds.
+
+    `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start.
+    """
+
+    spool: str
+    socket: str
+    hub: str | None = None
+    api_key: str | None = None
+    rows_quota: int = limits.ROWS_QUOTA
+    blobs_quota: int = 0
+    free_floor: float = limits.FREE_FLOOR
+    handshake: float = limits.HANDSHAKE_SECONDS
+    heartbeat: float = limits.HEARTBEAT_SECONDS
+    grace: float = 5.0
+    idle_exit: float = 0.0
+    trust_offline_must: bool = False
+
+
+FILES = ("/etc/respool/respoold.toml", "{config}/respool/respoold.toml")
+ENVIRONMENT = {
+    "RESPOOL_SPOOL_DIR": "spool",
+    "RESPOOL_SOCKET": "socket",
+    "RESPOOL_HUB_URL": "hub",
+    "RESPOOL_API_KEY": "api_key",
+    "RESPOOL_ROWS_QUOTA": "rows_quota",
+    "RESPOOL_BLOBS_QUOTA": "blobs_quota",
+}
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in force. `flags` holds what was given on the command line; None means not given.
+
+    Raises ConfigError with one line per bad key, naming where it stands and its value.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, tuple[str, Any]] = {key: ("default", value) for key, value in _defaults(environ).items()}
+    bad: list[str] = []
+    for path in FILES:
+        found |= _from_file(path.format(config=_config_home(environ)), bad)
+    found |= {key: (name, environ[name]) for name, key in ENVIRONMENT.items() if environ.get(name)}
+    found |= {key: (f"--{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None}
+    values = {key: _convert(key, where, value, bad) for key, (where, value) in found.items()}
+    if bad:
+        raise ConfigError("\n".join(bad))
+    config = Config(**values)
+    if config.api_key is None and config.hub is not None:
+        config = replace(config, api_key=stored_key(config.hub, environ))
+    return config
+
+
+def stored_key(hub: str, environ: Mapping[str, str]) -> str | None:
+    """The key that `respool login` kept for a hub, or None. A file that others can read is refused."""
+    path = os.path.join(_config_home(environ), "respool", "credentials.toml")
+    try:
+        if os.stat(path).st_mode & 0o077:
+            raise ConfigError(f"{path}: other users can read these keys; run: chmod 600 {path}")
+        with open(path, "rb") as file:
+            key = tomllib.load(file).get("hubs", {}).get(hub, {}).get("api_key")
+    except FileNotFoundError:
+        return None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML ({error}); run `respool login {hub}` again") from error
+    return key if isinstance(key, str) else None
+
+
+def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
+    home = environ.get("HOME", "/root")
+    state = environ.get("STATE_DIRECTORY") or os.path.join(
+        environ.get("XDG_STATE_HOME") or os.path.join(home, ".local/state"), "respool", os.uname().nodename
+    )
+    runtime = environ.get("XDG_RUNTIME_DIR") or os.path.join(state, "run")
+    return {"spool": state, "socket": os.path.join(runtime, "respool", "respoold.sock")}
+
+
+def _config_home(environ: Mapping[str, str]) -> str:
+    return environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/root"), ".config")
+
+
+def _from_file(path: str, bad: list[str]) -> dict[str, tuple[str, Any]]:
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        bad.append(f"{path}: cannot be read ({error})")
+        return {}
+    return {key: (path, value) for key, value in values.items()}
+
+
+def _convert(key: str, where: str, value: Any, bad: list[str]) -> Any:
+    types = {field.name: str(field.type) for field in fields(Config)}
+    if key not in types:
+        bad.append(f"{where}: unknown key {key!r}; known are {', '.join(sorted(types))}")
+        return None
+    try:
+        return _as(types[key], value)
+    except ValueError as error:
+        bad.append(f"{where}: {key} = {value!r} is {error}")
+        return None
+
+
+def _as(kind: str, value: Any) -> Any:
+    if kind.startswith("str"):
+        if not isinstance(value, str) or not value:
+            raise ValueError("not a text")
+        return value
+    if kind == "bool":
+        if value in {True, False}:
+            return value
+        raise ValueError("neither true nor false")
+    number = _size(value) if kind == "int" else float(value)
+    if number < 0:
+        raise ValueError("negative")
+    return number
+
+
+def _size(value: Any) -> int:
+    """Bytes, as a number or as text such as "500M" or "2 GiB"."""
+    if isinstance(value, int):
+        return value
+    text = str(value).strip().lower().removesuffix("ib").removesuffix("b").strip()
+    unit = text[-1:] if text[-1:] in _UNITS and text[-1:] else ""
+    try:
+        return int(float(text.removesuffix(unit)) * _UNITS[unit])
+    except ValueError:
+        raise ValueError("not a size such as 500M or 2GiB") from None

@@ -1,0 +1,101 @@
+"""What a node remembers of a run, and the answer it gives to an attach when the hub does not (design 3.5).
+
+A memory is written when an attempt attaches (what the hub said) and when it ends (its own fold), so that it
+outlives the segments. Attempts that are still in the spool are newer than any memory and win over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from respool.wire.attempt import Request
+from respool.wire.frames import NO_STEP
+from respool.wire.messages import Refused
+from respoold.core.attempt import Attempt
+from respoold.core.lineage import Link, last_step
+from respoold.core.states import State
+
+
+class Memory(NamedTuple):
+    """One run. `head` is the attempt whose lineage this is, `step` its next step."""
+
+    project: str
+    run_id: str
+    original_id: str
+    entity: str | None = None
+    hub: str | None = None
+    head: str | None = None
+    state: str = "running"
+    step: int = 0
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    updated_at: float = 0.0
+
+
+class Answer(NamedTuple):
+    """How an attach goes without the hub. `parent_known` False: nobody here knows this run."""
+
+    resumed: bool
+    parent: str | None
+    parent_known: bool
+    step: int
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def newest(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Of a run's attempts on this node, oldest first, the last one that counts: a candidate does not."""
+    return next((attempt for attempt in reversed(attempts) if attempt.moved), None)
+
+
+def next_step(attempts: Sequence[Attempt], head: Attempt) -> int:
+    """The step after the lineage of `head`, as far as this node knows it."""
+    by_id = {attempt.id: attempt for attempt in attempts}
+    chain: list[Link] = []
+    at: Attempt | None = head
+    while at is not None:
+        chain.insert(0, at.link)
+        before = by_id.get(at.file.parent or "")
+        if before is None and at.file.resumed:
+            chain.insert(0, Link(at.file.parent or "", None, (), at.file.step - 1))
+        at = before
+    last = last_step(chain)
+    return 0 if last == NO_STEP else last + 1
+
+
+def answer_offline(request: Request, known: Answer | None, *, trust: bool) -> Answer | Refused:
+    """Table 3.1 with the hub away: what this node knows decides. `trust` is RESPOOL_OFFLINE_MUST=trust."""
+    nothing = Answer(False, None, known is not None or request.resume == "none", 0, {}, {}, {})
+    exists = known is not None
+    if request.resume == "never" and exists:
+        return Refused(
+            "exists",
+            f"run {request.project}/{request.run_id} exists on this node and resume='never' forbids to continue it",
+            "use resume='allow' or another id",
+        )
+    if request.resume == "must" and not exists and not trust:
+        return Refused(
+            "missing",
+            f"run {request.project}/{request.run_id} is not known on this node and the hub does not answer",
+            "use resume='allow', or set RESPOOL_OFFLINE_MUST=trust to continue it unseen",
+        )
+    if known is None or request.resume in {"none", "never"}:
+        return nothing
+    return known
+
+
+def of_memory(memory: Memory) -> Answer:
+    """The answer that a memory gives."""
+    return Answer(True, memory.head, True, memory.step, memory.config, memory.summary, memory.meta)
+
+
+def merge_meta(old: dict[str, Any], passed: dict[str, Any]) -> dict[str, Any]:
+    """Name, notes and tags carry over unless this call passed them."""
+    return {**old, **{key: value for key, value in passed.items() if value is not None}}
+
+
+def finished(memory: Memory) -> bool:
+    return memory.state == State.FINISHED

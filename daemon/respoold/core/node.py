@@ -1,0 +1,52 @@
+"""All attempts that a node keeps, and the questions asked of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from respoold.core.attempt import Attempt
+
+
+class Node:
+    """Attempts by id, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, Attempt] = {}
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(list(self._attempts.values()))
+
+    def __contains__(self, attempt_id: str) -> bool:
+        return attempt_id in self._attempts
+
+    def add(self, attempt: Attempt) -> None:
+        self._attempts[attempt.id] = attempt
+
+    def get(self, attempt_id: str) -> Attempt | None:
+        return self._attempts.get(attempt_id)
+
+    def drop(self, attempt_id: str) -> None:
+        self._attempts.pop(attempt_id, None)
+
+    def of_run(self, uid: int, run: tuple[str, str]) -> list[Attempt]:
+        """A run's attempts here, the oldest first."""
+        return [one for one in self._attempts.values() if one.file.uid == uid and one.run == run]
+
+    def incomplete(self) -> list[Attempt]:
+        return [attempt for attempt in self._attempts.values() if not attempt.complete]
+
+    def unregistered_before(self, attempt: Attempt) -> bool:
+        """Whether an older attempt of the same run must be registered first, for parents come first."""
+        for other in self.of_run(attempt.file.uid, attempt.run):
+            if other is attempt:
+                return False
+            if not other.registered:
+                return True
+        return False
+
+
+def pending_bytes(attempts: Iterable[Attempt]) -> int:
+    """Bytes of records that the hub does not have."""
+    return sum(
+        extent.size for attempt in attempts for writer in attempt.tails for extent in attempt.pending(writer)
+    )

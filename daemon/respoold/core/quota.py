@@ -1,0 +1,55 @@
+"""Who may still have how much: the order in which a full spool refuses (design 5.5).
+
+Files go first: a snapshot is refused when the user's blobs or the disk's floor would be exceeded. Rows have a
+reserve of their own: a spare segment is refused only when the user's rows are at their cap, or when the disk is
+down to half the floor, which files can never take it to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from respool.wire.limits import BLOBS_QUOTA
+
+
+class Room(NamedTuple):
+    """What a user holds, what he may hold, and the disk: `free` bytes of `size`, `floor` a share of it."""
+
+    rows: int
+    blobs: int
+    rows_cap: int
+    blobs_cap: int
+    free: int
+    size: int
+    floor: float
+
+
+def refuse_segment(room: Room, size: int) -> str | None:
+    """Why no further segment of `size` bytes is granted, or None."""
+    if room.rows + size > room.rows_cap:
+        return f"rows hold {_mib(room.rows)} of the {_mib(room.rows_cap)} this user may keep unsent"
+    if room.free - size < room.size * room.floor / 2:
+        return f"the spool's disk has {_mib(room.free)} left, which is its floor"
+    return None
+
+
+def refuse_blob(room: Room, size: int) -> str | None:
+    """Why a snapshot of `size` bytes is not taken, with how much is missing; or None."""
+    over = room.blobs + size - room.blobs_cap
+    if over > 0:
+        return (
+            f"files hold {_mib(room.blobs)} of the {_mib(room.blobs_cap)} allowed; {_mib(over)} are missing"
+        )
+    short = room.size * room.floor - (room.free - size)
+    if short > 0:
+        return f"the spool's disk must keep {room.floor:.0%} free; {_mib(int(short))} are missing"
+    return None
+
+
+def blobs_cap(configured: int, free: int) -> int:
+    """The cap for files: as configured, else a fifth of what was free at start, 50 GiB at most."""
+    return configured or min(free // 5, BLOBS_QUOTA)
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"

@@ -1,0 +1,1 @@
+"""Ring 1: one door per foreign thing; each translates that thing's errors once."""

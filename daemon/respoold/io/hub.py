@@ -1,0 +1,215 @@
+"""The hub over HTTP/1.1. The only place that knows httpx; its errors become the three of `core.errors`.
+
+Two clients, control and bulk, so that files never stand in a heartbeat's way. Each has a limiter no larger than
+its pool: a request that is cancelled while it queues inside httpx's pool takes its slot along for good
+(encode/httpcore#1093), so none ever queues there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import trio
+import zstandard
+
+from respool.wire.errors import WireError
+from respool.wire.shapes import build
+from respoold.core import hubapi
+from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.hubapi import Problem
+
+CONTROL_SLOTS = 8
+BULK_SLOTS = 4
+CONTROL_TIMEOUT = httpx.Timeout(10.0)
+BULK_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+PIECE = 256 << 10
+RETRY_STATUSES = frozenset({408, 425, 429})
+COMPRESS_ABOVE = 512
+
+
+def client_of(url: str, key: str | None, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient:
+    """A client for a hub URL; `unix:/path` is HTTP over that socket."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    limits = httpx.Limits(max_connections=slots, max_keepalive_connections=slots)
+    if url.startswith("unix:"):
+        transport = httpx.AsyncHTTPTransport(uds=url.removeprefix("unix:"), limits=limits)
+        return httpx.AsyncClient(transport=transport, base_url="http://hub", headers=headers, timeout=timeout)
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, limits=limits, trust_env=False)
+
+
+class HubDoor:
+    """One hub, for one key. Every method raises HubAway, HubDenied or HubRefused and nothing else."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        self.url = url
+        self._control = client_of(url, key, CONTROL_TIMEOUT, CONTROL_SLOTS)
+        self._bulk = client_of(url, key, BULK_TIMEOUT, BULK_SLOTS)
+        self._slots = {
+            self._control: trio.CapacityLimiter(CONTROL_SLOTS),
+            self._bulk: trio.CapacityLimiter(BULK_SLOTS),
+        }
+        self._zstd = zstandard.ZstdCompressor(level=1)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with trio.move_on_after(1, shield=True):
+            await self._control.aclose()
+            await self._bulk.aclose()
+
+    async def health(self) -> hubapi.Health:
+        return await self._call(hubapi.Health, "GET", "/health")  # type: ignore[no-any-return]
+
+    async def attach(self, request: hubapi.AttachRequest) -> hubapi.AttachAnswer:
+        return await self._post(hubapi.AttachAnswer, "/attach", request)  # type: ignore[no-any-return]
+
+    async def append(self, attempt_id: str, writer: int, first_seq: int, frames: bytes) -> hubapi.Appended:
+        """Bring records. A gap is an answer, not an error: look at `next_seq`."""
+        packed = self._zstd.compress(frames) if len(frames) > COMPRESS_ABOVE else frames
+        small = len(packed) < len(frames)
+        headers = {"Content-Type": hubapi.FRAMES} | ({"Content-Encoding": "zstd"} if small else {})
+        path = f"/attempts/{attempt_id}/records/{writer}"
+        response = await self._send(
+            self._bulk,
+            "POST",
+            path,
+            content=packed if small else frames,
+            headers=headers,
+            params={"first_seq": str(first_seq)},
+            answers={409},
+        )
+        return self._shape(hubapi.Appended, response)  # type: ignore[no-any-return]
+
+    async def report(self, attempt_id: str, report: hubapi.StateReport) -> None:
+        await self._post(None, f"/attempts/{attempt_id}/state", report)
+
+    async def heartbeat(self, beat: hubapi.Beat) -> hubapi.BeatAnswer:
+        return await self._post(hubapi.BeatAnswer, "/heartbeat", beat)  # type: ignore[no-any-return]
+
+    async def has_blob(self, digest: str) -> bool:
+        response = await self._send(self._control, "HEAD", f"/blobs/{digest}", answers={404})
+        return response.status_code != httpx.codes.NOT_FOUND
+
+    async def put_blob(self, digest: str, size: int, read: Callable[[int, int], bytes]) -> None:
+        """Bring a file. `read(offset, size)` is called in a thread."""
+        body = _Pieces(size, read)
+        headers = {"Content-Length": str(size)}
+        await self._send(self._bulk, "PUT", f"/blobs/{digest}", content=body, headers=headers)
+
+    async def commit_file(self, attempt_id: str, commit: hubapi.FileCommit) -> None:
+        await self._post(None, f"/attempts/{attempt_id}/files", commit)
+
+    @asynccontextmanager
+    async def open_file(self, run: tuple[str, str, str], name: str) -> AsyncIterator[httpx.Response]:
+        """A run's file as a stream; the response is open inside the block."""
+        path = "/runs/" + "/".join(quote(part, safe="") for part in run) + "/files/" + quote(name)
+        async with self._slots[self._bulk]:
+            request = self._bulk.build_request("GET", hubapi.API + path)
+            response = await self._exchange(self._bulk, request, stream=True)
+            try:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                self._judge(response, frozenset())
+                yield response
+            except httpx.TransportError as error:
+                raise HubAway(f"the hub broke off: {error!r}") from error
+            finally:
+                with trio.move_on_after(1, shield=True):
+                    await response.aclose()
+
+    async def _post(self, answer: type[Any] | None, path: str, shape: Any) -> Any:
+        return await self._call(answer, "POST", path, content=hubapi.dump(shape))
+
+    async def _call(
+        self, answer: type[Any] | None, method: str, path: str, content: bytes | None = None
+    ) -> Any:
+        headers = {"Content-Type": hubapi.MSGPACK, "Accept": hubapi.MSGPACK}
+        response = await self._send(self._control, method, path, content=content, headers=headers)
+        return None if answer is None else self._shape(answer, response)
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        *,
+        answers: frozenset[int] | set[int] = frozenset(),
+        **parts: Any,
+    ) -> httpx.Response:
+        async with self._slots[client]:
+            request = client.build_request(method, hubapi.API + path, **parts)
+            response = await self._exchange(client, request)
+        self._judge(response, answers)
+        return response
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: httpx.Request, *, stream: bool = False
+    ) -> httpx.Response:
+        try:
+            return await client.send(request, stream=stream)
+        except httpx.TransportError as error:
+            raise HubAway(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
+        except httpx.DecodingError as error:
+            raise HubAway(f"garbage from {self.url}: {error}") from error
+
+    def _judge(self, response: httpx.Response, answers: frozenset[int] | set[int]) -> None:
+        status = response.status_code
+        if response.is_success or status in answers:
+            return
+        problem = _problem(response)
+        if status in {401, 403}:
+            raise HubDenied(problem)
+        if status >= 500 or status in RETRY_STATUSES or response.has_redirect_location:
+            raise HubAway(f"{self.url} answered {status}: {problem.cause}", _retry_after(response))
+        raise HubRefused(status, problem)
+
+    def _shape(self, cls: type[Any], response: httpx.Response) -> Any:
+        try:
+            return hubapi.load(cls, response.content)
+        except WireError as error:
+            raise HubAway(f"garbage from {self.url}: {error}") from error
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A file's bytes in pieces: one large `bytes` costs httpx twice the CPU."""
+
+    def __init__(self, size: int, read: Callable[[int, int], bytes]) -> None:
+        self._size = size
+        self._read = read
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        at = 0
+        while at < self._size:
+            piece = await trio.to_thread.run_sync(self._read, at, min(PIECE, self._size - at))
+            if not piece:
+                raise httpx.WriteError(f"the snapshot ended at {at} of {self._size} bytes")
+            at += len(piece)
+            yield piece
+
+
+def _problem(response: httpx.Response) -> Problem:
+    """The hub's own words, or what can be said without them."""
+    try:
+        if response.headers.get("Content-Type", "").startswith(hubapi.MSGPACK):
+            return hubapi.load(Problem, response.content)  # type: ignore[no-any-return]
+        found: Problem = build(Problem, response.json())
+    except (ValueError, WireError):
+        return Problem("http", f"the hub answered {response.status_code} {response.reason_phrase}")
+    return found
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except ValueError:
+        return None

@@ -1,0 +1,38 @@
+"""watchdog's door: a change in a folder rings a bell, nothing more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import trio
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from respoold.doorbell import Doorbell
+
+
+class _Ringer(FileSystemEventHandler):
+    def __init__(self, bell: Doorbell, token: trio.lowlevel.TrioToken) -> None:
+        self._bell, self._token = bell, token
+
+    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - which event does not matter
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._bell.ring, idempotent=True)
+
+
+@asynccontextmanager
+async def watch(folder: str) -> AsyncIterator[Doorbell]:
+    """A bell that rings when something changes in `folder` (its real path: a symlink would see nothing)."""
+    bell = Doorbell()
+    observer = Observer()
+    ringer = _Ringer(bell, trio.lowlevel.current_trio_token())
+    observer.schedule(ringer, os.path.realpath(folder))  # noqa: ASYNC240 - once, at start
+    observer.start()
+    try:
+        yield bell
+    finally:
+        observer.stop()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(observer.join)

@@ -1,0 +1,60 @@
+"""Spools that a process without a daemon left: found, read where they lie, brought to the hub.
+
+The shim registers each such folder under $XDG_STATE_HOME/respool/spools (one small file with the path). watchdog
+tells of new ones; that is a hint, the rescan is the truth. Whatever another adopter does meanwhile is harmless:
+the hub takes every record once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import trio
+
+from respoold.io import disk
+from respoold.io.watch import watch
+from respoold.tasks.keeper import Keeper
+
+RESCAN_SECONDS = 10.0
+
+
+async def adopt_forever(keeper: Keeper) -> NoReturn:
+    """Look for registered spools at each hint, and every RESCAN_SECONDS."""
+    registry = registry_folder()
+    os.makedirs(registry, mode=0o700, exist_ok=True)
+    async with watch(registry) as hints:
+        while True:
+            for spool in registered_spools(registry):
+                adopt_spool(keeper, spool)
+            with trio.move_on_after(RESCAN_SECONDS):
+                await hints.wait()
+
+
+def adopt_spool(keeper: Keeper, spool: str) -> int:
+    """Keep every attempt in a folder from now on; how many are new. Only the owner's own: st_uid decides."""
+    count = 0
+    folder = os.path.realpath(spool)
+    for directory in disk.attempt_directories(folder):
+        owned = os.stat(directory).st_uid == os.getuid() or os.getuid() == 0
+        if owned and keeper.adopt(directory, own=False) is not None:
+            count += 1
+    return count
+
+
+def registry_folder() -> str:
+    """Where shims of this user register their spools."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local/state")
+    return os.path.join(home, "respool", "spools")
+
+
+def registered_spools(registry: str) -> list[str]:
+    """The folders that are registered; an entry that names nothing readable is left for later."""
+    found = []
+    for name in sorted(os.listdir(registry)):
+        try:
+            with open(os.path.join(registry, name), encoding="utf-8") as file:
+                found.append(file.read().strip())
+        except (OSError, UnicodeDecodeError):
+            continue
+    return [path for path in found if path and os.path.isdir(path)]

@@ -1,0 +1,81 @@
+"""The heartbeat: one request for all attempts of this node, positions and backlog up, commands down.
+
+It has its own client and its own pace; nothing that is uploaded stands before it. It is also the breaker's
+best probe: the first beat that is answered after an outage starts everything again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+import trio
+
+from respoold import __version__
+from respoold.core.attempt import Attempt
+from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
+from respoold.core.hubapi import Beat, BeatAnswer
+from respoold.tasks.keeper import Keeper
+
+TIMEOUT = 5.0
+
+
+async def heartbeat_forever(keeper: Keeper) -> NoReturn:
+    """Beat until cancelled; at once after an outage, else every `heartbeat` seconds."""
+    while True:
+        now = trio.current_time()
+        if keeper.breaker.may_send(now):
+            await _beat(keeper)
+        due = now + keeper.config.heartbeat
+        await trio.sleep_until(
+            due if keeper.breaker.closed else min(due, max(keeper.breaker.wake_at, now + 0.05))
+        )
+
+
+async def _beat(keeper: Keeper) -> None:
+    assert keeper.hub is not None
+    try:
+        with trio.fail_after(TIMEOUT):
+            answer = await keeper.hub.heartbeat(_compose(keeper))
+    except HubDenied as error:
+        keeper.hub_failed(f"the hub refuses this daemon's key: {error}", 60.0)
+    except HubAway as error:
+        keeper.hub_failed(error.why, error.retry_after)
+    except (trio.TooSlowError, HubRefused, HubError) as error:
+        keeper.hub_failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
+    else:
+        _obey(keeper, answer)
+        keeper.hub_answered()
+
+
+def _compose(keeper: Keeper) -> Beat:
+    attempts = {one.id: _report(one) for one in keeper.node if one.registered and not _silent(one)}
+    return Beat(os.uname().nodename, __version__, attempts)
+
+
+def _silent(attempt: Attempt) -> bool:
+    """Nothing to say: it is over, and the hub has all of it; or nobody here can tell whether it lives."""
+    return attempt.complete or (attempt.adopted and not attempt.alive and not attempt.over)
+
+
+def _report(attempt: Attempt) -> dict[str, Any]:
+    extents = [extent for writer in attempt.tails for extent in attempt.pending(writer)]
+    return {
+        "alive": attempt.alive,
+        "pending_records": sum(extent.records for extent in extents),
+        "pending_bytes": sum(extent.size for extent in extents),
+        "pending_files": len(attempt.pending_files()),
+    }
+
+
+def _obey(keeper: Keeper, answer: BeatAnswer) -> None:
+    keeper.incarnation = answer.incarnation
+    for attempt_id in answer.unknown:
+        attempt = keeper.node.get(attempt_id)
+        if attempt is not None:
+            attempt.registered = False
+            keeper.offer(attempt)
+    for attempt_id, commands in answer.commands.items():
+        attempt = keeper.node.get(attempt_id)
+        if attempt is not None and any(one.get("command") == "superseded" for one in commands):
+            keeper.supersede(attempt)

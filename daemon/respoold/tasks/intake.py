@@ -1,0 +1,259 @@
+"""One client's connection: messages in, decisions carried out, answers and notices out.
+
+A connection that ends says nothing about its process: that is the reaper's to see.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from respool.wire import limits
+from respool.wire.attempt import parse_request
+from respool.wire.connection import Connection, Received, Role, choose_version
+from respool.wire.errors import WireError
+from respool.wire.messages import (
+    Attach,
+    BlobGrant,
+    BlobRequest,
+    Flush,
+    Flushed,
+    Hello,
+    Message,
+    Reattach,
+    Reattached,
+    Refused,
+    Restore,
+    Ring,
+    Rolled,
+    Spare,
+    Status,
+    StatusRequest,
+    Waiting,
+    Welcome,
+)
+from respoold import __version__
+from respoold.core.attempt import Attempt
+from respoold.core.quota import refuse_blob, refuse_segment
+from respoold.io import disk
+from respoold.io import socket as doors
+from respoold.io.reader import Reader
+from respoold.tasks.attach import attach
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.restore import restore
+from respoold.tasks.status import status
+
+NOTICES = 64
+"""Messages a client may leave unread before its connection is given up: it reconnects when it reads again."""
+
+
+async def serve_clients(
+    keeper: Keeper,
+    listener: trio.socket.SocketType,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept until cancelled; connections end with the nursery they run in."""
+    async with trio.open_nursery() as nursery:
+        listener.listen(doors.BACKLOG)
+        task_status.started()
+        while True:
+            connection, _ = await listener.accept()
+            nursery.start_soon(_serve, keeper, connection)
+
+
+async def _serve(keeper: Keeper, connection: trio.socket.SocketType) -> None:
+    with connection:
+        client = Client(keeper, connection)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.write_forever)
+                await client.read_to_end(nursery)
+                nursery.cancel_scope.cancel()
+        except* (WireError, ConnectionError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer is wrong or gone: its connection ends here, and nothing else does
+        finally:
+            client.leave()
+
+
+class Client:
+    """A connected process. What it owns in the spool is decided by the kernel's word for its uid."""
+
+    def __init__(self, keeper: Keeper, connection: trio.socket.SocketType) -> None:
+        self.keeper = keeper
+        self.peer = doors.peer_of(connection)
+        self.protocol = Connection(Role.SERVER)
+        self.attempt: Attempt | None = None
+        self.reader: Reader | None = None
+        self._socket = connection
+        self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int], list[int]]](
+            NOTICES
+        )
+        self._blobs = 0
+
+    async def read_to_end(self, nursery: trio.Nursery) -> None:
+        """Read and handle messages until the peer is gone."""
+        while True:
+            data, fds = await doors.receive(self._socket)
+            for fd in fds:
+                os.close(fd)  # no message of a client carries descriptors in this version
+            self.protocol.receive_data(data)
+            for received in self.protocol.events():
+                await self._handle(received, nursery)
+            if not data:
+                return
+
+    async def write_forever(self) -> None:
+        """Send what was queued; a descriptor is closed after it was sent where the queue says so."""
+        async for data, fds, to_close in self._out_receive:
+            try:
+                await doors.send(self._socket, data, fds)
+            finally:
+                for fd in to_close:
+                    os.close(fd)
+
+    def queue(
+        self, message: Message, request: int = 0, fds: list[int] | None = None, *, close: bool = False
+    ) -> None:
+        """Queue a message. A client that reads nothing loses its connection, not our memory."""
+        data = self.protocol.send(message, request=request, fds=len(fds or []))
+        try:
+            self._out_send.send_nowait((data, fds or [], (fds or []) if close else []))
+        except trio.WouldBlock:
+            self._socket.close()
+            if close:
+                for fd in fds or []:
+                    os.close(fd)
+
+    def leave(self) -> None:
+        """The connection is over."""
+        if self.attempt is not None:
+            listeners = self.keeper.listeners.get(self.attempt.id, [])
+            if self.queue in listeners:
+                listeners.remove(self.queue)
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                for fd in self._out_receive.receive_nowait()[2]:
+                    os.close(fd)
+
+    async def _handle(self, received: Received, nursery: trio.Nursery) -> None:
+        message, request = received.message, received.request
+        match message:
+            case Hello():
+                self._greet(message)
+            case Ring() | Rolled() if self.reader is not None:
+                self._rung(message)
+            case StatusRequest():
+                self.queue(Status(status(self.keeper, self.peer.uid, all_users=message.all_users)), request)
+            case Reattach():
+                self._reattach(message, request)
+            case BlobRequest() if self.attempt is not None:
+                await self._grant_blob(self.attempt, message, request)
+            case Attach() if self.attempt is None:
+                await self._attach(message, request)
+            case Flush() if self.reader is not None:
+                nursery.start_soon(self._flush, self.reader, message, request)
+            case Restore():
+                nursery.start_soon(self._restore, message, request)
+            case _:
+                cause = f"{type(message).__name__} does not fit the state of this connection"
+                self.queue(Refused("bad-request", cause), request)
+
+    def _greet(self, hello: Hello) -> None:
+        version = choose_version(hello.versions)
+        if version is None:
+            cause = f"{hello.client} speaks protocol {hello.versions}, this daemon ({__version__}) does not"
+            self.queue(Refused("version", cause, "upgrade the older of the two"))
+        else:
+            self.queue(Welcome(version, __version__, os.uname().nodename, self.keeper.config.hub))
+
+    async def _attach(self, message: Attach, request: int) -> None:
+        try:
+            asked = parse_request(message.request)
+        except WireError as error:
+            self.queue(Refused("bad-request", str(error)), request)
+            return
+
+        async def wait(reason: str, seconds: float) -> None:
+            self.queue(Waiting(reason, seconds), request)
+
+        answer = await attach(self.keeper, self.peer.uid, asked, wait)
+        if isinstance(answer, Refused):
+            self.queue(answer, request)
+            return
+        self._take(answer.attempt, asked.writer)
+        self.queue(answer.attached, request, answer.fds)
+
+    def _reattach(self, message: Reattach, request: int) -> None:
+        attempt = self.keeper.node.get(message.attempt_id)
+        if attempt is None or attempt.file.uid != self.peer.uid or attempt.request.pid != self.peer.pid:
+            cause = f"attempt {message.attempt_id:.40} of pid {self.peer.pid} is not kept here"
+            self.queue(Refused("unknown-attempt", cause), request)
+            return
+        self._take(attempt, message.writer)
+        self.queue(Reattached(attempt.id), request)
+        self._spare(attempt, message.writer, message.segment + 1)
+
+    def _take(self, attempt: Attempt, writer: int) -> None:
+        self.attempt = attempt
+        self.reader = self.keeper.open_reader(attempt, writer)
+        self.keeper.attend(self.reader)
+        listener: Callable[[Message], None] = self.queue
+        self.keeper.listeners.setdefault(attempt.id, []).append(listener)
+
+    def _rung(self, message: Ring | Rolled) -> None:
+        assert self.reader is not None
+        self.keeper.attend(self.reader)
+        if isinstance(message, Ring) and message.urgent:
+            self.keeper.look(self.reader)
+        elif isinstance(message, Rolled):
+            self._spare(self.reader.attempt, self.reader.writer, message.segment + 1)
+
+    def _spare(self, attempt: Attempt, writer: int, index: int) -> None:
+        """Send the segment ahead, made now unless it exists."""
+        assert self.reader is not None
+        try:
+            fd = self.reader.descriptor(index)
+        except FileNotFoundError:
+            refusal = refuse_segment(self.keeper.room(attempt.file.uid), limits.SEGMENT_SIZE)
+            if refusal:
+                self.keeper.warn(refusal)
+                self.queue(Spare(index, 0, full=True))
+                return
+            fd = disk.create_segment(attempt.directory, attempt.id, writer, index)
+            self.reader.keep(index, fd)
+        self.queue(Spare(index, limits.SEGMENT_SIZE), fds=[fd])
+
+    async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
+        refusal = refuse_blob(self.keeper.room(attempt.file.uid), message.size)
+        self._blobs += 1
+        token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
+        if refusal is None:
+            try:
+                self.queue(
+                    BlobGrant(token), request, [disk.create_blob(attempt.directory, token)], close=True
+                )
+            except OSError as error:
+                refusal = f"the spool cannot take it: {error}"
+        if refusal is not None:
+            self.keeper.warn(refusal)
+            self.queue(BlobGrant("", refusal), request)
+
+    async def _flush(self, reader: Reader, message: Flush, request: int) -> None:
+        """Answer when everything written before now is on disk, or at the hub with its files."""
+        while self.keeper.look(reader):
+            await trio.lowlevel.checkpoint()
+        self.keeper.attend(reader)
+        attempt, target = reader.attempt, reader.tail.next_seq
+        while reader.durable_seq < target and reader.blocked is None:
+            await self.keeper.progress.wait()
+        if message.hub:
+            while attempt.acked.get(reader.writer, 0) < target or attempt.pending_files():
+                await self.keeper.progress.wait()
+        self.queue(Flushed(target, reader.blocked), request)
+
+    async def _restore(self, message: Restore, request: int) -> None:
+        answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)
+        self.queue(answer, request, [] if fd is None else [fd], close=True)

@@ -1,0 +1,241 @@
+"""The keeper: everything the tasks share. It carries out what the core decided about the spool.
+
+Nothing here waits for the hub. Methods are synchronous unless they touch the disk in bulk.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import trio
+
+from respool.wire import limits
+from respool.wire.errors import FormatError
+from respool.wire.messages import Message, Notice
+from respoold.config import Config
+from respoold.core import quota
+from respoold.core.attempt import Attempt, progress_of, restore_progress
+from respoold.core.breaker import Breaker
+from respoold.core.memory import Memory
+from respoold.core.node import Node
+from respoold.core.schedule import Priority, Schedule, Stream
+from respoold.doorbell import Doorbell, Progress
+from respoold.io import disk, processes
+from respoold.io.hub import HubDoor
+from respoold.io.reader import Reader
+
+SUPERSEDED = Notice(
+    "superseded",
+    "another attempt continues this run: what is logged here from now on stays on this attempt's own branch",
+)
+
+
+class Keeper:
+    """One spool, one hub. `root` is the spool's real path; tasks ring `follow` and `upload` to wake others."""
+
+    def __init__(self, config: Config, root: str, hub: HubDoor | None) -> None:
+        self.config = config
+        self.root = root
+        self.hub = hub
+        self.node = Node()
+        self.schedule = Schedule()
+        self.breaker = Breaker(trio.current_time())
+        self.readers: dict[tuple[str, int], Reader] = {}
+        self.follow = Doorbell()
+        self.upload = Doorbell()
+        self.births = Doorbell()
+        self.progress = Progress()
+        self.listeners: dict[str, list[Callable[[Message], None]]] = {}
+        self.warnings: list[str] = []
+        self.incarnation: str | None = None
+        self.sent = 0
+        self.sent_files = 0
+        self._blobs_cap = quota.blobs_cap(config.blobs_quota, disk.free_share(root)[1])
+        self._saved: dict[str, float] = {}
+
+    def load(self) -> None:
+        """Take up every attempt that lies in the spool. Reads papers and progress only, no segment."""
+        for _, folder in disk.tenants(self.root):
+            for directory in disk.attempt_directories(folder):
+                self.adopt(directory, own=True)
+
+    def adopt(self, directory: str, *, own: bool) -> Attempt | None:
+        """Keep an attempt that lies in `directory`; None for one that cannot be read, or is kept already."""
+        try:
+            file = disk.read_attempt(directory)
+        except FormatError as error:
+            self.warn(f"{error}; the folder is kept as it is")
+            return None
+        if file.attempt_id in self.node:
+            return None
+        attempt = Attempt(file, directory, adopted=not own)
+        restore_progress(attempt, disk.read_progress(directory))
+        attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
+        self.node.add(attempt)
+        for writer in disk.segments(directory):
+            self.open_reader(attempt, writer)
+        self.births.ring()
+        self.follow.ring()
+        return attempt
+
+    def open_reader(self, attempt: Attempt, writer: int) -> Reader:
+        """The reader of a writer; looks at its segments from now on."""
+        key = (attempt.id, writer)
+        if key not in self.readers:
+            reader = Reader(attempt, writer, own=not attempt.adopted)
+            reader.closing = not attempt.alive
+            reader.follow_until = trio.current_time() + limits.FOLLOW_SECONDS
+            self.readers[key] = reader
+        return self.readers[key]
+
+    def readers_of(self, attempt: Attempt) -> list[Reader]:
+        return [reader for (attempt_id, _), reader in self.readers.items() if attempt_id == attempt.id]
+
+    def attend(self, reader: Reader) -> None:
+        """Somebody rang: look at this writer for a while."""
+        reader.follow_until = trio.current_time() + limits.FOLLOW_SECONDS
+        self.follow.ring()
+
+    def look(self, reader: Reader) -> bool:
+        """One look at one writer's segments; True when another would find more."""
+        if reader.finished:
+            return False
+        now = trio.current_time()
+        look, attempt = reader.look(now), reader.attempt
+        if look.frames:
+            reader.follow_until = now + limits.FOLLOW_SECONDS
+            if "state" in attempt.note(reader.writer, look.frames, now) and attempt.facts.ended:
+                reader.closing = True
+        if look.finished and not attempt.alive and all(one.finished for one in self.readers_of(attempt)):
+            self.settled(attempt)
+        elif look.frames or look.finished:
+            self.offer(attempt)
+        return look.more
+
+    def died(self, attempt: Attempt) -> None:
+        """Its process has ended. Judged only when its segments have been read to their end."""
+        attempt.alive = False
+        for reader in self.readers_of(attempt):
+            reader.closing = True
+            self.attend(reader)
+        if not self.readers_of(attempt):
+            self.settled(attempt)
+
+    def settled(self, attempt: Attempt) -> None:
+        """Every record of an attempt whose process has ended was read: now it may be judged."""
+        attempt.gone = True
+        self.offer(attempt)
+
+    def offer(self, attempt: Attempt) -> None:
+        """Schedule whatever the hub has not got of this attempt, and wake whoever waits for progress."""
+        if not attempt.registered or attempt.unreported():
+            self.schedule.offer(Stream(Priority.STATE, attempt.id))
+        if attempt.registered:
+            for writer in attempt.tails:
+                if attempt.tails[writer].extents:
+                    self.schedule.offer(Stream(Priority.ROWS, attempt.id, writer))
+            if attempt.pending_files():
+                self.schedule.offer(Stream(Priority.FILES, attempt.id))
+        self.upload.ring()
+        self.progress.moved()
+
+    def save(self, attempt: Attempt, *, at_most_every: float = 0.0) -> None:
+        """Write an attempt's progress, unless that was done just now."""
+        now = trio.current_time()
+        if now - self._saved.get(attempt.id, -1e9) >= at_most_every:
+            self._saved[attempt.id] = now
+            with suppress(OSError):
+                disk.write_progress(attempt.directory, progress_of(attempt))
+
+    def save_all(self) -> None:
+        for attempt in self.node:
+            self.save(attempt)
+
+    def prune(self, attempt: Attempt, writer: int) -> None:
+        """Delete whole segments that the hub has; what they amounted to is saved before."""
+        reader = self.readers.get((attempt.id, writer))
+        old = reader.prune() if reader else []
+        if not old:
+            return
+        attempt.rebase(writer, old[-1] + 1)
+        self.save(attempt)
+        for index in old:
+            disk.delete_segment(attempt.directory, writer, index)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
+        for reader in self.readers_of(attempt):
+            reader.close()
+            del self.readers[attempt.id, reader.writer]
+        self.schedule.forget(attempt.id)
+        self.node.drop(attempt.id)
+        self.listeners.pop(attempt.id, None)
+        self._saved.pop(attempt.id, None)
+
+    def room(self, uid: int) -> quota.Room:
+        """What a user holds and may hold, counted now."""
+        used = [disk.usage(one.directory) for one in self.node if one.file.uid == uid and not one.adopted]
+        found = os.statvfs(self.root)
+        return quota.Room(
+            rows=sum(one.rows for one in used),
+            blobs=sum(one.blobs for one in used),
+            rows_cap=self.config.rows_quota,
+            blobs_cap=self._blobs_cap,
+            free=found.f_bavail * found.f_frsize,
+            size=found.f_blocks * found.f_frsize,
+            floor=self.config.free_floor,
+        )
+
+    def memory_path(self, uid: int, run: tuple[str, str]) -> str:
+        name = quote(run[0], safe="") + "~" + quote(run[1], safe="") + ".json"
+        return os.path.join(self.root, f"u{uid}", "journal", name)
+
+    def remember(self, uid: int, memory: Memory) -> None:
+        """Keep what is known of a run; durable on return."""
+        path = self.memory_path(uid, (memory.project, memory.run_id))
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        disk.write_json(path, memory._asdict())
+
+    def recall(self, uid: int, run: tuple[str, str]) -> Memory | None:
+        """What this node remembers of a run."""
+        found: Any = disk.read_json(self.memory_path(uid, run))
+        if not isinstance(found, dict):
+            return None
+        try:
+            return Memory(**{field: found[field] for field in Memory._fields if field in found})
+        except TypeError:
+            return None
+
+    def hub_failed(self, why: str, retry_after: float | None = None) -> None:
+        """A request was not answered: nothing but probes until one is."""
+        self.breaker.failed(trio.current_time(), self.jitter(), why, retry_after)
+
+    def hub_answered(self) -> None:
+        """A request was answered; after an outage everything that waited goes on at once."""
+        if self.breaker.succeeded(trio.current_time()):
+            self.schedule.hasten()
+            self.upload.ring()
+
+    def supersede(self, attempt: Attempt) -> None:
+        """The hub's head is elsewhere: the attempt's processes are told, once."""
+        if not attempt.superseded:
+            attempt.superseded = True
+            self.tell(attempt, SUPERSEDED)
+
+    def tell(self, attempt: Attempt, notice: Notice) -> None:
+        """Say something to the processes that log into an attempt."""
+        for listener in self.listeners.get(attempt.id, []):
+            listener(notice)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @staticmethod
+    def jitter() -> float:
+        return random.random()  # noqa: S311 - spreads retries, protects nothing

@@ -1,0 +1,130 @@
+"""Giving a file of a run back: from this node's spool when the newest version lies here, else from the hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import trio
+from blake3 import blake3
+
+from respool.wire.frames import NO_STEP
+from respool.wire.identity import BadNameError, run_id_of, split_run_path
+from respool.wire.messages import Restore, Restored
+from respoold.core.attempt import Attempt, Blob, FileVersion
+from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.io import disk
+from respoold.tasks.keeper import Keeper
+
+
+async def restore(
+    keeper: Keeper, uid: int, attempt: Attempt | None, message: Restore
+) -> tuple[Restored, int | None]:
+    """The newest version that the run's lineage shows, and its descriptor; the caller closes it."""
+    try:
+        entity, project, run_id = _run_of(message, attempt)
+    except BadNameError as error:
+        return Restored(error=str(error)), None
+    here = keeper.node.of_run(uid, (project, run_id))
+    for one in here:
+        for reader in keeper.readers_of(one):
+            while keeper.look(reader):
+                await trio.lowlevel.checkpoint()
+    found = _newest(_lineage(here, attempt), message.name)
+    if found is not None:
+        return await trio.to_thread.run_sync(_open_local, *found)
+    entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
+    return await _from_hub(keeper, (entity, project, run_id), message.name)
+
+
+def _run_of(message: Restore, attempt: Attempt | None) -> tuple[str | None, str, str]:
+    if message.run is None:
+        if attempt is None:
+            raise BadNameError("no run was named and this connection has none; pass run_path=PROJECT/RUN_ID")
+        return attempt.entity, *attempt.run
+    entity, project, run_id = split_run_path(message.run)
+    if project is None:
+        if attempt is None:
+            raise BadNameError(f"run {message.run!r} names no project; write PROJECT/RUN_ID")
+        project = attempt.run[0]
+    return entity, project, run_id_of(run_id)
+
+
+def _lineage(here: list[Attempt], attempt: Attempt | None) -> list[Attempt]:
+    """The attempts whose files count, the newest first; stops where the lineage leaves this node."""
+    by_id = {one.id: one for one in here}
+    at = attempt if attempt is not None and attempt.id in by_id else (here[-1] if here else None)
+    chain: list[Attempt] = []
+    while at is not None and at not in chain:
+        chain.append(at)
+        at = by_id.get(at.file.parent or "")
+    return chain
+
+
+def _newest(chain: Iterable[Attempt], name: str) -> tuple[Attempt, FileVersion] | None:
+    for attempt in chain:
+        versions = [
+            one for one in attempt.files.values() if one.name == name and one.state is not Blob.MISSING
+        ]
+        if versions:
+            version = max(versions, key=lambda one: one.seq)
+            if os.path.exists(disk.blob_path(attempt.directory, version.token)):
+                return attempt, version
+            return None
+    return None
+
+
+def _open_local(attempt: Attempt, version: FileVersion) -> tuple[Restored, int | None]:
+    fd = os.open(disk.blob_path(attempt.directory, version.token), os.O_RDONLY | os.O_CLOEXEC)
+    size = os.fstat(fd).st_size
+    if size != version.size:
+        os.close(fd)
+        return Restored(error=f"{version.name} has {size} bytes here, {version.size} were saved"), None
+    step = None if version.step == NO_STEP else version.step
+    return Restored(size, version.digest, attempt.id, step, "this node's spool"), fd
+
+
+async def _from_hub(
+    keeper: Keeper, run: tuple[str | None, str, str], name: str
+) -> tuple[Restored, int | None]:
+    if keeper.hub is None:
+        return Restored(error=f"{name!r} is not on this node and no hub is configured"), None
+    path = (run[0] or "-", run[1], run[2])
+    try:
+        return await _download(keeper, path, name)
+    except HubRefused as error:
+        return Restored(error=f"{error.problem.cause} {error.problem.advice}".strip()), None
+    except (HubAway, HubDenied) as error:
+        return Restored(error=f"{name!r} is not on this node and the hub does not give it: {error}"), None
+
+
+async def _download(keeper: Keeper, run: tuple[str, str, str], name: str) -> tuple[Restored, int | None]:
+    assert keeper.hub is not None
+    fd = os.open(keeper.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    digest, size = blake3(), 0
+    try:
+        async with keeper.hub.open_file(run, name) as response:
+            async for piece in response.aiter_raw(1 << 20):
+                await trio.to_thread.run_sync(_store, fd, piece, digest)
+                size += len(piece)
+        headers = response.headers
+        _verify(name, digest.hexdigest(), headers.get("X-Respool-Digest", ""))
+    except BaseException:
+        os.close(fd)
+        raise
+    step = headers.get("X-Respool-Step", "")
+    number = int(step) if step.lstrip("-").isdigit() else None
+    attempt_id = headers.get("X-Respool-Attempt", "")
+    return Restored(size, digest.hexdigest(), attempt_id, number, "the hub"), fd
+
+
+def _verify(name: str, digest: str, expected: str) -> None:
+    if digest != expected:
+        raise HubAway(f"{name!r} arrived damaged: digest {digest[:12]}, not {expected[:12]}")
+
+
+def _store(fd: int, piece: bytes, digest: blake3) -> None:
+    digest.update(piece)
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(fd, view) :]

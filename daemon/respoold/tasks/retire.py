@@ -1,0 +1,81 @@
+"""Retiring an attempt that is over and that the hub has entirely: its segments go, its memory stays.
+
+Its newest file versions stay as long as the run may still be continued on this node without the hub, and until
+space is short; a run that finished needs them no more.
+"""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from respoold.core.attempt import Attempt, Blob, progress_of
+from respoold.core.memory import Memory, next_step
+from respoold.core.states import State
+from respoold.io import disk, fold
+from respoold.tasks.keeper import Keeper
+
+
+async def retire_if_complete(keeper: Keeper, attempt: Attempt) -> None:
+    """Do it when nothing is left to send; safe to call at any time, and again after a kill in the middle."""
+    if not attempt.complete or not all(one.finished for one in keeper.readers_of(attempt)):
+        return
+    if disk.segments(attempt.directory):
+        await _remember_end(keeper, attempt)
+        _drop_segments(keeper, attempt)
+    _drop_old_files(keeper, attempt)
+    if attempt.state is State.FINISHED or not disk.blob_tokens(attempt.directory):
+        keeper.forget(attempt)
+        await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
+    keeper.progress.moved()
+
+
+async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
+    """Fold the last segment into the run's memory before it is deleted."""
+    if attempt.adopted or not attempt.moved:
+        return
+    uid, request = attempt.file.uid, attempt.request
+    view = await trio.to_thread.run_sync(fold.fold, attempt.directory)
+    old = keeper.recall(uid, attempt.run)
+    memory = Memory(
+        project=request.project,
+        run_id=request.run_id,
+        original_id=request.original_id,
+        entity=attempt.entity,
+        hub=keeper.config.hub,
+        head=attempt.id,
+        state=attempt.state,
+        step=next_step(keeper.node.of_run(uid, attempt.run), attempt),
+        config=view.config,
+        summary=view.summary,
+        meta=view.meta or (old.meta if old else {}),
+        updated_at=time.time(),
+    )
+    if old is None or old.head in {attempt.id, attempt.file.parent, None} or not old.updated_at:
+        keeper.remember(uid, memory)
+
+
+def _drop_segments(keeper: Keeper, attempt: Attempt) -> None:
+    for writer, tail in attempt.tails.items():
+        tail.advance(tail.index + 1)
+        attempt.rebase(writer, tail.index)
+    disk.write_progress(attempt.directory, progress_of(attempt))
+    for reader in keeper.readers_of(attempt):
+        reader.close()
+    for writer, indexes in disk.segments(attempt.directory).items():
+        for index in indexes:
+            disk.delete_segment(attempt.directory, writer, index)
+
+
+def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
+    """Keep the newest version of each name in the run; older snapshots were sent, or never will be."""
+    newest: dict[str, str] = {}
+    for one in keeper.node.of_run(attempt.file.uid, attempt.run):
+        for version in sorted(one.files.values(), key=lambda version: version.seq):
+            if version.state in {Blob.SENT, Blob.PENDING}:
+                newest[version.name] = version.token
+    kept = set(newest.values())
+    for token in disk.blob_tokens(attempt.directory):
+        if token not in kept:
+            disk.delete_blob(attempt.directory, token)

@@ -1,0 +1,178 @@
+"""Uploading: the schedule says what, this carries it to the hub and tells the schedule how it went.
+
+At most one request is in flight per writer, so records arrive in order; whatever came in the meantime goes out
+merged with the next. No answer of the hub stops a stream for good: see `_trouble`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NoReturn
+
+import trio
+
+from respool.wire import limits
+from respoold.core.attempt import Attempt, Blob, FileVersion
+from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
+from respoold.core.hubapi import Appended, FileCommit, StateReport
+from respoold.core.schedule import Priority, Stream
+from respoold.io import blobs
+from respoold.io.reader import Reader
+from respoold.io.registration import register
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.retire import retire_if_complete
+
+TRIES_BEFORE_QUARANTINE = 5
+SAVE_SECONDS = 1.0
+DENIED_SECONDS = 60.0
+
+
+async def upload_forever(keeper: Keeper) -> NoReturn:
+    """Send what the schedule allows until cancelled; what is in flight then is sent again later."""
+    async with trio.open_nursery() as nursery:
+        while True:
+            now = trio.current_time()
+            if keeper.breaker.closed:
+                for stream in keeper.schedule.take(now):
+                    nursery.start_soon(_send, keeper, stream)
+            with trio.move_on_at(keeper.schedule.wake_at(now)):
+                await keeper.upload.wait()
+
+
+async def _send(keeper: Keeper, stream: Stream) -> None:
+    attempt = keeper.node.get(stream.attempt_id)
+    if attempt is None:
+        keeper.schedule.done(stream)
+        return
+    try:
+        await _CARRIERS[stream.priority](keeper, attempt, stream)
+    except HubError as error:
+        _trouble(keeper, attempt, stream, error)
+        return
+    attempt.held = None
+    keeper.hub_answered()
+    keeper.schedule.done(stream)
+    keeper.offer(attempt)
+    keeper.save(attempt, at_most_every=SAVE_SECONDS)
+    await retire_if_complete(keeper, attempt)
+
+
+def _trouble(keeper: Keeper, attempt: Attempt, stream: Stream, error: HubError) -> None:
+    """Nothing is given up: an absent hub is waited for, a refusal is tried again more and more slowly."""
+    now, jitter = trio.current_time(), keeper.jitter()
+    match error:
+        case HubAway():
+            keeper.hub_failed(error.why, error.retry_after)
+            keeper.schedule.failed(stream, now, 0.0)
+            return
+        case HubDenied():
+            attempt.held = f"the hub refuses: {error}"
+            keeper.schedule.failed(stream, now, jitter, DENIED_SECONDS)
+        case HubRefused(status=404):
+            attempt.registered = False
+            keeper.schedule.failed(stream, now, jitter)
+            keeper.schedule.offer(Stream(Priority.STATE, attempt.id))
+        case _:
+            attempt.held = f"the hub refuses: {error}"
+            keeper.schedule.failed(stream, now, jitter)
+    keeper.warn(f"{'/'.join(attempt.run)}: {error}")
+
+
+async def _carry_state(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
+    assert keeper.hub is not None
+    if keeper.node.unregistered_before(attempt):
+        return
+    if not attempt.registered:
+        await register(keeper.hub, attempt)
+        for later in keeper.node.of_run(attempt.file.uid, attempt.run):
+            keeper.offer(later)
+    for event, exit_code in attempt.unreported():
+        await keeper.hub.report(attempt.id, StateReport(event, exit_code, time.time()))
+        attempt.reported.add(event)
+    keeper.save(attempt)
+
+
+async def _carry_rows(keeper: Keeper, attempt: Attempt, stream: Stream) -> None:
+    assert keeper.hub is not None
+    reader = keeper.readers.get((attempt.id, stream.part))
+    if reader is None:
+        return
+    limit = math.ceil(limits.MAX_BATCH / 2**reader.shrunk)
+    first_seq, frames, extents = await trio.to_thread.run_sync(reader.collect, limit)
+    if not extents:
+        return
+    try:
+        answer = await keeper.hub.append(attempt.id, stream.part, first_seq, frames)
+    except HubRefused as error:
+        _refused_rows(keeper, reader, error, extents[-1].next_seq)
+        raise
+    reader.shrunk = reader.refusals = 0
+    _take_answer(keeper, attempt, reader, answer, first_seq)
+
+
+def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: int) -> None:
+    """413: smaller next time. Anything else but a forgotten attempt: after some tries the batch stands aside,
+    a LOSS in its place, so that one poisoned batch never blocks what comes behind it.
+    """
+    if error.status == 413 and reader.shrunk < 12:
+        reader.shrunk += 1
+    elif error.status != 404:
+        reader.refusals += 1
+        if reader.refusals >= TRIES_BEFORE_QUARANTINE:
+            reader.refusals = 0
+            reader.set_aside(next_seq, f"the hub refused them: {error}", trio.current_time())
+            keeper.warn(f"{'/'.join(reader.attempt.run)}: records set aside in quarantine: {error}")
+
+
+def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appended, first_seq: int) -> None:
+    keeper.incarnation = answer.incarnation
+    writer = reader.writer
+    if answer.next_seq < first_seq:
+        attempt.acked[writer] = answer.next_seq
+        reader.tail.insert_loss(answer.next_seq, first_seq, "the hub lost them", trio.current_time())
+    else:
+        before = attempt.pending_records()
+        attempt.acknowledge(writer, min(answer.next_seq, reader.tail.next_seq))
+        keeper.sent += before - attempt.pending_records()
+    keeper.prune(attempt, writer)
+    if answer.superseded:
+        keeper.supersede(attempt)
+
+
+async def _carry_files(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
+    """Bring the newest version first; the older ones of its name were skipped when it was handed over."""
+    assert keeper.hub is not None
+    for version in attempt.pending_files()[:1]:
+        digest = version.digest or await _digest(keeper, attempt, version)
+        if digest is None:
+            continue
+        if not await keeper.hub.has_blob(digest):
+            with blobs.open_blob(attempt.directory, version.token) as read:
+                await keeper.hub.put_blob(digest, version.size, read)
+        await keeper.hub.commit_file(attempt.id, _commit(version, digest))
+        attempt.files[version.token] = version._replace(digest=digest, state=Blob.SENT)
+        keeper.sent_files += 1
+        keeper.save(attempt)
+
+
+async def _digest(keeper: Keeper, attempt: Attempt, version: FileVersion) -> str | None:
+    """The digest of a snapshot, computed once; it is durable by then. None: the snapshot is not what it was."""
+    try:
+        digest = await trio.to_thread.run_sync(blobs.settle, attempt.directory, version.token, version.size)
+    except blobs.BlobGoneError as error:
+        attempt.files[version.token] = version._replace(state=Blob.MISSING)
+        attempt.warnings.append(f"{version.name}: {error}")
+        keeper.warn(f"{'/'.join(attempt.run)}: {version.name}: {error}")
+        keeper.save(attempt)
+        return None
+    attempt.files[version.token] = version._replace(digest=digest)
+    return digest
+
+
+def _commit(version: FileVersion, digest: str) -> FileCommit:
+    step = version.step if version.step >= 0 else None
+    return FileCommit(version.name, digest, version.size, version.seq, version.writer, step, version.time)
+
+
+_CARRIERS = {Priority.STATE: _carry_state, Priority.ROWS: _carry_rows, Priority.FILES: _carry_files}
