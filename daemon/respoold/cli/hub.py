@@ -168,7 +168,7 @@ def find_hub(named: str | None, places: Places) -> Address:
 
 def checked(url: str, source: str) -> Address:
     """An address in its filed spelling. Raises CommandError for what is none."""
-    url = credentials.normal(url)
+    named, url = url, credentials.normal(url)
     scheme, _, rest = url.partition(":")
     usable = scheme == "unix" and rest.startswith("/")
     if scheme in {"http", "https"}:
@@ -177,7 +177,7 @@ def checked(url: str, source: str) -> Address:
         except ValueError:
             usable = False
     if not usable:
-        cause = f"The hub address {url!r} from {source} cannot be used."
+        cause = f"The hub address {named!r} from {source} cannot be used."
         raise CommandError(Exit.USAGE, cause, "Write https://HOST, http://HOST:PORT or unix:/PATH/hub.sock.")
     return Address(url, source)
 

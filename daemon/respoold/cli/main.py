@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any, Protocol
 
@@ -47,7 +48,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "key": "make, list and revoke keys of a hub",
     },
 }
-EXIT_CODES = "exit codes: 0 done, 1 what was asked about is in a bad state, 2 usage, 3 cannot reach"
+HELP_WIDTH = 78
+EXIT_CODES = "exit codes: 0 done, 1 it is in a bad state, 2 usage, 3 cannot reach"
 
 
 def main(argv: list[str]) -> int:
@@ -86,13 +88,18 @@ def parser_of(name: str, command: Command) -> ArgumentParser:
     """The argument parser of a command."""
     parser = ArgumentParser(
         prog=f"respool {name}",
-        description=command.__doc__,
+        description=_reflowed(command.__doc__ or ""),
         epilog=f"{command.EXAMPLES.strip()}\n\n{EXIT_CODES}",
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.configure(parser)
     return parser
+
+
+def _reflowed(text: str) -> str:
+    """Paragraphs filled to the width of the narrowest terminal in use."""
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), HELP_WIDTH) for part in text.split("\n\n"))
 
 
 def _check_known(name: str) -> None:

@@ -20,8 +20,8 @@ from respoold.config import ConfigError, load
 EXAMPLES = """
 examples:
   respool daemon --hub https://hub.example
-  respool daemon --spool /scratch/spool --socket /run/user/1000/respool/respoold.sock \\
-                 --hub unix:/srv/respool/hub.sock
+  respool daemon --hub unix:/srv/respool/hub.sock --spool /scratch/spool \\
+                 --socket /run/user/1000/respool/respoold.sock
 """
 
 

@@ -22,11 +22,11 @@ from respoold.cli.screen import GAP, Cell, Column, Screen, columns_of, pad
 
 EXAMPLES = """
 examples:
-  respool history digits/mlp-1                        the last 20 steps
-  respool history mlp-1 --keys loss,accuracy --tail 5
-  respool history mlp-1 --csv > history.csv           all of it
+  respool history digits/mlp-1                  the last 20 steps
+  respool history mlp-1 --keys loss --tail 5
+  respool history mlp-1 --csv > history.csv     all of it
   respool history mlp-1 --json | jq .loss
-  respool history mlp-1 --all --attempt 1             what attempt 1 wrote, replaced rows too
+  respool history mlp-1 --all --attempt 1       replaced rows too
 """
 
 SHOWN = 20

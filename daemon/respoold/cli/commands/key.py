@@ -18,7 +18,7 @@ examples:
   respool key create --user ada --scope write --name cluster
   respool key list
   respool key revoke k_3f9a
-  respool key create --user ci --scope read > ci-key.txt     only the key goes to the file
+  respool key create --user ci --scope read > ci-key.txt    nothing but the key
 """
 
 _COLUMNS = (

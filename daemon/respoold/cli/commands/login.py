@@ -21,7 +21,7 @@ EXAMPLES = """
 examples:
   respool login https://hub.example
   respool login https://hub.example < key.txt
-  respool login unix:/srv/respool/hub.sock --key "$(cat /srv/respool/data/admin-key)"
+  respool login unix:/srv/respool/hub.sock < /srv/respool/data/admin-key
 """
 
 

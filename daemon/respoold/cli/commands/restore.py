@@ -34,9 +34,9 @@ from respoold.cli.screen import Screen
 
 EXAMPLES = """
 examples:
-  respool restore digits/mlp-1 checkpoint.npz           into the current folder
+  respool restore digits/mlp-1 checkpoint.npz   into the current folder
   respool restore mlp-1 model.pt -o /scratch/model.pt
-  respool restore mlp-1 model.pt --attempt 2 --force    an older version, over what is there
+  respool restore mlp-1 model.pt --attempt 2    an older version
 """
 
 DIGEST = "x-respool-digest"

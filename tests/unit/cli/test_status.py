@@ -1,0 +1,147 @@
+"""`respool status` and the daemon's socket, against a daemon of thirty lines."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from respool.wire.connection import Connection, Role
+from respool.wire.messages import Hello, Refused, Status, Welcome
+from unit.cli.fake_hub import Answer
+
+Respool = Callable[..., Answer]
+
+
+def a_status(**more: Any) -> dict[str, Any]:
+    run = {
+        "entity": "ada", "project": "digits", "run_id": "mlp", "attempt_id": "a", "number": 1, "state": "running",
+        "pid": 4242, "alive": True, "last_step": 1233, "rows": 1234, "pending_records": 1240, "pending_bytes": 49_000,
+        "pending_files": 1, "pending_file_bytes": 3_000_000, "oldest_pending_seconds": 14.0, "lost": 0,
+        "why": "the hub does not answer: connection refused", "advice": "Nothing is lost; start the hub again.",
+    }  # fmt: skip
+    return {
+        "daemon": "0.1.0", "node": "node7", "socket": "/s", "spool": "/var/lib/respool", "hub": "https://hub.example",
+        "hub_reachable": True, "hub_error": None, "hub_since": None, "pending_records": 1240, "pending_bytes": 49_000,
+        "pending_files": 1, "pending_file_bytes": 3_000_000, "oldest_pending_seconds": 14.0,
+        "quota": {"rows_used": 1 << 20, "rows_cap": 2 << 30, "blobs_used": 0, "blobs_cap": 50 << 30, "disk_free": 1},
+        "warnings": [], "runs": [run],
+    } | more  # fmt: skip
+
+
+@contextmanager
+def a_daemon(status: dict[str, Any], refuse: bool = False) -> Iterator[None]:
+    """Serves the socket of RESPOOL_SOCKET until the block ends."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ["RESPOOL_SOCKET"])
+        listener.listen()
+        thread = threading.Thread(target=_serve, args=(listener, status, refuse))
+        thread.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _serve(listener: socket.socket, status: dict[str, Any], refuse: bool) -> None:
+    while True:
+        try:
+            channel, _ = listener.accept()
+        except OSError:
+            return
+        with channel:
+            wire = Connection(Role.SERVER)
+            while data := channel.recv(1 << 16):
+                wire.receive_data(data)
+                for received in wire.events():
+                    if isinstance(received.message, Hello):
+                        answer: Any = Welcome(1, "0.1.0", "node7", status["hub"])
+                        answer = Refused("version", "We share no version.", "Update.") if refuse else answer
+                    else:
+                        answer = Status(status)
+                    channel.sendall(wire.send(answer, request=received.request))
+
+
+def test_status_says_what_waits_for_whom_since_when_why_and_what_to_do(respool: Respool) -> None:
+    with a_daemon(a_status()):
+        answer = respool("status")
+    assert answer.code == 0
+    for said in ("1 240 rows (47.9 KiB)", "1 file (2.9 MiB)", "the oldest for 14 s", "digits/mlp", "node7",
+                 "connection refused", "start the hub again", "reachable"):  # fmt: skip
+        assert said in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 120
+
+
+def test_status_json_is_the_daemons_own_object(respool: Respool) -> None:
+    with a_daemon(a_status()):
+        assert json.loads(respool("status", "--json").out) == a_status()
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [({}, 0), ({"warnings": ["the disk is full"]}, 1), ({"hub_reachable": False, "hub_error": "refused"}, 1),
+     ({"hub": None, "hub_reachable": False}, 0), ({"runs": [{"run_id": "x", "lost": 3}]}, 1)],
+)  # fmt: skip
+def test_status_is_bad_where_a_person_is_needed(respool: Respool, more: dict[str, Any], code: int) -> None:
+    with a_daemon(a_status(**more)):
+        assert respool("status").code == code
+
+
+def test_no_daemon_is_exit_code_3_and_names_the_spools_that_wait_without_one(
+    respool: Respool, tmp_path: Path
+) -> None:
+    spool = tmp_path / "job" / "respool" / "spool"
+    spool.mkdir(parents=True)
+    registry = Path(os.environ["XDG_STATE_HOME"], "respool", "spools")
+    registry.parent.mkdir(parents=True)
+    registry.write_text(f"{spool}\n/gone/long/ago\n{spool}\n")
+    answer = respool("status")
+    assert answer.code == 3
+    assert "there is no such socket" in answer.err
+    assert answer.err.count(str(spool)) == 1
+    assert "/gone" not in answer.err
+
+
+def test_a_daemon_that_refuses_is_exit_code_3_in_its_own_words(respool: Respool) -> None:
+    with a_daemon(a_status(), refuse=True):
+        answer = respool("status")
+    assert answer.code == 3
+    assert "We share no version.\n  Update." in answer.err
+
+
+def test_a_dead_daemons_socket_is_told_from_none(respool: Respool) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.environ["RESPOOL_SOCKET"])
+    assert "nobody listens there any more" in respool("status").err
+
+
+def test_garbage_on_the_socket_is_no_traceback(respool: Respool) -> None:
+    def babble(listener: socket.socket) -> None:
+        channel, _ = listener.accept()
+        with channel:
+            channel.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 4)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ["RESPOOL_SOCKET"])
+        listener.listen()
+        thread = threading.Thread(target=babble, args=(listener,))
+        thread.start()
+        answer = respool("status")
+        thread.join()
+    assert answer.code == 3
+    assert "Traceback" not in answer.err
+
+
+def test_the_daemons_hub_is_the_one_that_reading_commands_ask(
+    respool: Respool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESPOOL_API_KEY", "rsp_test")
+    with a_daemon(a_status(hub="http://127.0.0.1:9")):
+        answer = respool("runs")
+    assert answer.code == 3
+    assert "http://127.0.0.1:9" in answer.err
+    assert "the daemon at" in answer.err
