@@ -49,9 +49,9 @@ class Places(NamedTuple):
 
     @property
     def sockets(self) -> list[str]:
-        """Where a daemon may listen, in the order in which they are tried."""
-        candidates = (self.environ.get("RESPOOL_SOCKET"), self.system_socket, self.user_socket)
-        return [path for path in candidates if path]
+        """Where a daemon may listen, in the order in which they are tried; one named by hand stands alone."""
+        named = self.environ.get("RESPOOL_SOCKET")
+        return [named] if named else [self.system_socket, self.user_socket]
 
     def configured(self, *keys: str) -> str | None:
         """The first such text in the configuration files, the user's own first. Raises CommandError for
@@ -88,13 +88,9 @@ def _read_toml(path: str) -> dict[str, Any]:
 
 def registered_spools(places: Places) -> list[str]:
     """Spool folders of processes that ran without a daemon, as they registered themselves; each exists."""
-    path = os.path.join(places.state_folder, "spools")
+    registry = os.path.join(places.state_folder, "spools")
     try:
-        if os.path.isdir(path):
-            names = [_registered(os.path.join(path, name)) for name in sorted(os.listdir(path))]
-        else:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                names = file.read().splitlines()
+        names = [_registered(os.path.join(registry, name)) for name in sorted(os.listdir(registry))]
     except OSError:
         return []
     found = dict.fromkeys(os.path.realpath(name) for name in names if name.startswith("/"))
@@ -102,10 +98,8 @@ def registered_spools(places: Places) -> list[str]:
 
 
 def _registered(entry: str) -> str:
-    if os.path.islink(entry) or os.path.isdir(entry):
-        return os.path.realpath(entry)
     try:
         with open(entry, encoding="utf-8", errors="surrogateescape") as file:
-            return file.readline().strip()
+            return file.readline().rstrip("\n")
     except OSError:
         return ""

@@ -97,8 +97,9 @@ def test_no_daemon_is_exit_code_3_and_names_the_spools_that_wait_without_one(
     spool = tmp_path / "job" / "respool" / "spool"
     spool.mkdir(parents=True)
     registry = Path(os.environ["XDG_STATE_HOME"], "respool", "spools")
-    registry.parent.mkdir(parents=True)
-    registry.write_text(f"{spool}\n/gone/long/ago\n{spool}\n")
+    registry.mkdir(parents=True)
+    for name, path in (("a", spool), ("b", "/gone/long/ago"), ("c", spool)):
+        (registry / name).write_text(f"{path}\n")
     answer = respool("status")
     assert answer.code == 3
     assert "there is no such socket" in answer.err

@@ -28,7 +28,6 @@ _COLUMNS = (
     Column("PROJECT", shrink=True),
     Column("NAME", shrink=True),
     Column("MADE", right=True, rank=1),
-    Column("USED", right=True, rank=2),
 )
 
 
@@ -90,7 +89,6 @@ def _row(item: dict[str, Any], now: float) -> list[Cell]:
         Cell(str(item.get("project") or "all")),
         Cell(str(item.get("name") or "")),
         Cell(words.ago(item.get("created_at"), now)),
-        Cell(words.ago(item.get("used_at"), now)),
     ]
 
 

@@ -86,16 +86,23 @@ def _check_alone(places: Places) -> None:
 def _introduce(screen: Screen, household: Household, places: Places) -> None:
     layout = household.layout
     screen.say("respool is up; Ctrl-C stops it.", "bold")
-    screen.say(f"  hub     {household.url}  (data in {layout.data})")
-    screen.say(f"  daemon  {layout.socket}  (spool in {layout.spool})")
-    screen.say(f"  key     in {layout.credentials}; the admin's in {layout.data}/admin-key")
-    screen.say(f"  logs    {layout.logs}")
+    found = {
+        "hub": household.url,
+        "data": f"{layout.data}   (with the admin-key)",
+        "daemon": layout.socket,
+        "spool": layout.spool,
+        "key": layout.credentials,
+        "logs": layout.logs,
+    }
+    for label, text in found.items():
+        screen.say(f"  {label:<8}{text}")
     screen.say()
+    screen.say("In another terminal:", "bold")
     if not places.environ.get("XDG_RUNTIME_DIR") or places.environ.get("RESPOOL_SOCKET"):
         screen.say(f"  export RESPOOL_SOCKET={layout.socket}")
-    screen.say("  python train.py       # with: import respool; respool.init(project=...)")
-    screen.say("  respool runs          # in another terminal")
-    screen.say("  respool status")
+    screen.say("  python train.py      a script with: import respool; respool.init(project=...)")
+    screen.say("  respool status       what waits here, and why")
+    screen.say("  respool runs         what the hub has")
     screen.out.flush()
 
 
