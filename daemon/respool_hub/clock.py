@@ -38,10 +38,6 @@ class Ears:
         """A sign of life."""
         self._heard[attempt_id] = self._clock.steady()
 
-    def forget(self, attempt_id: str) -> None:
-        """It has ended: no more is expected."""
-        self._heard.pop(attempt_id, None)
-
     def quiet(self, attempt_id: str) -> float:
         """Seconds of hub uptime since anything was heard."""
         return self._clock.steady() - self._heard.get(attempt_id, self._start)

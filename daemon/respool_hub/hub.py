@@ -50,6 +50,15 @@ class Hub:
     async def read(self, work: Callable[[Reader], T]) -> T:
         return await asyncio.wrap_future(self.store.read(work))
 
+    async def study(self, work: Callable[[Reader], T]) -> T:
+        """Read what may take long, without standing in the way of `read`."""
+
+        def alone() -> T:
+            with self.store.reader() as reader:
+                return work(reader)
+
+        return await self.in_thread(alone)
+
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run what blocks or takes long beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.streams, work)

@@ -15,9 +15,10 @@ from respool_hub.service import beats, files, names
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import refuse
 from respool_hub.service.register import Registered, register
-from respool_hub.service.standing import state
+from respool_hub.service.standing import number_or_none, state
 from respool_hub.service.story import next_step, tell, total
 from respool_hub.store.ports import Reader
+from respool_hub.store.rows import RunRow
 from respoold.core.hubapi import (
     AttachAnswer,
     AttachRequest,
@@ -51,7 +52,7 @@ async def attach(hub: Hub, caller: Caller, request: Request) -> Response:
         raise refuse("bad-request", f"resume is {asked.resume[:40]!r}.", f"Use one of {modes}.")
     now = hub.now()
     done = await hub.write(lambda tx: register(tx, caller, asked, now, hub.name))
-    answer = await hub.read(lambda reader: _answer(hub, reader, done))
+    answer = await hub.study(lambda reader: _answer(hub, reader, done))
     return shaped(request, answer)
 
 
@@ -63,10 +64,7 @@ def _answer(hub: Hub, reader: Reader, done: Registered) -> AttachAnswer:
     left = None
     if behind is not None:
         left = {"attempt_id": behind.attempt_id, "number": behind.number}
-        left |= {
-            "state": state(behind, hub.ears.quiet).value,
-            "last_step": tell(reader, run.id, run.head).last_step,
-        }
+        left |= {"state": state(behind, hub.ears.quiet).value, "last_step": _last(reader, run)}
     return AttachAnswer(
         entity=run.entity,
         project=run.project,
@@ -83,6 +81,10 @@ def _answer(hub: Hub, reader: Reader, done: Registered) -> AttachAnswer:
         url=hub.url_of(run),
         left_behind=left,
     )
+
+
+def _last(reader: Reader, run: RunRow) -> int | None:
+    return number_or_none(tell(reader, run.id, run.head).last_step)
 
 
 async def heartbeat(hub: Hub, caller: Caller, request: Request) -> Response:

@@ -22,7 +22,7 @@ MAX_RECORDS = MAX_BATCH + MAX_PAYLOAD + HEADER_SIZE
 
 
 def routes(hub: Hub) -> list[Route]:
-    path = "/v1/attempts/{attempt_id}/records/{writer:int}"
+    path = "/v1/attempts/{attempt_id}/records/{writer}"
     return [Route(path, Door(hub, Scope.WRITE, append_records), methods=["POST"])]
 
 
@@ -36,10 +36,16 @@ async def append_records(hub: Hub, caller: Caller, request: Request) -> Response
         raise refuse("bad-request", f"Content-Encoding {coding[:40]!r} is unknown.", "Use zstd, or none.")
     sent = await body_of(request, MAX_RECORDS)
     body = await hub.in_thread(lambda: _body(sent, "zstd" if coding == "zstd" else "", first))
-    where = Where(request.path_params["attempt_id"], request.path_params["writer"], first)
+    where = Where(request.path_params["attempt_id"], _writer(request.path_params["writer"]), first)
     now = hub.now()
     outcome = await hub.write(lambda tx: append(tx, caller, where, body, now))
     return shaped(request, outcome.appended, 409 if outcome.gap else 200)
+
+
+def _writer(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 8):
+        raise refuse("bad-request", f"Writer {text[:40]!r} is no number.", "Use the process's rank.")
+    return int(text)
 
 
 def _body(sent: bytes, codec: str, first_seq: int) -> Body:

@@ -69,7 +69,7 @@ async def show_run(hub: Hub, caller: Caller, request: Request) -> Response:
         run = _run(reader, caller, request)
         return full(reader, run, hub.ears.quiet, hub.url_of(run))
 
-    return as_json(await hub.read(look))
+    return as_json(await hub.study(look))
 
 
 async def list_files(hub: Hub, caller: Caller, request: Request) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from respool_hub.service.standing import Quiet, state
+from respool_hub.service.standing import Quiet, ancestors, state
 from respool_hub.store.rows import AttemptRow, RunRow
 from respoold.core.hubapi import AttachRequest, Problem
 from respoold.core.states import ALIVE, State
@@ -103,7 +103,15 @@ def _existing(request: AttachRequest, known: Known, quiet: Quiet) -> Registratio
         return _live(request, head, quiet)
     if request.resume == "none" or (request.resume == "auto" and now is State.FINISHED):
         return Registration(left_behind=head.attempt_id)
-    return Registration(head.attempt_id, resumed=True)
+    return Registration(_newest(request, known, head), resumed=True)
+
+
+def _newest(request: AttachRequest, known: Known, head: AttemptRow) -> str:
+    """The head, or its descendant that the daemon knows to have rows which have not come here yet."""
+    hinted = request.parent
+    if hinted in known.attempts and head.attempt_id in ancestors(known.attempts, hinted):
+        return hinted
+    return head.attempt_id
 
 
 def _succeeds(request: AttachRequest, head: AttemptRow) -> bool:

@@ -17,6 +17,7 @@ from respool.wire.errors import RemoteProtocolError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
 from respool_hub.service.refusal import refuse
+from respool_hub.store.packing import pack_map
 from respool_hub.store.rows import WriterRow
 
 
@@ -67,11 +68,7 @@ class Fold:
             "assigned": sorted(self.assigned),
             "unset": sorted(self.unset),
         }
-        try:
-            return codec.pack(values)
-        except (ValueError, TypeError, OverflowError):
-            # Nested deeper than the packer goes, though the unpacker went there.
-            return codec.pack(codec.plain(values, _unheard))
+        return pack_map(values)
 
     def written(self, next_seq: int, first_time: float | None) -> WriterRow:
         """The writer's row after these frames."""
@@ -153,7 +150,3 @@ def _names(value: Any) -> list[str]:
 
 def _map(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else {}
-
-
-def _unheard(_: str) -> None:
-    """The user was told when the value was logged."""

@@ -37,7 +37,7 @@ def claim(
         known[who] = me
     if head is None or head == who or _may_take(known, head, me, quiet):
         head = _give(known, head, who)
-    else:
+    elif who not in ancestors(known, head):
         known[who] = me._replace(branch=True)
     head = _follow(known, head)
     return Claim(head, [row for key, row in known.items() if row != attempts[key]])
@@ -54,10 +54,13 @@ def _continues_unknown(
 def _may_take(known: Mapping[str, AttemptRow], head: str, me: AttemptRow, quiet: Quiet) -> bool:
     if head in ancestors(known, me.attempt_id):
         return True
+    over = state(known[head], quiet) in OVER
+    if over and not known[head].claimed:
+        return True  # it had the head for being the first, and ended without a row: it changed nothing
     if not me.offline:
         return me.number > known[head].number
     started_over = me.parent is None and me.parent_known and me.resume == "none"
-    return started_over and me.number > known[head].number and state(known[head], quiet) in OVER
+    return started_over and me.number > known[head].number and over
 
 
 def _give(known: dict[str, AttemptRow], head: str | None, who: str) -> str:

@@ -92,9 +92,11 @@ def _parts(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
     parts: list[_Part] = []
     for age, shown in enumerate(chain):
         primary = min((row.writer for row in story.writers[shown.attempt_id]), default=0)
-        for batch in reader.batches(shown.attempt_id):
-            if batch.rows and _overlaps(batch, shown.limit, asked):  # noqa: PERF401 - one thought a line
-                parts.append(_Part(batch, age, -abs(batch.writer - primary), shown.limit))
+        parts += [
+            _Part(batch, age, -abs(batch.writer - primary), shown.limit)
+            for batch in reader.batches(shown.attempt_id)
+            if batch.rows and _overlaps(batch, shown.limit, asked)
+        ]
     return sorted(parts, key=lambda part: part.batch.min_step)
 
 

@@ -17,6 +17,7 @@ from respoold.core.hubapi import AttachRequest, Problem
 
 META = ("name", "notes", "tags", "group", "job_type")
 LAST_NUMBER = 1 << 31
+MAX_TEXT = 1024
 
 
 class Registered(NamedTuple):
@@ -56,6 +57,11 @@ def _check(caller: Caller, request: AttachRequest) -> str:
     if not 0 <= request.restart_count < LAST_NUMBER or not 0 <= request.pid < LAST_NUMBER:
         numbers = f"restart_count {request.restart_count} or pid {request.pid}"
         raise refuse("bad-request", f"The {numbers} is out of range.", "Send what the scheduler says.")
+    long = [text for text in (request.launch, request.node, request.original_id) if len(text) > MAX_TEXT]
+    if long:
+        raise refuse(
+            "bad-request", f"The text {long[0][:40]!r}... is too long.", f"Use {MAX_TEXT} characters."
+        )
     if request.parent == request.attempt_id:
         raise refuse("bad-request", f"Attempt {request.attempt_id} is its own parent.", "Leave parent out.")
     entity = names.entity(request.entity or caller.user)
@@ -146,7 +152,7 @@ def _attempt(
 
 
 def _bury(tx: Transaction, request: AttachRequest, run: RunRow, now: Now) -> None:
-    dead = set(request.dead) - {request.attempt_id}
+    dead = {str(key) for key in request.dead} - {request.attempt_id}
     for row in tx.attempts(run.id) if dead else ():
         if row.attempt_id in dead and not (row.gone or row.ended):
             tx.put_attempt(row._replace(gone=True, alive=False, ended_at=row.ended_at or now.wall))

@@ -1,11 +1,13 @@
-"""zstd at one door: bodies and batches, packed where it pays."""
+"""What is stored as bytes: batches, in zstd where it pays, and maps of anything, in msgpack."""
 
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
+
+from respool.wire import codec
 
 LEVEL = 1
 WORTH = 0.9
@@ -45,12 +47,26 @@ def pack(data: bytes) -> Packed:
     return Packed("zstd", packed) if len(packed) < WORTH * len(data) else Packed("", data)
 
 
-def unpack(codec: str, data: bytes, limit: int) -> bytes:
+def pack_map(values: dict[str, Any]) -> bytes:
+    """A map that came in as msgpack. The unpacker goes deeper than the packer does: what is nested deeper than
+    `codec.MAX_DEPTH` then ends in "...".
+    """
+    try:
+        return codec.pack(values)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return codec.pack(codec.plain(values, _unheard))
+
+
+def _unheard(_: str) -> None:
+    """The user was told when the value was logged."""
+
+
+def unpack(packing: str, data: bytes, limit: int) -> bytes:
     """The bytes that were packed: one zstd frame, nothing behind it. Raises PackingError.
 
     Reads a stream: the one-call form allocates whatever size the frame's header claims.
     """
-    if codec != "zstd":
+    if packing != "zstd":
         return data
     engine = _tools.unpack.decompressobj()
     parts, size = [], 0

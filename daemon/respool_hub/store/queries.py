@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from respool.wire import codec
 from respool.wire.limits import MAX_BATCH, MAX_PAYLOAD
-from respool_hub.store.packing import unpack
+from respool_hub.store.packing import pack_map, unpack
 from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
 
 _WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
@@ -145,11 +145,11 @@ class SqliteTransaction(SqliteReader):
         return self._db.execute(sql, (at, key_id)).rowcount > 0
 
     def add_run(self, run: RunRow) -> RunRow:
-        values = run._replace(id=None, meta=codec.pack(run.meta))  # type: ignore[arg-type]
+        values = run._replace(id=None, meta=pack_map(run.meta))  # type: ignore[arg-type]
         return run._replace(id=int(self._db.execute(_INSERT_RUN, values).lastrowid or 0))
 
     def put_run(self, run: RunRow) -> None:
-        values = run._replace(meta=codec.pack(run.meta))  # type: ignore[arg-type]
+        values = run._replace(meta=pack_map(run.meta))  # type: ignore[arg-type]
         self._db.execute(_UPDATE_RUN, (*values[1:], run.id))
 
     def add_attempt(self, attempt: AttemptRow) -> None:
@@ -167,7 +167,7 @@ class SqliteTransaction(SqliteReader):
         self._db.execute(_INSERT_BATCH, batch)
 
     def add_file(self, file: FileRow) -> None:
-        self._db.execute(_INSERT_FILE, (*file[:-1], codec.pack(file.metadata)))
+        self._db.execute(_INSERT_FILE, (*file[:-1], pack_map(file.metadata)))
 
 
 def _run(row: Any) -> RunRow:
