@@ -149,7 +149,7 @@ class Attempt:
     def released(self, writer: int) -> int:
         """Segments of `writer` below this index hold nothing that anyone still needs."""
         extents = self.pending(writer)
-        return extents[0].segment if extents else self.tail(writer).index
+        return extents[0].segment if extents else self.tail(writer).segment
 
     def rebase(self, writer: int, index: int) -> None:
         """Segments below `index` are about to be deleted: remember what they amounted to."""

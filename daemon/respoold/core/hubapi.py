@@ -50,7 +50,8 @@ class AttachRequest(NamedTuple):
 
     `dead`: attempts that this daemon knows to have ended. `offline`: the process was already answered from
     the journal; then `parent` is what that answer believed (`parent_known` False: it had no idea) and the
-    request is a registration that can no longer be refused. `started_at` is shown, never compared.
+    request is a registration that can no longer be refused. Otherwise `parent` is the newest attempt with rows
+    that the daemon knows, which may be ahead of the hub. `started_at` is shown, never compared.
     """
 
     attempt_id: str

@@ -68,9 +68,9 @@ class Start(NamedTuple):
 class Tail:
     """Where the reading of one writer stands. `facts` holds what records other than rows said."""
 
-    def __init__(self, writer: int, index: int = 0, seq: int = 0) -> None:
+    def __init__(self, writer: int, segment: int = 0, seq: int = 0) -> None:
         self.writer = writer
-        self.index = index
+        self.segment = segment
         self.offset = DATA
         self.next_seq = seq
         self.rows = 0
@@ -109,10 +109,10 @@ class Tail:
         torn = self.offset if data[self.offset - start :].strip(b"\0") else None
         return Found(taken, waiting=True, torn=torn)
 
-    def advance(self, index: int) -> None:
+    def advance(self, segment: int) -> None:
         """Go on with a later segment; what is missing between shows as a gap in its first seq."""
-        self.index, self.offset, self._stuck_since = index, DATA, None
-        self.starts[index] = Start(index, self.next_seq, self.facts.facts())
+        self.segment, self.offset, self._stuck_since = segment, DATA, None
+        self.starts[segment] = Start(segment, self.next_seq, self.facts.facts())
 
     def insert_loss(self, first: int, next_seq: int, reason: str, now: float) -> None:
         """Records before all that is pending will never come: a LOSS takes their place."""
@@ -138,7 +138,7 @@ class Tail:
             self.offset += HEADER_SIZE + len(frame.payload)
             taken += 1
         if taken:
-            self._extend(Extent(self.index, start, self.offset, first, self.next_seq, taken, now))
+            self._extend(Extent(self.segment, start, self.offset, first, self.next_seq, taken, now))
         return frames[:taken]
 
     def _extend(self, extent: Extent) -> None:
@@ -189,7 +189,7 @@ class Tail:
         span = next_seq - first
         frame = encode(Kind.LOSS, codec.pack({"reason": reason}), seq=first, span=span, time=now)
         self.facts.lost += span
-        return Extent(self.index, 0, 0, first, next_seq, span, now, frame)
+        return Extent(self.segment, 0, 0, first, next_seq, span, now, frame)
 
     @staticmethod
     def _seq_at(data: bytes, at: int) -> int:

@@ -7,7 +7,6 @@ are for a thread.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import NamedTuple
 
 from respool.wire.attempt import QUARANTINE
@@ -39,6 +38,7 @@ class Reader:
         self.closing = False
         self.finished = False
         self.blocked: str | None = None
+        self.suspect: str | None = None
         self.durable_seq = self.tail.next_seq
         self.torn = 0
         self.shrunk = 0
@@ -61,11 +61,13 @@ class Reader:
     @property
     def dirty(self) -> bool:
         """Whether something was read that is not known to be durable, or whose mark is not."""
+        if self.suspect:
+            return False
         return self.tail.next_seq > self.durable_seq or self._mark.offset != self._marked.offset
 
     def look(self, now: float) -> Look:
         """Read what is new, at most READ_SIZE bytes."""
-        fd = self._open(self.tail.index)
+        fd = self._open(self.tail.segment)
         if fd is None:
             return self._pass(None, now)
         size = READ_SIZE
@@ -82,9 +84,14 @@ class Reader:
         return self._pass(fd, now)
 
     def sync(self) -> int:
-        """Make what was read durable; returns the seq before which everything is. Raises OSError."""
+        """Make what was read durable; returns the seq before which everything is. Raises OSError.
+
+        After a failure the segment is suspect: it is not synced again, for the kernel may have dropped what it
+        could not write and report success next time. Its writer is told to roll, and when it has, all its
+        records are written to a new file (`_heal`).
+        """
         seq, mark = self.tail.next_seq, Mark(self._mark.generation + 1, self.tail.offset, self.tail.next_seq)
-        fd = self._open(self.tail.index)
+        fd = self._open(self.tail.segment)
         if fd is not None:
             disk.sync_segment(fd, self._mark if self.own and self._mark.generation else None)
         self._marked, self._mark = self._mark, mark
@@ -125,13 +132,13 @@ class Reader:
 
     def _pass(self, fd: int | None, now: float) -> Look:
         """Nothing new in this segment: is there a later one, or is this the end?"""
-        later = next((index for index in self._indexes() if index > self.tail.index), None)
+        later = next((index for index in self._indexes() if index > self.tail.segment), None)
         begun = later is not None and self._has_data(later)
         if not begun and not self.closing:
             return Look([], more=False)
         frames = self._finish(fd, now, last=not begun) if fd is not None else []
         if begun and later is not None:
-            self._settle_mark()
+            self._settle()
             self.tail.advance(later)
             return Look(frames, more=True)
         self.finished = True
@@ -141,15 +148,34 @@ class Reader:
         rest = os.fstat(fd).st_size - self.tail.offset
         data = os.pread(fd, rest, self.tail.offset) if rest > 0 else b""
         found = self.tail.close(data, disk.read_mark(fd), now)
-        if last and self.own and rest > 0:
-            self.torn += disk.cut_tail(self.attempt.directory, self.writer, self.tail.index, self.tail.offset)
+        if last and self.suspect:
+            self._heal()
+        elif last and self.own and rest > 0:
+            self.torn += disk.cut_tail(
+                self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
+            )
         return found.frames
 
-    def _settle_mark(self) -> None:
+    def _settle(self) -> None:
         """A segment is complete: its last records become durable before the reading goes on behind it."""
-        with suppress(OSError):
-            self.durable_seq = max(self.durable_seq, self.sync())
+        try:
+            if self.suspect:
+                self._heal()
+            else:
+                self.durable_seq = max(self.durable_seq, self.sync())
+        except OSError as error:
+            self.blocked = f"the spool's disk failed: {error}"
         self._mark = self._marked = NO_MARK
+
+    def _heal(self) -> None:
+        """Write a suspect segment's records, which the page cache still has, to a new file in its place."""
+        segment = self.tail.segment
+        fd = self._open(segment)
+        if fd is not None and self.own:
+            data = os.pread(fd, self.tail.offset, 0)
+            disk.write_bytes(os.path.join(self.attempt.directory, segment_name(self.writer, segment)), data)
+            self._close(segment)
+            self.durable_seq, self.suspect = self.tail.next_seq, None
 
     def _read(self, extent: Extent) -> bytes:
         fd = self._open(extent.segment)

@@ -39,7 +39,7 @@ Waiter = Callable[[str, float], Awaitable[None]]
 
 
 class Granted(NamedTuple):
-    """An attach that was granted: the answer, its attempt, and the descriptors that go with the answer."""
+    """An attach that was granted: the answer, its attempt, and the descriptors to send and close."""
 
     attached: Attached
     attempt: Attempt
@@ -47,7 +47,7 @@ class Granted(NamedTuple):
 
 
 async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Granted | Refused:
-    """Decide and carry out an attach. The descriptors are the daemon's own: send them, do not close them."""
+    """Decide and carry out an attach. The caller sends the descriptors and closes them."""
     attempt_id = attempt_id_of(request.project, request.run_id, request.launch, request.incarnation)
     known = keeper.node.get(attempt_id)
     if known is not None:
@@ -228,7 +228,7 @@ async def _create(
     _remember(keeper, uid, request, attempt, answer, meta)
     keeper.births.ring()
     keeper.offer(attempt)
-    return Granted(_attached(keeper, attempt, answer, meta, decided), attempt, fds)
+    return Granted(_attached(keeper, attempt, answer, meta, decided), attempt, [os.dup(fd) for fd in fds])
 
 
 def _make(directory: str, file: AttemptFile, writer: int) -> list[int]:
@@ -304,7 +304,7 @@ async def _again(keeper: Keeper, attempt: Attempt) -> Granted | Refused:
         base.meta,
     )
     reader = keeper.open_reader(attempt, writer)
-    fds = [reader.descriptor(index) for index in (0, 1)]
+    fds = [os.dup(reader.descriptor(index)) for index in (0, 1)]
     attached = _attached(keeper, attempt, answer, base.meta, Decided(answer, None, []))
     return Granted(attached, attempt, fds)
 

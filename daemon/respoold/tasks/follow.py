@@ -63,8 +63,9 @@ async def _sync_all(keeper: Keeper, active: list[Reader], limiter: trio.Capacity
         if isinstance(outcome, int):
             reader.durable_seq = max(reader.durable_seq, outcome)
         else:
-            reader.blocked = f"sync failed: {outcome}"
-            keeper.warn(f"the spool's disk failed: {outcome}")
+            reader.suspect = str(outcome)
+            keeper.warn(f"the spool's disk failed to sync: {outcome}; its records go to a new segment")
+            keeper.roll(reader)
     keeper.progress.moved()
 
 

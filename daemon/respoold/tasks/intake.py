@@ -6,12 +6,10 @@ A connection that ends says nothing about its process: that is the reaper's to s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 
 import trio
 
-from respool.wire import limits
 from respool.wire.attempt import parse_request
 from respool.wire.connection import Connection, Received, Role, choose_version
 from respool.wire.errors import WireError
@@ -29,7 +27,6 @@ from respool.wire.messages import (
     Restore,
     Ring,
     Rolled,
-    Spare,
     Status,
     StatusRequest,
     Waiting,
@@ -37,7 +34,7 @@ from respool.wire.messages import (
 )
 from respoold import __version__
 from respoold.core.attempt import Attempt
-from respoold.core.quota import refuse_blob, refuse_segment
+from respoold.core.quota import refuse_blob
 from respoold.io import disk
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
@@ -97,8 +94,7 @@ class Client:
         """Read and handle messages until the peer is gone."""
         while True:
             data, fds = await doors.receive(self._socket)
-            for fd in fds:
-                os.close(fd)  # no message of a client carries descriptors in this version
+            _close_all(fds)  # no message of a client carries descriptors in this version
             self.protocol.receive_data(data)
             for received in self.protocol.events():
                 await self._handle(received, nursery)
@@ -106,26 +102,23 @@ class Client:
                 return
 
     async def write_forever(self) -> None:
-        """Send what was queued; a descriptor is closed after it was sent where the queue says so."""
-        async for data, fds, to_close in self._out_receive:
+        """Send what was queued."""
+        async for data, fds in self._out_receive:
             try:
                 await doors.send(self._socket, data, fds)
             finally:
-                for fd in to_close:
-                    os.close(fd)
+                _close_all(fds)
 
-    def queue(
-        self, message: Message, request: int = 0, fds: list[int] | None = None, *, close: bool = False
-    ) -> None:
-        """Queue a message. A client that reads nothing loses its connection, not our memory."""
+    def queue(self, message: Message, request: int = 0, fds: list[int] | None = None) -> None:
+        """Queue a message; its descriptors are closed once they were sent. A client that reads nothing loses
+        its connection, not our memory.
+        """
         data = self.protocol.send(message, request=request, fds=len(fds or []))
         try:
-            self._out_send.send_nowait((data, fds or [], (fds or []) if close else []))
+            self._out_send.send_nowait((data, fds or []))
         except trio.WouldBlock:
             self._socket.close()
-            if close:
-                for fd in fds or []:
-                    os.close(fd)
+            _close_all(fds or [])
 
     def leave(self) -> None:
         """The connection is over."""
@@ -135,8 +128,7 @@ class Client:
                 listeners.remove(self.queue)
         with suppress(trio.WouldBlock, trio.EndOfChannel):
             while True:
-                for fd in self._out_receive.receive_nowait()[2]:
-                    os.close(fd)
+                _close_all(self._out_receive.receive_nowait()[1])
 
     async def _handle(self, received: Received, nursery: trio.Nursery) -> None:
         message, request = received.message, received.request
@@ -194,14 +186,14 @@ class Client:
             return
         self._take(attempt, message.writer)
         self.queue(Reattached(attempt.id), request)
-        self._spare(attempt, message.writer, message.segment + 1)
+        if self.reader is not None:
+            self._spare(self.reader, message.segment + 1)
 
     def _take(self, attempt: Attempt, writer: int) -> None:
         self.attempt = attempt
         self.reader = self.keeper.open_reader(attempt, writer)
         self.keeper.attend(self.reader)
-        listener: Callable[[Message], None] = self.queue
-        self.keeper.listeners.setdefault(attempt.id, []).append(listener)
+        self.keeper.listeners.setdefault(attempt.id, []).append(self.queue)
 
     def _rung(self, message: Ring | Rolled) -> None:
         assert self.reader is not None
@@ -209,22 +201,11 @@ class Client:
         if isinstance(message, Ring) and message.urgent:
             self.keeper.look(self.reader)
         elif isinstance(message, Rolled):
-            self._spare(self.reader.attempt, self.reader.writer, message.segment + 1)
+            self._spare(self.reader, message.segment + 1)
 
-    def _spare(self, attempt: Attempt, writer: int, index: int) -> None:
-        """Send the segment ahead, made now unless it exists."""
-        assert self.reader is not None
-        try:
-            fd = self.reader.descriptor(index)
-        except FileNotFoundError:
-            refusal = refuse_segment(self.keeper.room(attempt.file.uid), limits.SEGMENT_SIZE)
-            if refusal:
-                self.keeper.warn(refusal)
-                self.queue(Spare(index, 0, full=True))
-                return
-            fd = disk.create_segment(attempt.directory, attempt.id, writer, index)
-            self.reader.keep(index, fd)
-        self.queue(Spare(index, limits.SEGMENT_SIZE), fds=[fd])
+    def _spare(self, reader: Reader, segment: int) -> None:
+        message, fds = self.keeper.spare(reader, segment)
+        self.queue(message, fds=fds)
 
     async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
         refusal = refuse_blob(self.keeper.room(attempt.file.uid), message.size)
@@ -247,13 +228,18 @@ class Client:
             await trio.lowlevel.checkpoint()
         self.keeper.attend(reader)
         attempt, target = reader.attempt, reader.tail.next_seq
-        while reader.durable_seq < target and reader.blocked is None:
+        while reader.durable_seq < target and not (reader.blocked or reader.suspect):
             await self.keeper.progress.wait()
         if message.hub:
             while attempt.acked.get(reader.writer, 0) < target or attempt.pending_files():
                 await self.keeper.progress.wait()
-        self.queue(Flushed(target, reader.blocked), request)
+        self.queue(Flushed(target, reader.blocked or reader.suspect), request)
 
     async def _restore(self, message: Restore, request: int) -> None:
         answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)
-        self.queue(answer, request, [] if fd is None else [fd], close=True)
+        self.queue(answer, request, [] if fd is None else [fd])
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -16,7 +16,7 @@ import trio
 
 from respool.wire import limits
 from respool.wire.errors import FormatError
-from respool.wire.messages import Message, Notice
+from respool.wire.messages import Message, Notice, Spare
 from respoold.config import Config
 from respoold.core import quota
 from respoold.core.attempt import Attempt, progress_of, restore_progress
@@ -28,6 +28,9 @@ from respoold.doorbell import Doorbell, Progress
 from respoold.io import disk, processes
 from respoold.io.hub import HubDoor
 from respoold.io.reader import Reader
+
+Listener = Callable[[Message, int, list[int]], None]
+"""A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
 
 SUPERSEDED = Notice(
     "superseded",
@@ -50,7 +53,7 @@ class Keeper:
         self.upload = Doorbell()
         self.births = Doorbell()
         self.progress = Progress()
-        self.listeners: dict[str, list[Callable[[Message], None]]] = {}
+        self.listeners: dict[str, list[Listener]] = {}
         self.warnings: list[str] = []
         self.incarnation: str | None = None
         self.sent = 0
@@ -211,6 +214,31 @@ class Keeper:
         except TypeError:
             return None
 
+    def spare(self, reader: Reader, segment: int) -> tuple[Spare, list[int]]:
+        """The segment ahead of a writer, made now unless it exists, and its descriptor; or the word that the
+        quota is used up. The descriptor is the caller's to close.
+        """
+        attempt = reader.attempt
+        try:
+            return Spare(segment, limits.SEGMENT_SIZE), [os.dup(reader.descriptor(segment))]
+        except FileNotFoundError:
+            refusal = quota.refuse_segment(self.room(attempt.file.uid), limits.SEGMENT_SIZE)
+        try:
+            if refusal is None:
+                fd = disk.create_segment(attempt.directory, attempt.id, reader.writer, segment)
+                reader.keep(segment, fd)
+                return Spare(segment, limits.SEGMENT_SIZE), [os.dup(fd)]
+        except OSError as error:
+            refusal = f"the spool cannot make a segment: {error}"
+        self.warn(str(refusal))
+        return Spare(segment, 0, full=True), []
+
+    def roll(self, reader: Reader) -> None:
+        """Ask a writer to leave its present segment."""
+        for listener in self.listeners.get(reader.attempt.id, []):
+            message, fds = self.spare(reader, reader.tail.segment + 1)
+            listener(message._replace(roll=bool(fds)), 0, fds)
+
     def hub_failed(self, why: str, retry_after: float | None = None) -> None:
         """A request was not answered: nothing but probes until one is."""
         self.breaker.failed(trio.current_time(), self.jitter(), why, retry_after)
@@ -230,7 +258,7 @@ class Keeper:
     def tell(self, attempt: Attempt, notice: Notice) -> None:
         """Say something to the processes that log into an attempt."""
         for listener in self.listeners.get(attempt.id, []):
-            listener(notice)
+            listener(notice, 0, [])
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -58,8 +58,8 @@ async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
 
 def _drop_segments(keeper: Keeper, attempt: Attempt) -> None:
     for writer, tail in attempt.tails.items():
-        tail.advance(tail.index + 1)
-        attempt.rebase(writer, tail.index)
+        tail.advance(tail.segment + 1)
+        attempt.rebase(writer, tail.segment)
     disk.write_progress(attempt.directory, progress_of(attempt))
     for reader in keeper.readers_of(attempt):
         reader.close()
