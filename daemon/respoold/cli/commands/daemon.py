@@ -10,12 +10,15 @@ over ~/.config/respool/respoold.toml, that over /etc/respool/respoold.toml.
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from respoold.app import serve
 from respoold.cli.errors import CommandError, Exit
+from respoold.cli.household import check_socket
+from respoold.cli.hub import checked
 from respoold.cli.screen import Screen
-from respoold.config import ConfigError, load
+from respoold.config import Config, ConfigError, load
 
 EXAMPLES = """
 examples:
@@ -36,13 +39,31 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, _screen: Screen) -> int:
     """Serve until a signal; the daemon's own exit code."""
     key = _key(args.key_file) if args.key_file else None
-    flags = {"spool": args.spool, "socket": args.socket, "hub": args.hub, "api_key": key}
+    spool, socket = (os.path.abspath(path) if path else None for path in (args.spool, args.socket))
+    flags = {"spool": spool, "socket": socket, "hub": args.hub, "api_key": key}
     try:
         config = load(flags)
     except ConfigError as error:
         cause = f"The configuration cannot be used: {error}"
         raise CommandError(Exit.USAGE, cause, "`respool daemon --help` says where it comes from.") from error
+    _check(config)
     return serve(config)
+
+
+def _check(config: Config) -> None:
+    """What can be known to fail before anything is opened."""
+    if config.hub is not None:
+        checked(config.hub, "--hub, RESPOOL_HUB_URL or the configuration")
+    check_socket(config.socket, "Choose a shorter --socket.")
+    for flag, folder in (("--spool", config.spool), ("--socket", os.path.dirname(config.socket))):
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            usable = os.access(folder, os.W_OK | os.X_OK)
+        except OSError:
+            usable = False
+        if not usable:
+            cause = f"The daemon cannot use the folder {folder}: it is not there and cannot be made, or not writable."
+            raise CommandError(Exit.USAGE, cause, f"Choose another one with {flag}.")
 
 
 def _key(path: str) -> str:

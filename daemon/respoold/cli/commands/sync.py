@@ -11,6 +11,9 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from respoold.app import drain
@@ -49,7 +52,8 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.note("There is no spool in ./respool/spool and none is registered: nothing to upload.")
         return Exit.DONE
     line = ProgressLine(screen)
-    outcome = drain(spools, _config(args.hub, places), line.report)
+    with _desk(places) as desk:
+        outcome = drain(spools, _config(args.hub, places, desk), line.report)
     line.end()
     if args.json:
         screen.emit(outcome._asdict() | {"spools": spools})
@@ -70,14 +74,27 @@ def _spools(named: list[str], places: Places) -> list[str]:
     return list(dict.fromkeys(found if named else found + registered_spools(places)))
 
 
-def _config(named: str | None, places: Places) -> Config:
+@contextmanager
+def _desk(places: Places) -> Iterator[str]:
+    """An empty spool to work from: the user's own one may be a running daemon's."""
+    try:
+        os.makedirs(places.state_folder, mode=0o700, exist_ok=True)
+        made = TemporaryDirectory(prefix="sync-", dir=places.state_folder)
+    except OSError as error:
+        cause = f"The folder {places.state_folder} cannot be used: {error.strerror}."
+        raise CommandError(Exit.USAGE, cause, "Point XDG_STATE_HOME to a folder of yours.") from error
+    with made as desk:
+        yield desk
+
+
+def _config(named: str | None, places: Places, desk: str) -> Config:
     address = find_hub(named, places)
     key = find_key(address, places)
     if key is None:
         cause = f"There is no key for the hub at {address.url}."
         raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
     try:
-        return load({"hub": address.url, "api_key": key})
+        return load({"hub": address.url, "api_key": key, "spool": desk})
     except ConfigError as error:
         raise CommandError(Exit.USAGE, f"The configuration cannot be used: {error}") from error
 
