@@ -85,9 +85,7 @@ class Client:
         self.attempt: Attempt | None = None
         self.reader: Reader | None = None
         self._socket = connection
-        self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int], list[int]]](
-            NOTICES
-        )
+        self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
         self._blobs = 0
 
     async def read_to_end(self, nursery: trio.Nursery) -> None:
@@ -213,9 +211,7 @@ class Client:
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
         if refusal is None:
             try:
-                self.queue(
-                    BlobGrant(token), request, [disk.create_blob(attempt.directory, token)], close=True
-                )
+                self.queue(BlobGrant(token), request, [disk.create_blob(attempt.directory, token)])
             except OSError as error:
                 refusal = f"the spool cannot take it: {error}"
         if refusal is not None:
