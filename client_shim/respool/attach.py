@@ -1,0 +1,191 @@
+"""Attaching: from a plan to a keeper. Asks the daemon; when none answers, makes the attempt in the local spool.
+
+A refusal that the user must decide about (the run exists, is missing, lives elsewhere, belongs to somebody
+else) is raised. Everything else, a daemon that hangs or has no room included, ends in the local spool with a
+line that says where.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from respool import local_attach, notices
+from respool.errors import UsageError
+from respool.keeper import Keeper
+from respool.link import Link, LinkError, candidates, close_all
+from respool.plan import Plan
+from respool.process import array_index, program, this_process
+from respool.segment_writer import Opened
+from respool.state_file import Key, StateFile
+from respool.tether import Tether
+from respool.util import generate_id
+from respool.wire.attempt import Request
+from respool.wire.connection import Received
+from respool.wire.identity import run_id_of
+from respool.wire.limits import HANDSHAKE_SECONDS
+from respool.wire.messages import Attach, Attached, Refused, Waiting
+
+GREETING_SECONDS = 5.0
+_DECIDED = frozenset({"exists", "missing", "live", "forbidden", "conflict", "bad-request"})
+_calls = itertools.count()
+
+
+class LiveRunError(UsageError):
+    """The run is alive elsewhere. An id that was only found is given up for a new one."""
+
+
+def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
+    """The keeper of a new attempt, and the state file that remembers it (auto-resume). Raises UsageError."""
+    if plan.place.mode == "disabled":
+        return _nobody(plan), None
+    state_file = None
+    if plan.resume == "auto" and plan.original_id is None:
+        key = Key(program(), plan.project, array_index())
+        state_file = StateFile(os.path.join(plan.place.folder, "respool"), key)
+    found = state_file.find() if state_file is not None else None
+    request = request_of(plan, found)
+    try:
+        keeper = keep(plan, request, client)
+    except LiveRunError as error:
+        if found is None:
+            raise
+        notices.line(f"{error} A new run begins.")
+        keeper = keep(plan, request_of(plan, None), client)
+    if state_file is not None:
+        state_file.claim(keeper.attached.run_id, keeper.attached.entity, this_process(), request.node)
+    return keeper, state_file
+
+
+def keep(plan: Plan, request: Request, client: str) -> Keeper:
+    """Ask for an attempt, first the daemon, then the local spool. Raises UsageError."""
+    if plan.place.mode == "online":
+        places = [plan.socket] if plan.socket else candidates(dict(os.environ))
+        for path in places:
+            keeper = _ask(path, plan, request, client)
+            if keeper is not None:
+                return keeper
+    # Another incarnation: a daemon that hung may have made the attempt of the first one all the same.
+    return local_attach.attach(plan, request._replace(incarnation=_incarnation()))
+
+
+def request_of(plan: Plan, found: str | None) -> Request:
+    """What this call asks for. `found` is the id that the state file names."""
+    original = plan.original_id or found or generate_id()
+    process = this_process()
+    launch = plan.launch or os.environ.setdefault("RESPOOL_LAUNCH_ID", generate_id(16))
+    resume = plan.resume
+    if resume == "auto" and (plan.original_id is not None or found is not None):
+        resume = "allow"
+    elif resume == "auto":
+        resume = "none"
+    return Request(
+        project=plan.project,
+        run_id=run_id_of(original),
+        original_id=original,
+        incarnation=_incarnation(),
+        resume=resume,
+        entity=plan.entity,
+        fixed_id=plan.original_id is not None,
+        launch=launch,
+        boot_id=process.boot_id,
+        pid=process.pid,
+        start_time=process.start_time,
+        node=socket.gethostname(),
+        program=program(),
+        hub=plan.hub,
+        takeover=plan.takeover,
+        meta=plan.meta,
+        started_at=time.time(),
+    )
+
+
+def _incarnation() -> str:
+    process = this_process()
+    return f"{process.boot_id}:{process.pid}:{process.start_time}:{next(_calls)}"
+
+
+def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
+    """The daemon's keeper, or None when nobody there can keep it. Raises UsageError for a refusal."""
+    try:
+        link = Link(path, client, lambda received: close_all(received.fds))
+        deadline = time.monotonic() + GREETING_SECONDS
+        if not link.wait(lambda: link.open or link.refused is not None, deadline) or link.refused is not None:
+            _say_unfit(path, link.refused)
+            link.close()
+            return None
+        seconds = max(float(plan.place.settings.init_timeout or 0.0), HANDSHAKE_SECONDS + 5.0)
+        answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
+    except LinkError:
+        return None
+    return _keeper_of(link, answer, plan, client)
+
+
+def _keeper_of(link: Link, answer: Received, plan: Plan, client: str) -> Keeper | None:
+    match answer.message:
+        case Attached() as attached if answer.fds:
+            first, *rest = answer.fds
+            opened = Opened(first, attached.segment, attached.capacity)
+            spare = Opened(rest[0], attached.segment + 1, attached.capacity) if rest else None
+            close_all(rest[1:])
+            tether = Tether(link, client, attached.attempt_id, attached.writer, spare)
+            return Keeper(attached, opened, tether=tether)
+        case Refused() as refused:
+            link.close()
+            return _refused(link.path, refused)
+    close_all(answer.fds)
+    link.close()
+    return None
+
+
+def _refused(path: str, refused: Refused) -> None:
+    text = f"{refused.cause} {refused.advice}".strip()
+    if refused.code == "live":
+        raise LiveRunError(text)
+    if refused.code in _DECIDED:
+        raise UsageError(text)
+    _say_unfit(path, refused)
+
+
+def _say_unfit(path: str, refused: Refused | None) -> None:
+    if refused is None:
+        notices.line(f"the daemon at {path} does not answer; going on without it.")
+    else:
+        notices.line(f"the daemon at {path} cannot keep this run: {refused.cause} {refused.advice}".strip())
+
+
+def _say_waiting(waiting: Waiting) -> None:
+    notices.line(f"{waiting.reason} (at most {waiting.seconds:.0f} s)")
+
+
+def _nobody(plan: Plan) -> Keeper:
+    original = plan.original_id or generate_id()
+    meta: dict[str, Any] = dict(plan.meta)
+    attached = Attached("", plan.project, run_id_of(original), entity=plan.entity, meta=meta)
+    return Keeper(attached, None)
+
+
+Renew = Callable[[], Keeper]
+
+
+def renewal(plan: Plan, keeper: Keeper, client: str) -> Renew:
+    """Makes the keeper of a further attempt of the same run and process, for rewind after the first row. Is
+    never refused: what the daemon will not have goes to the local spool.
+    """
+
+    def renew() -> Keeper:
+        attached = keeper.attached
+        again = plan._replace(original_id=attached.run_id, entity=attached.entity, resume="allow", takeover=True)
+        request = request_of(again, None)
+        try:
+            return keep(again, request, client)
+        except UsageError as error:
+            notices.warn("renew", f"{error} The attempt goes on in the local spool.")
+            place = again.place._replace(mode="spool")
+            return local_attach.attach(again._replace(place=place), request._replace(incarnation=_incarnation()))
+
+    return renew

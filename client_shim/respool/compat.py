@@ -1,0 +1,70 @@
+"""The rest of W&B's surface: names that scripts may touch and that keep nothing here. One warning each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from respool import notices
+
+NAMES = frozenset(
+    """
+    AlertLevel Api Artifact ArtifactTTL Audio Classes EvalTable Graph Histogram Html Image JoinedTable Molecule
+    Object3D Plotly Table Video WandbCallback agent agents alert analytics annotations api apis attach box3d
+    catboost controller data_types ensure_configured env gym helper integration join jupyter keras lightgbm
+    link_artifact link_model log_artifact log_code log_model patched pin_config_keys plot plot_table profiler
+    proto require sacred sagemaker_auth sdk setup sklearn sweep teardown tensorboard tensorflow trigger unwatch
+    use_artifact use_model visualize wandb_agent wandb_lib wandb_run wandb_sdk wandb_torch watch xgboost
+    """.split()
+)
+
+
+class Absent:
+    """Stands for something that is not there: takes any call, attribute, item, loop or `with`, and is false."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Absent(f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # A decorator (`@wandb.something`) must give the function back.
+        if len(args) == 1 and not kwargs and callable(args[0]) and not isinstance(args[0], type):
+            return args[0]
+        return Absent(f"{self._name}()")
+
+    def __getitem__(self, key: Any) -> Absent:
+        return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __enter__(self) -> Absent:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"<respool: no {self._name}>"
+
+
+def absent(name: str) -> Absent:
+    """The stand-in for W&B's `name`, with one warning that it keeps nothing."""
+    notices.warn(f"absent {name}", f"{name} has no effect in respool; what is passed to it is not kept.")
+    return Absent(name)

@@ -1,0 +1,106 @@
+"""`run.config`: what the run was started with. A dict that also takes attributes; each change is a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from respool import notices
+from respool.errors import UsageError
+
+
+class Config(MutableMapping[str, Any]):
+    """Keys in the order in which they came. `changed` is called with what was set and what was removed, after
+    the change is visible here.
+    """
+
+    def __init__(
+        self, values: dict[str, Any], changed: Callable[[dict[str, Any], list[str]], None], *, strict: bool = False
+    ) -> None:
+        self.__dict__["_values"] = values
+        self.__dict__["_changed"] = changed
+        self.__dict__["_strict"] = strict
+
+    def update(self, values: Any = (), /, *, allow_val_change: bool | None = None, **more: Any) -> None:
+        """Set several at once. A key that had another value is changed with a warning, or raises UsageError in
+        strict mode, unless `allow_val_change`.
+        """
+        given = {**mapping_of(values), **more}
+        if not allow_val_change:
+            self._guard(given)
+        new = {key: value for key, value in given.items() if not self._has(key, value)}
+        self._values.update(new)
+        if new:
+            self._changed(new, [])
+
+    def setdefaults(self, values: Any) -> dict[str, Any]:
+        """Set what is not set yet; returns the whole config."""
+        self.update({key: value for key, value in mapping_of(values).items() if key not in self._values})
+        return self.as_dict()
+
+    def as_dict(self) -> dict[str, Any]:
+        """A copy."""
+        return dict(self._values)
+
+    def _guard(self, given: dict[str, Any]) -> None:
+        for key, value in given.items():
+            if key in self._values and not self._has(key, value):
+                text = f"config {key!r} changes from {self._values[key]!r:.60} to {value!r:.60}"
+                if self._strict:
+                    raise UsageError(f"{text}. Pass allow_val_change=True to config.update() if it is meant.")
+                notices.warn(f"config {key}", f"{text}; allow_val_change=True says that it is meant.")
+
+    def _has(self, key: str, value: Any) -> bool:
+        if key not in self._values:
+            return False
+        try:
+            return bool(self._values[key] == value) and type(self._values[key]) is type(value)
+        except (ValueError, TypeError, RuntimeError):
+            return self._values[key] is value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.update({key: value})
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+        self._changed({}, [key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(f"config has no {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        del self[name]
+
+    def __repr__(self) -> str:
+        return f"Config({self._values!r})"
+
+
+def mapping_of(values: Any) -> dict[str, Any]:
+    """A dict from what scripts pass as a config: a mapping, pairs, or an object with attributes (argparse)."""
+    if values is None:
+        return {}
+    if isinstance(values, Config):
+        return values.as_dict()
+    if hasattr(values, "keys") or not hasattr(values, "__dict__"):
+        try:
+            return {str(key): value for key, value in dict(values).items()}
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"config is {values!r:.60}, from which no keys can be read. Pass a dict or an argparse.Namespace."
+            ) from None
+    return dict(vars(values))

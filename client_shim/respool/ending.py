@@ -1,0 +1,60 @@
+"""The end of a run: its last record, and how far its data got before finish() returns."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from respool import notices
+from respool.wire.messages import Flush, Flushed
+
+if TYPE_CHECKING:
+    from respool.run_facts import RunFacts
+    from respool.segment_writer import SegmentWriter
+    from respool.tether import Tether
+
+SYNC_SECONDS = 10.0
+DRAIN_SECONDS = 120.0
+_SLICE_SECONDS = 2.0
+
+
+def synced(writer: SegmentWriter, tether: Tether | None, seconds: float = SYNC_SECONDS) -> bool:
+    """Make all records durable in the spool: the daemon does it, or else this process itself."""
+    if tether is not None:
+        answer = tether.ask(Flush(hub=False), seconds)
+        if answer is not None and isinstance(answer.message, Flushed) and answer.message.error is None:
+            return True
+    error = writer.sync()
+    if error is not None:
+        notices.alarm("sync", f"{error}. What was logged may not survive a power cut.")
+    return error is None
+
+
+def drained(tether: Tether | None, seconds: float, *, progress: bool = False) -> bool:
+    """Wait until everything is at the hub, at most `seconds`. Says whether it is."""
+    if tether is None:
+        return False
+    begin = monotonic()
+    while (left := begin + seconds - monotonic()) > 0:
+        answer = tether.ask(Flush(hub=True), min(left, _SLICE_SECONDS) if progress else left)
+        if answer is not None and isinstance(answer.message, Flushed):
+            return answer.message.error is None
+        if not progress or not tether.attached:
+            return False
+        _show(f"sending to the hub, {monotonic() - begin:.0f} of at most {seconds:.0f} s")
+    return False
+
+
+def _show(text: str) -> None:
+    if sys.stderr is not None and sys.stderr.isatty():
+        notices.line(text)
+
+
+def receipt(run: RunFacts, exit_code: int, *, safe: bool, sent: bool, lasting: bool, lost: int) -> None:
+    """The last line: how the run ended and where its data are."""
+    how = "finished" if exit_code == 0 else f"ended with exit code {exit_code}"
+    where = "at the hub" if sent else "synced in the spool" if safe else "in the spool, not synced"
+    late = "" if lasting or sent else f"; the hub did not have all of it within {DRAIN_SECONDS:.0f} s"
+    missing = f"; {lost} records were lost" if lost else ""
+    notices.line(f"run {run.path} {how} at step {run.step} · {where}{late}{missing}")

@@ -1,0 +1,146 @@
+"""The closed table of environment variables that the shim reads, and nothing else of the environment.
+
+`WANDB_API_KEY`, `WANDB_BASE_URL` and `.netrc` are not in it on purpose: a foreign secret is not ours to use.
+`RESPOOL_API_KEY` is the daemon's: the shim never reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from respool.errors import UsageError
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+_MODES = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "spool": "spool",
+    "offline": "spool",
+    "dryrun": "spool",
+    "disabled": "disabled",
+}
+_RESUME = {
+    "allow": "allow",
+    "must": "must",
+    "never": "never",
+    "auto": "auto",
+    "true": "auto",
+    "1": "auto",
+    "none": "none",
+    "false": "none",
+    "0": "none",
+}
+
+
+def mode_of(text: str) -> str:
+    """online, spool or disabled. Raises ValueError that lists what is possible."""
+    return _one_of(_MODES, text)
+
+
+def resume_of(value: Any) -> str:
+    """One of `respool.wire.attempt.RESUME_MODES`. Raises ValueError that lists what is possible."""
+    if value is None or value is False:
+        return "none"
+    return "auto" if value is True else _one_of(_RESUME, str(value))
+
+
+def _one_of(table: dict[str, str], text: str) -> str:
+    try:
+        return table[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"one of {', '.join(table)}") from None
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise ValueError("one of 1, true, yes, on, 0, false, no, off")
+
+
+def _tags(text: str) -> list[str]:
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("an absolute path")
+    return text
+
+
+class Variable(NamedTuple):
+    """One row: which value it sets, how its text is read, what it is for."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]
+    doc: str
+
+
+TABLE = (
+    Variable("RESPOOL_MODE", "mode", mode_of, "online (a daemon, else the spool), spool (no daemon), disabled"),
+    Variable("WANDB_MODE", "mode", mode_of, "online, offline or dryrun (the spool), disabled"),
+    Variable("RESPOOL_SOCKET", "socket", _absolute, "the daemon's socket, instead of the usual places"),
+    Variable("RESPOOL_SPOOL_DIR", "spool", str, "where rows go without a daemon, instead of DIR/respool/spool"),
+    Variable("RESPOOL_HUB_URL", "hub", str, "the hub that this run belongs to, for a daemon that serves several"),
+    Variable("RESPOOL_PROJECT", "project", str, "project, when init() names none"),
+    Variable("WANDB_PROJECT", "project", str, "the same"),
+    Variable("RESPOOL_ENTITY", "entity", str, "entity, when init() names none"),
+    Variable("WANDB_ENTITY", "entity", str, "the same"),
+    Variable("RESPOOL_RUN_ID", "run_id", str, "run id, when init() names none"),
+    Variable("WANDB_RUN_ID", "run_id", str, "the same"),
+    Variable("RESPOOL_RESUME", "resume", resume_of, "allow, must, never, auto (also true, 1), none"),
+    Variable("WANDB_RESUME", "resume", resume_of, "the same"),
+    Variable("RESPOOL_LAUNCH_ID", "launch", str, "names this launch; exported to what the script starts"),
+    Variable("RESPOOL_DIR", "dir", str, "folder of respool/, when init() names none"),
+    Variable("WANDB_DIR", "dir", str, "the same"),
+    Variable("RESPOOL_OFFLINE_MUST", "offline_must", str, "trust: resume='must' believes that the run exists"),
+    Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
+    Variable("WANDB_SILENT", "silent", _flag, "the same"),
+    Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),
+    Variable("WANDB_NOTES", "notes", str, "notes, when init() passes none"),
+    Variable("WANDB_TAGS", "tags", _tags, "tags with commas between, when init() passes none"),
+    Variable("WANDB_RUN_GROUP", "group", str, "group, when init() passes none"),
+    Variable("WANDB_JOB_TYPE", "job_type", str, "job type, when init() passes none"),
+)
+"""Of two rows with one field the first that is set and not empty counts. Arguments of init() come before all."""
+
+
+class Environment(NamedTuple):
+    """What the environment says; None where it says nothing."""
+
+    mode: str | None = None
+    socket: str | None = None
+    spool: str | None = None
+    hub: str | None = None
+    project: str | None = None
+    entity: str | None = None
+    run_id: str | None = None
+    resume: str | None = None
+    launch: str | None = None
+    dir: str | None = None
+    offline_must: str | None = None
+    silent: bool | None = None
+    name: str | None = None
+    notes: str | None = None
+    tags: list[str] | None = None
+    group: str | None = None
+    job_type: str | None = None
+
+
+def read(environ: Mapping[str, str]) -> Environment:
+    """The table applied to `environ`. Raises UsageError naming the variable and its value."""
+    found: dict[str, Any] = {}
+    for variable in TABLE:
+        text = environ.get(variable.name, "").strip()
+        if not text or variable.field in found:
+            continue
+        try:
+            found[variable.field] = variable.read(text)
+        except ValueError as error:
+            raise UsageError(
+                f"{variable.name} is {text!r:.80}, which means nothing here. Set it to {error}."
+            ) from None
+    return Environment(**found)

@@ -1,0 +1,43 @@
+"""Who keeps an attempt's records: a daemon behind a tether, the local spool, or nobody (disabled)."""
+
+from __future__ import annotations
+
+from respool.local_spool import LocalSpool
+from respool.saving import Room
+from respool.segment_writer import Opened, Supply
+from respool.tether import Tether
+from respool.wire.messages import Attached
+
+
+class Keeper:
+    """What an attach came to. `opened` is the first segment, which the run's writer takes over; None when
+    nothing is kept. `spool` is the folder of the local spool when that is who keeps it.
+    """
+
+    def __init__(
+        self,
+        attached: Attached,
+        opened: Opened | None,
+        *,
+        tether: Tether | None = None,
+        local: LocalSpool | None = None,
+        spool: str | None = None,
+    ) -> None:
+        self.attached = attached
+        self.opened = opened
+        self.tether = tether
+        self.local = local
+        self.spool = spool
+        self.room = Room(attached.directory, tether)
+
+    @property
+    def supply(self) -> Supply:
+        """Where further segments come from."""
+        found = self.tether or self.local
+        assert found is not None, "a keeper of nothing has no segments"
+        return found
+
+    def close(self) -> None:
+        """Close the tether. The writer's descriptors are the writer's."""
+        if self.tether is not None:
+            self.tether.close()

@@ -1,0 +1,49 @@
+"""Everything respool prints, on standard error. No kind of warning is printed twice by one process.
+
+A closed or broken standard error never reaches the training loop: what cannot be printed is dropped.
+"""
+
+from __future__ import annotations
+
+import sys
+
+PREFIX = "respool: "
+
+silent = False
+_said: set[str] = set()
+
+
+def line(text: str) -> None:
+    """One line for the user, unless silenced."""
+    if not silent:
+        _write(text)
+
+
+def warn(kind: str, text: str) -> None:
+    """A warning, the first time its kind comes up, unless silenced."""
+    if not silent and kind not in _said:
+        _said.add(kind)
+        _write("warning: " + text)
+
+
+def alarm(kind: str, text: str) -> None:
+    """What must not go unseen, data lost above all: printed once per kind, even when silenced."""
+    if kind not in _said:
+        _said.add(kind)
+        _write("WARNING: " + text)
+
+
+def forget() -> None:
+    """Warn anew: a new run began."""
+    _said.clear()
+
+
+def _write(text: str) -> None:
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        stream.write(PREFIX + text + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,108 @@
+"""What a call of init() amounts to: its arguments, then settings, then the environment, then defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from respool.environment import Environment, mode_of, read, resume_of
+from respool.errors import UsageError
+from respool.run_facts import Place
+from respool.settings import Settings, settings_of
+from respool.wire.identity import BadNameError, project_of, run_id_of
+
+DEFAULT_PROJECT = "uncategorized"
+
+
+class Plan(NamedTuple):
+    """Everything decided before anyone is asked. `original_id` is the id as the user spelled it, None when the
+    run has none yet.
+    """
+
+    project: str
+    entity: str | None
+    original_id: str | None
+    resume: str
+    meta: dict[str, Any]
+    place: Place
+    socket: str | None
+    hub: str | None
+    launch: str | None
+    offline_must: bool
+    takeover: bool
+    silent: bool
+
+
+def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
+    """Raises UsageError naming the argument or variable that cannot be used."""
+    env = read(environ)
+    settings = settings_of(arguments.get("settings"))
+    original_id = _text("id", _first(arguments.get("id"), settings.run_id, env.run_id))
+    project = _text("project", _first(arguments.get("project"), settings.project, env.project, DEFAULT_PROJECT))
+    try:
+        if original_id is not None:
+            run_id_of(original_id)
+        project = project_of(str(project))
+    except BadNameError as error:
+        raise UsageError(f"{error}.") from error
+    return Plan(
+        project=project,
+        entity=_text("entity", _first(arguments.get("entity"), settings.entity, env.entity)),
+        original_id=original_id,
+        resume=_resume(arguments, settings, env),
+        meta=_meta(arguments, settings, env),
+        place=_place(arguments, settings, env),
+        socket=env.socket,
+        hub=env.hub,
+        launch=env.launch,
+        offline_must=env.offline_must == "trust",
+        takeover=bool(arguments.get("takeover")),
+        silent=bool(_first(settings.silent, env.silent)),
+    )
+
+
+def _place(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> Place:
+    folder = os.path.abspath(os.fsdecode(_first(arguments.get("dir"), settings.root_dir, env.dir, os.getcwd())))
+    spool = env.spool or os.path.join(folder, "respool", "spool")
+    mode = _first(arguments.get("mode"), settings.mode)
+    try:
+        chosen = mode_of(str(mode)) if mode is not None else env.mode or "online"
+    except ValueError as error:
+        raise UsageError(f"mode is {mode!r:.80}, which means nothing here. Pass {error}.") from None
+    stop = arguments.get("on_superseded") or "warn"
+    if stop not in {"warn", "stop"}:
+        raise UsageError(f"on_superseded is {stop!r:.80}. Pass 'warn' or 'stop'.")
+    return Place(folder, os.path.abspath(spool), chosen, settings, stop)
+
+
+def _resume(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> str:
+    given = _first(arguments.get("resume"), settings.resume)
+    if given is None:
+        return env.resume or "none"
+    try:
+        return resume_of(given)
+    except ValueError as error:
+        raise UsageError(f"resume is {given!r:.80}, which means nothing here. Pass {error}.") from None
+
+
+def _meta(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> dict[str, Any]:
+    tags = _first(arguments.get("tags"), settings.run_tags, env.tags)
+    found = {
+        "name": _text("name", _first(arguments.get("name"), settings.run_name, env.name)),
+        "notes": _text("notes", _first(arguments.get("notes"), settings.run_notes, env.notes)),
+        "tags": None if tags is None else [tags] if isinstance(tags, str) else [str(tag) for tag in tags],
+        "group": _text("group", _first(arguments.get("group"), settings.run_group, env.group)),
+        "job_type": _text("job_type", _first(arguments.get("job_type"), settings.run_job_type, env.job_type)),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _text(name: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise UsageError(f"{name} is {value!r:.80}, a {type(value).__name__}. Pass a string.")

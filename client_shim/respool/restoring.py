@@ -1,0 +1,74 @@
+"""Where a file's newest version comes from: the daemon, which asks the hub, or this disk's spool."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from respool import fetching, notices, saving, spool_history
+from respool.errors import CommError
+from respool.keeper import Keeper
+from respool.link import close_all
+from respool.wire.identity import BadNameError, split_run_path
+from respool.wire.messages import Restore, Restored, Waiting
+
+SECONDS = 600.0
+
+
+def restore(
+    keeper: Keeper, name: str, run_path: str | None, root: str | None, run_dir: str, *, replace: bool
+) -> BinaryIO:
+    """The file, put below `root` or `run_dir` and opened. Raises FileNotFoundError or CommError."""
+    try:
+        plain = saving.normal_name(os.fspath(name))
+    except ValueError:
+        raise FileNotFoundError(f"{name!r} is no name of a file of a run. Name it as save() did.") from None
+    source = _from_daemon(keeper, plain, run_path)
+    if source is None:
+        source = _from_spool(keeper, plain, run_path)
+    return fetching.place(source, plain, root, run_dir, replace=replace)
+
+
+def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
+    if keeper.tether is None:
+        return None
+    answer = keeper.tether.ask(Restore(name, run_path), SECONDS, _say)
+    if answer is None or not isinstance(answer.message, Restored):
+        if keeper.spool is not None or keeper.attached.directory:
+            return None
+        raise CommError(f"The daemon at {keeper.tether.path} gave no answer for {name}. Look at `respool status`.")
+    if answer.message.error is not None or not answer.fds:
+        close_all(answer.fds)
+        where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"
+        cause = answer.message.error or f"run {where} has no file {name}"
+        raise FileNotFoundError(f"{cause}. `respool files {where}` lists what there is.")
+    close_all(answer.fds[1:])
+    return answer.fds[0]
+
+
+def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
+    spool = keeper.spool or os.path.dirname(keeper.attached.directory)
+    entity, project, run_id = _run(keeper, run_path)
+    attempts = spool_history.attempts_of(spool, project, run_id, entity) if spool else []
+    own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
+    found = spool_history.newest_file(attempts, own[0] if own else spool_history.head_of(attempts), name)
+    if found is None:
+        raise FileNotFoundError(
+            f"No version of {name} of run {project}/{run_id} is in the spool {spool or '(none)'}, and no daemon "
+            "could be asked. Start one, or restore the file with `respool restore`."
+        )
+    return os.open(found.path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _run(keeper: Keeper, run_path: str | None) -> tuple[str | None, str, str]:
+    if run_path is None:
+        return None, keeper.attached.project, keeper.attached.run_id
+    try:
+        entity, project, run_id = split_run_path(run_path)
+    except BadNameError as error:
+        raise FileNotFoundError(f"{error}.") from error
+    return entity, project or keeper.attached.project, run_id
+
+
+def _say(waiting: Waiting) -> None:
+    notices.line(waiting.reason)

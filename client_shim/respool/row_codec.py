@@ -1,0 +1,58 @@
+"""From what a script hands over to a record's payload: packed as it is if msgpack can, made plain if not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from respool import notices
+from respool.wire import codec
+from respool.wire.limits import MAX_KEY, MAX_PAYLOAD
+
+UNPACKABLE = (TypeError, ValueError, OverflowError)
+
+
+def plain_map(value: dict[Any, Any]) -> dict[str, Any]:
+    """A dict of plain values, keys cut to their limit. One warning per type that became its repr."""
+    made = codec.plain(value, _told)
+    return {_key(key): item for key, item in made.items()}
+
+
+def pack_map(value: dict[Any, Any]) -> bytes | None:
+    """The payload of a map of anything; None when it is too large for a record, which is warned of."""
+    try:
+        payload = codec.pack(value)
+    except UNPACKABLE:
+        payload = codec.pack(plain_map(value))
+    if len(payload) <= MAX_PAYLOAD:
+        return payload
+    notices.alarm(
+        "large",
+        f"{len(payload)} bytes of config or summary are more than a record holds ({MAX_PAYLOAD}); "
+        "save() such data as a file.",
+    )
+    return None
+
+
+def has_long_key(row: dict[Any, Any]) -> bool:
+    """Whether a metric's name is longer than its limit."""
+    return any(isinstance(key, str) and len(key) > MAX_KEY for key in row)
+
+
+def step_of(value: Any) -> int | None:
+    """An integer step of what was passed as one (numpy and torch scalars too), None when it is none."""
+    try:
+        step = int(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return step if -(1 << 63) < step < (1 << 63) else None
+
+
+def _key(key: str) -> str:
+    if len(key) <= MAX_KEY:
+        return key
+    notices.warn("key", f"metric name {key[:40]!r}... has {len(key)} characters; cut to {MAX_KEY}.")
+    return key[:MAX_KEY]
+
+
+def _told(name: str) -> None:
+    notices.warn(f"type {name}", f"a value of type {name} cannot be kept as it is; its repr is logged.")

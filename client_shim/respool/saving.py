@@ -1,0 +1,138 @@
+"""`run.save()`: which files a path or pattern means, what they are called in the run, and their snapshots.
+
+In this release every policy takes its snapshot now, before save() returns. What makes it a version of the file
+is the FILE record, written after the last byte: a kill before it leaves nothing visible, after it everything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from respool import notices
+from respool.blobs import SnapshotError, open_source, snapshot
+from respool.link import close_all
+from respool.tether import Tether
+from respool.wire.attempt import BLOBS
+from respool.wire.limits import MAX_NAME
+from respool.wire.messages import BlobGrant, BlobRequest
+
+POLICIES = ("live", "now", "end")
+GRANT_SECONDS = 5.0
+
+
+class Grant(NamedTuple):
+    """Room for one snapshot: an empty open file, which the taker closes, and the name a FILE record gives it.
+    `path` is known where we made it ourselves and must remove it if nothing comes of it.
+    """
+
+    fd: int
+    token: str
+    path: str | None = None
+
+
+class Saved(NamedTuple):
+    """A snapshot that only lacks its FILE record."""
+
+    record: dict[str, object]
+    path: str
+
+
+def matches(pattern: str, *, literal: bool = False) -> list[str]:
+    """The files that a path or pattern means, sorted. Folders are left out of a pattern's matches, not of a
+    plain path: that one is for the caller to complain about.
+    """
+    import glob  # noqa: PLC0415 - brings `re`, which `import respool` must not
+
+    if literal or os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return [pattern]
+    return sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+
+
+def name_in_run(path: str, base: str | None, run_dir: str) -> str:
+    """The file's name inside the run: its path below `base`, else below the run's folder or the working
+    directory; outside of these its last part. `./x` and `x` are one name.
+    """
+    full = os.path.abspath(path)
+    for folder in [base] if base is not None else [run_dir, os.getcwd()]:
+        name = os.path.relpath(full, os.path.abspath(folder))
+        if name != ".." and not name.startswith("../"):
+            return _text(name)
+    return _text(os.path.basename(full))
+
+
+def normal_name(name: str) -> str:
+    """The one spelling of a name inside a run. Raises ValueError for one that leads out of it."""
+    plain = os.path.normpath(name).lstrip("/")
+    if plain in {"", ".", ".."} or plain.startswith("../") or "\0" in plain:
+        raise ValueError(name)
+    return _text(plain)
+
+
+def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) -> Saved:
+    """Snapshot one file. Raises SnapshotError when there is no whole copy; nothing is left behind then."""
+    if len(name.encode()) > MAX_NAME:
+        raise SnapshotError(f"its name in the run has more than {MAX_NAME} bytes")
+    source = open_source(path)
+    try:
+        status = os.fstat(source)
+        room = grant(name, status.st_size)
+        try:
+            size, how = snapshot(source, room.fd)
+        except SnapshotError:
+            if room.path is not None:
+                os.unlink(room.path)
+            raise
+        finally:
+            os.close(room.fd)
+    finally:
+        os.close(source)
+    record = {"name": name, "blob": room.token, "size": size, "policy": policy, "mtime": status.st_mtime, "how": how}
+    return Saved(record, path)
+
+
+class Room:
+    """Where snapshots go: to the daemon's descriptor, or straight into the attempt's folder when that is ours."""
+
+    def __init__(self, directory: str, tether: Tether | None) -> None:
+        self._directory = directory
+        self._tether = tether
+        self._count = 0
+
+    def grant(self, name: str, size: int) -> Grant:
+        """Raises SnapshotError when there is no room or nobody to ask."""
+        if self._tether is not None:
+            answer = self._tether.ask(BlobRequest(name, size), GRANT_SECONDS)
+            if answer is not None and isinstance(answer.message, BlobGrant):
+                close_all(answer.fds[1:])
+                if answer.fds:
+                    return Grant(answer.fds[0], answer.message.token)
+                raise SnapshotError(answer.message.error or "the daemon has no room for it")
+        return self._own()
+
+    def _own(self) -> Grant:
+        folder = os.path.join(self._directory, BLOBS)
+        try:
+            if not self._directory or os.stat(self._directory).st_uid != os.getuid():
+                raise SnapshotError("the daemon is away, and its spool is not ours to write")
+            while True:
+                self._count += 1
+                token = f"w0-{os.getpid():x}-{self._count:x}"
+                path = os.path.join(folder, token)
+                try:
+                    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                    return Grant(os.open(path, flags, 0o600), token, path)
+                except FileExistsError:
+                    continue
+        except OSError as error:
+            raise SnapshotError(f"the spool {folder} cannot be written: {error.strerror}") from error
+
+
+def complain(path: str, error: SnapshotError) -> None:
+    """One warning per file and cause."""
+    notices.warn(f"save {path} {error}", f"save({path!r}): {error}; no version of it was kept. Training goes on.")
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()

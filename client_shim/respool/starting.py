@@ -1,0 +1,103 @@
+"""init(): attach, open the run, say so."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from respool import current, notices
+from respool.attach import attach, renewal
+from respool.config_map import mapping_of
+from respool.errors import UsageError
+from respool.keeper import Keeper
+from respool.plan import Plan, plan_of
+from respool.run_handle import Run
+from respool.state_file import StateFile
+from respool.version import VERSION
+
+_FINISH_FIRST = (True, "finish_previous")
+_IGNORED = frozenset({"config_exclude_keys", "config_include_keys", "allow_val_change", "save_code", "anonymous"})
+
+
+def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
+    """What `respool.init` does. Raises UsageError, with nothing left behind."""
+    _settle_foreign(foreign)
+    previous = current.run
+    if previous is not None:
+        if arguments["reinit"] in _FINISH_FIRST:
+            previous.finish()
+        elif arguments["reinit"] != "create_new":
+            return _already(previous, arguments)
+    plan = plan_of(arguments, os.environ)
+    notices.silent = plan.silent
+    notices.forget()
+    config = _config_of(arguments, foreign)
+    keeper, state_file = attach(plan, f"respool {VERSION}")
+    run = _open(plan, keeper, state_file)
+    if config:
+        run.update_config(config)
+    _announce(run, keeper)
+    return run
+
+
+def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None) -> Run:
+    def ended(run: Run, exit_code: int) -> None:
+        run.hooks.remove()
+        current.leave(run)
+        if state_file is not None and exit_code == 0:
+            state_file.release(run.id)
+
+    # What the call passes wins over what was kept; what it does not pass stays as it was.
+    keeper.attached = keeper.attached._replace(meta={**keeper.attached.meta, **plan.meta})
+    run = Run(keeper, plan.place, renewal(plan, keeper, f"respool {VERSION}"), ended)
+    run.hooks.install()
+    current.enter(run)
+    return run
+
+
+def _config_of(arguments: dict[str, Any], foreign: dict[str, Any]) -> dict[str, Any]:
+    config = mapping_of(arguments["config"])
+    include, exclude = foreign.get("config_include_keys"), foreign.get("config_exclude_keys")
+    return {
+        key: value
+        for key, value in config.items()
+        if (not include or key in include) and (not exclude or key not in exclude)
+    }
+
+
+def _settle_foreign(foreign: dict[str, Any]) -> None:
+    for name in ("resume_from", "fork_from"):
+        if foreign.get(name) is not None:
+            raise UsageError(
+                f"{name}={foreign[name]!r:.60} is not supported. Use resume='allow' with the run's id, then run.rewind(step)."
+            )
+    unknown = sorted(name for name, value in foreign.items() if value is not None and name not in _IGNORED)
+    if unknown:
+        notices.warn("arguments", f"init() arguments without effect here: {', '.join(unknown)}")
+
+
+def _already(previous: Run, arguments: dict[str, Any]) -> Run:
+    asked = arguments["id"]
+    if arguments["resume"] == "must" and asked not in {None, previous.id}:
+        raise UsageError(
+            f"Run {previous.path} is going on, so {asked!r} cannot be resumed. Call finish(), or pass reinit=True."
+        )
+    notices.warn("reinit", f"run {previous.path} is going on and is what init() returns; pass reinit=True to end it.")
+    return previous
+
+
+def _announce(run: Run, keeper: Keeper) -> None:
+    if run.disabled:
+        return
+    resumed = f", resumed at step {run.starting_step}" if run.resumed else ""
+    attempt = f"attempt {run.attempt}" if run.attempt is not None else f"attempt {run.attempt_id[:8]}"
+    parts = [f"run {run.path} ({attempt}{resumed})"]
+    if keeper.tether is not None:
+        parts.append(f"daemon {keeper.tether.path}")
+    if keeper.attached.directory:
+        parts.append(f"spool {keeper.attached.directory}")
+    if run.url:
+        parts.append(run.url)
+    notices.line(" · ".join(parts))
+    for line in keeper.attached.lines:
+        notices.line(line)
