@@ -122,10 +122,10 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
         answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
     except LinkError:
         return None
-    return _keeper_of(link, answer, plan, client)
+    return _keeper_of(link, answer, client)
 
 
-def _keeper_of(link: Link, answer: Received, plan: Plan, client: str) -> Keeper | None:
+def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
     match answer.message:
         case Attached() as attached if answer.fds:
             first, *rest = answer.fds
@@ -136,13 +136,14 @@ def _keeper_of(link: Link, answer: Received, plan: Plan, client: str) -> Keeper 
             return Keeper(attached, opened, tether=tether)
         case Refused() as refused:
             link.close()
-            return _refused(link.path, refused)
+            _refused(link.path, refused)
     close_all(answer.fds)
     link.close()
     return None
 
 
 def _refused(path: str, refused: Refused) -> None:
+    """Raise what the user must decide about; the rest is a line."""
     text = f"{refused.cause} {refused.advice}".strip()
     if refused.code == "live":
         raise LiveRunError(text)

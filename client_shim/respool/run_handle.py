@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, NoReturn
 
 from respool import ending, notices, restoring, row_codec, saving
+from respool.blobs import SnapshotError
 from respool.compat import absent
 from respool.config_map import Config
 from respool.errors import RecordLostError, Superseded, UsageError
@@ -97,13 +98,14 @@ class Run(RunFacts):
             if len(payload) > _LONG and row_codec.has_long_key(data):
                 data = row_codec.plain_map(data)
                 payload = self._pack(data)
+            # Folded after it is written: a snapshot that makes room for this row must not contain it.
+            if self._append(1, payload, at, flags, now) and at > self._last_step:
+                self._last_step = at
             self._step = after
             if self._metrics:
                 merge_summary(self._summary_values, data, self._metrics)
             else:
                 self._summary_values.update(data)
-            if self._append(1, payload, at, flags, now) and at > self._last_step:
-                self._last_step = at
         if not 0.0 <= now - self._rung < RING_SECONDS:
             self._upkeep(now)
 
@@ -191,8 +193,8 @@ class Run(RunFacts):
         if answer is not None and isinstance(answer.message, Status):
             return answer.message.status
         lost = 0 if self._state == _DISABLED else self._writer.lost
-        run = {"project": self.project, "run_id": self.id, "attempt_id": self.attempt_id, "state": self._state}
-        run |= {"last_step": self._step - 1, "lost": lost}
+        run: dict[str, Any] = {"project": self.project, "run_id": self.id, "attempt_id": self.attempt_id}
+        run |= {"state": self._state, "last_step": self._step - 1, "lost": lost}
         return {"daemon": None, "spool": self._keeper.attached.directory, "runs": [run]}
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
@@ -305,7 +307,7 @@ class Run(RunFacts):
         try:
             name = saving.name_in_run(path, base, self.dir)
             saved = saving.take(path, name, policy, self._keeper.room.grant)
-        except saving.SnapshotError as error:
+        except SnapshotError as error:
             saving.complain(path, error)
             if self._place.settings.strict:
                 raise RecordLostError(f"save({path!r}): {error}. Free space, or save another file.") from error

@@ -1,0 +1,47 @@
+"""A clean process for every test: its own folder and environment, no run, nothing said yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import respool
+from fakes.daemon import FakeDaemon
+from respool import current, environment, notices
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path, monkeypatch) -> Iterator[None]:
+    for variable in environment.TABLE:
+        monkeypatch.delenv(variable.name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    # init() exports a launch id; setting it first makes monkeypatch take it away again.
+    monkeypatch.setenv("RESPOOL_LAUNCH_ID", "launch")
+    monkeypatch.setenv("RESPOOL_SOCKET", str(tmp_path / "nobody.sock"))
+    notices.silent = False
+    notices.forget()
+    yield
+    while respool.run is not None:
+        respool.finish()
+    assert current.run is None
+
+
+@pytest.fixture
+def daemon(tmp_path, monkeypatch) -> Iterator[FakeDaemon]:
+    folder = tmp_path / "daemon"
+    folder.mkdir()
+    made = FakeDaemon(str(folder)).start()
+    monkeypatch.setenv("RESPOOL_SOCKET", made.path)
+    yield made
+    while respool.run is not None:
+        respool.finish()
+    made.die()
+
+
+@pytest.fixture
+def spool(tmp_path) -> str:
+    return os.path.join(str(tmp_path), "work", "respool", "spool")
