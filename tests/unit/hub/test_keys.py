@@ -1,0 +1,126 @@
+import os
+import stat
+
+import pytest
+from unit.hub.kit import ANNA, BERT, ROOT, Desk, name
+from unit.hub.test_http import RUN, Web, web
+
+from respool_hub.service.access import Caller, Scope
+from respool_hub.service.keys import Wish, caller_of, digest_of, grant
+from respool_hub.service.refusal import RefusalError
+
+__all__ = ["web"]
+A = name(1)
+
+
+def test_the_first_start_makes_one_admin_key_only_its_owner_can_read(tmp_path):
+    for _ in range(2):
+        Desk(tmp_path / "data").close()
+    path = tmp_path / "data" / "admin-key"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    desk = Desk(tmp_path / "data")
+    try:
+        [row] = desk.read(lambda reader: reader.keys(None))
+        assert row.digest == digest_of(path.read_text().strip())
+        assert caller_of(row).admin
+    finally:
+        desk.close()
+
+
+@pytest.mark.parametrize(
+    ("caller", "wish"),
+    [
+        (ANNA, Wish("admin")),
+        (ANNA, Wish("write", user="bert")),
+        (Caller("anna", Scope.READ, None, "k"), Wish("write")),
+        (Caller("anna", Scope.WRITE, "p", "k"), Wish("write")),
+        (Caller("anna", Scope.WRITE, "p", "k"), Wish("read", project="q")),
+    ],
+)
+def test_nobody_makes_a_key_that_may_more_than_his_own(caller, wish):
+    with pytest.raises(RefusalError) as refused:
+        grant(caller, wish, 0.0)
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize(
+    ("caller", "wish"),
+    [
+        (ANNA, Wish("write")),
+        (ANNA, Wish("read", project="p")),
+        (ROOT, Wish("admin", user="bert")),
+        (Caller("anna", Scope.WRITE, "p", "k"), Wish("read", project="p")),
+    ],
+)
+def test_what_one_may_a_new_key_may(caller, wish):
+    made = grant(caller, wish, 5.0)
+    assert made.key.startswith("rsp_")
+    assert len(made.key) == 44
+    assert made.row.digest == digest_of(made.key)
+    assert made.key not in str(made.row)
+
+
+@pytest.mark.parametrize(
+    "wish", [Wish("root"), Wish("read", user="a/b"), Wish("read", project=""), Wish("read", name="x" * 999)]
+)
+def test_wishes_that_cannot_be_are_refused(wish):
+    with pytest.raises(RefusalError) as refused:
+        grant(ROOT, wish, 0.0)
+    assert refused.value.status == 400
+
+
+def test_a_revoked_key_is_out_at_once_and_says_so(web):
+    assert web.ask("GET", "/v1/me").status_code == 200
+    assert web.root.ask("DELETE", f"/v1/keys/{web.key_id}").status_code == 200
+    said = web.json("GET", "/v1/me", 401)
+    assert "revoked" in said["cause"]
+    assert web.root.json("DELETE", f"/v1/keys/{web.key_id}", 404)["code"] == "missing"
+
+
+def test_a_key_too_weak_is_403_and_no_key_401(web):
+    weak = Web(web.client, web.json("POST", "/v1/keys", 201, json={"scope": "read"})["key"])
+    assert weak.json("GET", "/v1/me")["scopes"] == ["read"]
+    assert weak.attach(A, 403)["code"] == "forbidden"
+    assert weak.ask("PUT", "/v1/blobs/" + "0" * 64, content=b"").status_code == 403
+
+
+def test_others_runs_files_and_keys_are_not_to_be_seen(web):
+    web.attach(A)
+    bert = Web(
+        web.client, web.root.json("POST", "/v1/keys", 201, json={"user": "bert", "scope": "write"})["key"]
+    )
+    for path in (RUN, RUN + "/history", RUN + "/files", RUN + "/files/x", "/v1/runs?entity=anna"):
+        assert bert.json("GET", path, 403)["code"] == "forbidden"
+    assert bert.json("GET", "/v1/runs")["runs"] == []
+    assert {key["user"] for key in bert.json("GET", "/v1/keys")["keys"]} == {"bert"}
+    assert bert.json("DELETE", f"/v1/keys/{web.key_id}", 404)["code"] == "missing"
+    assert bert.append(A, 0, b"", 403)["code"] == "forbidden"
+    assert len(web.root.json("GET", "/v1/runs")["runs"]) == 1
+
+
+def test_a_key_for_a_project_sees_no_other(web):
+    web.attach(A)
+    made = web.json("POST", "/v1/keys", 201, json={"scope": "write", "project": "q"})
+    bound = Web(web.client, made["key"])
+    assert bound.json("GET", "/v1/runs")["runs"] == []
+    assert bound.json("GET", "/v1/runs?project=p", 403)["code"] == "forbidden"
+    assert bound.json("GET", RUN, 403)["code"] == "forbidden"
+    assert bound.append(A, 0, b"", 403)["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"scope": 5}', b"[" * 50_000, b'{"scope": "read", "user": 7}']
+)
+def test_garbage_for_keys_is_a_bad_request(web, body):
+    answer = web.ask("POST", "/v1/keys", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
+
+
+def test_no_list_shows_a_key_or_its_digest(web):
+    for key in web.root.json("GET", "/v1/keys")["keys"]:
+        assert set(key) == {"key_id", "user", "scope", "project", "name", "created_at", "revoked_at"}
+
+
+def test_callers_are_who_their_rows_say(desk):
+    assert BERT.user == "bert"
+    assert desk.hub.name == "127.0.0.1:0"
