@@ -134,7 +134,11 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
 
 def _quiet(keeper: Keeper) -> bool:
     """Everything that was found has been read and sent."""
-    reading = any(not one.finished and not one.blocked and one.closing for one in keeper.readers.values())
+    now = trio.current_time()
+    reading = any(
+        not one.finished and not one.blocked and (one.closing or now < one.follow_until)
+        for one in keeper.readers.values()
+    )
     sending = any(
         one.pending_records() or one.pending_files() or (one.over and not one.complete) for one in keeper.node
     )

@@ -69,6 +69,10 @@ class Attempt:
     def run(self) -> tuple[str, str]:
         return self.request.project, self.request.run_id
 
+    def elsewhere(self, node: str) -> bool:
+        """Whether its process belongs to another node, so that nobody here can tell if it lives."""
+        return self.adopted and self.request.node != node
+
     @property
     def facts(self) -> Facts:
         views = [tail.facts for tail in self.tails.values()]

@@ -7,7 +7,7 @@ delay(n) = jitter * min(cap, base * 2**n), jitter uniform in [0, 1), as in "Expo
 from __future__ import annotations
 
 BASE_SECONDS = 1.0
-CAP_SECONDS = 120.0
+CAP_SECONDS = 30.0
 RETRY_AFTER_CAP = 3600.0
 
 

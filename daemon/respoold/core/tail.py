@@ -77,6 +77,7 @@ class Tail:
         self.extents: deque[Extent] = deque()
         self.facts = View()
         self.starts: dict[int, Start] = {}
+        self._sealed = 0
         self._stuck_since: float | None = None
 
     def feed(self, data: bytes, now: float) -> Found:
@@ -118,6 +119,10 @@ class Tail:
         """Records before all that is pending will never come: a LOSS takes their place."""
         self.extents.appendleft(self._loss(first, next_seq, reason, now))
 
+    def seal(self, next_seq: int) -> None:
+        """What lies before `next_seq` is on its way: later records go into extents of their own."""
+        self._sealed = max(self._sealed, next_seq)
+
     def acknowledge(self, next_seq: int) -> list[Extent]:
         """The hub has everything before `next_seq`: the extents that are no longer needed."""
         done = []
@@ -145,9 +150,8 @@ class Tail:
         last = self.extents[-1] if self.extents else None
         joins = (
             last is not None
-            and last.segment == extent.segment
-            and last.end == extent.start
-            and not last.inline
+            and last.first_seq >= self._sealed
+            and (last.segment, last.end, last.inline) == (extent.segment, extent.start, b"")
         )
         if last is None or not joins or last.size + extent.size > READ_SIZE:
             self.extents.append(extent)

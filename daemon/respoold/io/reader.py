@@ -7,6 +7,7 @@ are for a thread.
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import NamedTuple
 
 from respool.wire.attempt import QUARANTINE
@@ -38,12 +39,14 @@ class Reader:
         self.closing = False
         self.finished = False
         self.blocked: str | None = None
-        self.suspect: str | None = None
+        self.suspect: int | None = None
         self.durable_seq = self.tail.next_seq
         self.torn = 0
         self.shrunk = 0
         self.refusals = 0
         self._fds: dict[int, int] = {}
+        self._behind: dict[int, int] = {}
+        self._closing = Lock()
         self._mark = NO_MARK
         self._marked: Mark = NO_MARK
 
@@ -61,7 +64,9 @@ class Reader:
     @property
     def dirty(self) -> bool:
         """Whether something was read that is not known to be durable, or whose mark is not."""
-        if self.suspect:
+        if self._behind:
+            return True
+        if self.suspect is not None:
             return False
         return self.tail.next_seq > self.durable_seq or self._mark.offset != self._marked.offset
 
@@ -84,42 +89,57 @@ class Reader:
         return self._pass(fd, now)
 
     def sync(self) -> int:
-        """Make what was read durable; returns the seq before which everything is. Raises OSError.
+        """Make what was read durable; returns the seq before which everything is. Raises OSError. For a thread.
 
-        After a failure the segment is suspect: it is not synced again, for the kernel may have dropped what it
-        could not write and report success next time. Its writer is told to roll, and when it has, all its
-        records are written to a new file (`_heal`).
+        After a failure a segment is suspect: it is not synced again, for the kernel may have dropped what it
+        could not write and report success next time. Its writer is told to roll, and once its last record was
+        read, all of them are written to a new file in its place.
         """
-        seq, mark = self.tail.next_seq, Mark(self._mark.generation + 1, self.tail.offset, self.tail.next_seq)
-        fd = self._open(self.tail.segment)
-        if fd is not None:
-            disk.sync_segment(fd, self._mark if self.own and self._mark.generation else None)
-        self._marked, self._mark = self._mark, mark
-        return seq
+        with self._closing:
+            segment, seq, offset = self.tail.segment, self.tail.next_seq, self.tail.offset
+            for behind, end in sorted(self._behind.items()):
+                self._settle(behind, end)
+            if self.suspect == segment:
+                return self.durable_seq
+            mark = Mark(self._mark.generation + 1, offset, seq)
+            self._sync(segment)
+            self._marked, self._mark = self._mark, mark
+            return seq
 
-    def collect(self, limit: int) -> tuple[int, bytes, list[Extent]]:
-        """The next batch for the hub: first seq, bytes of at most `limit` (one extent at least), its extents."""
-        pending = self.attempt.pending(self.writer)
-        parts, taken, size = [], list[Extent](), 0
-        for extent in pending:
+    def choose(self, limit: int) -> list[Extent]:
+        """The extents of the next batch: at most `limit` bytes, but one at least. They do not grow any more."""
+        taken, size = list[Extent](), 0
+        for extent in self.attempt.pending(self.writer):
             if taken and size + extent.size > limit:
                 break
-            parts.append(extent.inline or self._read(extent))
             taken.append(extent)
             size += extent.size
-        return (taken[0].first_seq if taken else 0), b"".join(parts), taken
+        if taken:
+            self.tail.seal(taken[-1].next_seq)
+        return taken
+
+    def read(self, extents: list[Extent]) -> bytes:
+        """The frames of some extents. For a thread."""
+        return b"".join(extent.inline or self._read(extent) for extent in extents)
 
     def prune(self) -> list[int]:
         """Indexes of segments that can be deleted now, oldest first; their descriptors are closed."""
         needed = self.attempt.released(self.writer)
-        old = sorted(index for index in self._indexes() if index < needed)
-        for index in old:
-            self._close(index)
+        if not any(index < needed for index in self._fds) or not self._closing.acquire(blocking=False):
+            return []
+        try:
+            old = sorted(index for index in self._indexes() if index < needed)
+            for index in old:
+                self._behind.pop(index, None)
+                self._close(index)
+        finally:
+            self._closing.release()
         return old
 
     def set_aside(self, next_seq: int, reason: str, now: float) -> None:
         """The hub will not take the records before `next_seq`: their bytes go to quarantine, a LOSS instead."""
-        first, frames, _ = self.collect(next_seq)
+        extents = [extent for extent in self.attempt.pending(self.writer) if extent.first_seq < next_seq]
+        first, frames = extents[0].first_seq, self.read(extents)
         folder = os.path.join(self.attempt.directory, QUARANTINE)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         disk.write_bytes(os.path.join(folder, f"refused-w{self.writer}-{first}"), frames)
@@ -132,13 +152,16 @@ class Reader:
 
     def _pass(self, fd: int | None, now: float) -> Look:
         """Nothing new in this segment: is there a later one, or is this the end?"""
-        later = next((index for index in self._indexes() if index > self.tail.segment), None)
+        ahead = self.tail.segment + 1
+        known = ahead in self._fds and not self.closing
+        later = ahead if known else next((one for one in self._indexes() if one > self.tail.segment), None)
         begun = later is not None and self._has_data(later)
         if not begun and not self.closing:
             return Look([], more=False)
         frames = self._finish(fd, now, last=not begun) if fd is not None else []
+        if fd is not None:
+            self._leave()
         if begun and later is not None:
-            self._settle()
             self.tail.advance(later)
             return Look(frames, more=True)
         self.finished = True
@@ -148,34 +171,41 @@ class Reader:
         rest = os.fstat(fd).st_size - self.tail.offset
         data = os.pread(fd, rest, self.tail.offset) if rest > 0 else b""
         found = self.tail.close(data, disk.read_mark(fd), now)
-        if last and self.suspect:
-            self._heal()
-        elif last and self.own and rest > 0:
+        if last and self.own and rest > 0 and self.suspect is None:
             self.torn += disk.cut_tail(
                 self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
             )
         return found.frames
 
-    def _settle(self) -> None:
-        """A segment is complete: its last records become durable before the reading goes on behind it."""
-        try:
-            if self.suspect:
-                self._heal()
-            else:
-                self.durable_seq = max(self.durable_seq, self.sync())
-        except OSError as error:
-            self.blocked = f"the spool's disk failed: {error}"
+    def _leave(self) -> None:
+        """The present segment is complete; what of it is not durable yet is the next sync's."""
+        self._behind[self.tail.segment] = self.tail.offset
         self._mark = self._marked = NO_MARK
 
-    def _heal(self) -> None:
-        """Write a suspect segment's records, which the page cache still has, to a new file in its place."""
-        segment = self.tail.segment
+    def _sync(self, segment: int) -> None:
         fd = self._open(segment)
-        if fd is not None and self.own:
-            data = os.pread(fd, self.tail.offset, 0)
-            disk.write_bytes(os.path.join(self.attempt.directory, segment_name(self.writer, segment)), data)
+        if fd is None:
+            return
+        try:
+            disk.sync_segment(fd, self._mark if self.own and self._mark.generation else None)
+        except OSError:
+            self.suspect = segment
+            raise
+
+    def _settle(self, segment: int, end: int) -> None:
+        """Make a complete segment durable: a suspect one by writing what the page cache has to a new file."""
+        fd = self._open(segment)
+        if fd is not None and self.suspect != segment:
+            try:
+                os.fdatasync(fd)
+            except OSError:
+                self.suspect = segment
+        if fd is not None and self.suspect == segment:
+            path = os.path.join(self.attempt.directory, segment_name(self.writer, segment))
+            disk.write_bytes(path, os.pread(fd, end, 0))
             self._close(segment)
-            self.durable_seq, self.suspect = self.tail.next_seq, None
+            self.suspect = None
+        del self._behind[segment]
 
     def _read(self, extent: Extent) -> bytes:
         fd = self._open(extent.segment)

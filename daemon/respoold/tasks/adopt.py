@@ -27,15 +27,28 @@ async def adopt_forever(keeper: Keeper) -> NoReturn:
         while True:
             for spool in registered_spools(registry):
                 adopt_spool(keeper, spool)
+            _look_again(keeper)
             with trio.move_on_after(RESCAN_SECONDS):
                 await hints.wait()
 
 
+def _look_again(keeper: Keeper) -> None:
+    """Nobody rings for a process that has no daemon."""
+    for reader in keeper.readers.values():
+        if reader.attempt.adopted and not reader.finished:
+            keeper.attend(reader)
+
+
 def adopt_spool(keeper: Keeper, spool: str) -> int:
-    """Keep every attempt in a folder from now on; how many are new. Only the owner's own: st_uid decides."""
+    """Keep every attempt in a folder, or in a stopped daemon's spool, from now on; how many are new.
+
+    Only the owner's own: st_uid decides.
+    """
     count = 0
     folder = os.path.realpath(spool)
-    for directory in disk.attempt_directories(folder):
+    kept = os.path.join(folder, disk.ROOT)
+    folders = [path for _, path in disk.tenants(kept)] if os.path.isdir(kept) else [folder]
+    for directory in [one for each in folders for one in disk.attempt_directories(each)]:
         owned = os.stat(directory).st_uid == os.getuid() or os.getuid() == 0
         if owned and keeper.adopt(directory, own=False) is not None:
             count += 1

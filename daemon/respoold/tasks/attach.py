@@ -53,8 +53,9 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     if known is not None:
         return await _again(keeper, known)
     before = keeper.node.of_run(uid, (request.project, request.run_id))
-    if any(attempt.alive and not attempt.facts.ended for attempt in before) and not request.takeover:
-        return _alive(next(attempt for attempt in before if attempt.alive))
+    rival = next((attempt for attempt in before if _lives(attempt)), None)
+    if rival is not None and not request.takeover:
+        return _alive(rival)
     await _settle(keeper, before)
     local = await _local_answer(keeper, uid, request, before)
     decided = await _decide(keeper, request, attempt_id, before, local, wait)
@@ -64,6 +65,11 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     if refusal:
         return Refused("quota", refusal, "see `respool status`; connect the hub, or raise rows_quota")
     return await _create(keeper, uid, request, attempt_id, decided)
+
+
+def _lives(attempt: Attempt) -> bool:
+    """Asked of the kernel: a death that the reaper has not seen yet counts."""
+    return attempt.alive and not attempt.facts.ended and processes.is_alive(attempt.request.process)
 
 
 class Decided(NamedTuple):
@@ -225,10 +231,11 @@ async def _create(
     for index, fd in enumerate(fds):
         reader.keep(index, fd)
     meta = merge_meta(answer.meta, request.meta)
-    _remember(keeper, uid, request, attempt, answer, meta)
+    if answer.resumed or keeper.recall(uid, attempt.run) is None:
+        _remember(keeper, uid, request, attempt, answer, meta)
     keeper.births.ring()
     keeper.offer(attempt)
-    return Granted(_attached(keeper, attempt, answer, meta, decided), attempt, [os.dup(fd) for fd in fds])
+    return Granted(_attached(attempt, answer, meta, decided), attempt, [os.dup(fd) for fd in fds])
 
 
 def _make(directory: str, file: AttemptFile, writer: int) -> list[int]:
@@ -261,9 +268,7 @@ def _remember(
     keeper.remember(uid, memory)
 
 
-def _attached(
-    keeper: Keeper, attempt: Attempt, answer: Answer, meta: dict[str, Any], decided: Decided
-) -> Attached:
+def _attached(attempt: Attempt, answer: Answer, meta: dict[str, Any], decided: Decided) -> Attached:
     request = attempt.request
     url = decided.hub.url if decided.hub else None
     return Attached(
@@ -283,7 +288,7 @@ def _attached(
         meta=meta,
         url=url,
         directory=attempt.directory,
-        lines=decided.lines + keeper.warnings,
+        lines=decided.lines,
     )
 
 
@@ -305,7 +310,7 @@ async def _again(keeper: Keeper, attempt: Attempt) -> Granted | Refused:
     )
     reader = keeper.open_reader(attempt, writer)
     fds = [os.dup(reader.descriptor(index)) for index in (0, 1)]
-    attached = _attached(keeper, attempt, answer, base.meta, Decided(answer, None, []))
+    attached = _attached(attempt, answer, base.meta, Decided(answer, None, []))
     return Granted(attached, attempt, fds)
 
 

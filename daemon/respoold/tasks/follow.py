@@ -37,9 +37,9 @@ async def follow_forever(keeper: Keeper) -> NoReturn:
 
 
 def _active(reader: Reader, now: float) -> bool:
-    if reader.finished or reader.blocked:
+    if reader.blocked:
         return False
-    return reader.closing or reader.dirty or now < reader.follow_until
+    return reader.dirty or (not reader.finished and (reader.closing or now < reader.follow_until))
 
 
 async def _look_all(keeper: Keeper, active: list[Reader]) -> bool:
@@ -63,10 +63,19 @@ async def _sync_all(keeper: Keeper, active: list[Reader], limiter: trio.Capacity
         if isinstance(outcome, int):
             reader.durable_seq = max(reader.durable_seq, outcome)
         else:
-            reader.suspect = str(outcome)
-            keeper.warn(f"the spool's disk failed to sync: {outcome}; its records go to a new segment")
-            keeper.roll(reader)
+            _failed(keeper, reader, outcome)
     keeper.progress.moved()
+
+
+def _failed(keeper: Keeper, reader: Reader, error: OSError) -> None:
+    """The disk did not take it. The writer moves on to the next segment; a dead one has none, and stays as it
+    is: its records still go to the hub from the page cache.
+    """
+    keeper.warn(f"the spool's disk failed: {error}; records move to a new segment")
+    if reader.finished:
+        reader.blocked = f"the spool's disk failed: {error}"
+    else:
+        keeper.roll(reader)
 
 
 def _sync(readers: list[Reader]) -> list[tuple[Reader, int | OSError]]:

@@ -22,14 +22,16 @@ TIMEOUT = 5.0
 
 async def heartbeat_forever(keeper: Keeper) -> NoReturn:
     """Beat until cancelled; at once after an outage, else every `heartbeat` seconds."""
+    due = trio.current_time()
     while True:
         now = trio.current_time()
-        if keeper.breaker.may_send(now):
+        if now >= due and keeper.breaker.may_send(now):
+            due = now + keeper.config.heartbeat
             await _beat(keeper)
-        due = now + keeper.config.heartbeat
-        await trio.sleep_until(
-            due if keeper.breaker.closed else min(due, max(keeper.breaker.wake_at, now + 0.05))
-        )
+        if not keeper.breaker.closed:
+            due = keeper.breaker.wake_at
+        with trio.move_on_at(due):
+            await keeper.pulse.wait()
 
 
 async def _beat(keeper: Keeper) -> None:

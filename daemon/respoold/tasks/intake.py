@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import trio
 
-from respool.wire.attempt import parse_request
+from respool.wire.attempt import Request, parse_request
 from respool.wire.connection import Connection, Received, Role, choose_version
 from respool.wire.errors import WireError
 from respool.wire.messages import (
@@ -34,8 +34,7 @@ from respool.wire.messages import (
 )
 from respoold import __version__
 from respoold.core.attempt import Attempt
-from respoold.core.quota import refuse_blob
-from respoold.io import disk
+from respoold.io import disk, processes
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
@@ -161,7 +160,7 @@ class Client:
 
     async def _attach(self, message: Attach, request: int) -> None:
         try:
-            asked = parse_request(message.request)
+            asked = self._vouch(parse_request(message.request))
         except WireError as error:
             self.queue(Refused("bad-request", str(error)), request)
             return
@@ -175,6 +174,13 @@ class Client:
             return
         self._take(answer.attempt, asked.writer)
         self.queue(answer.attached, request, answer.fds)
+
+    def _vouch(self, asked: Request) -> Request:
+        """The kernel's word for who the process is, in place of its own."""
+        began = processes.start_time(self.peer.pid)
+        if began is None:
+            return asked
+        return asked._replace(boot_id=processes.boot_id(), pid=self.peer.pid, start_time=began)
 
     def _reattach(self, message: Reattach, request: int) -> None:
         attempt = self.keeper.node.get(message.attempt_id)
@@ -206,7 +212,7 @@ class Client:
         self.queue(message, fds=fds)
 
     async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
-        refusal = refuse_blob(self.keeper.room(attempt.file.uid), message.size)
+        refusal = self.keeper.make_room(attempt.file.uid, message.size)
         self._blobs += 1
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
         if refusal is None:
@@ -224,16 +230,20 @@ class Client:
             await trio.lowlevel.checkpoint()
         self.keeper.attend(reader)
         attempt, target = reader.attempt, reader.tail.next_seq
-        while reader.durable_seq < target and not (reader.blocked or reader.suspect):
+        while reader.durable_seq < target and not _failure(reader):
             await self.keeper.progress.wait()
         if message.hub:
             while attempt.acked.get(reader.writer, 0) < target or attempt.pending_files():
                 await self.keeper.progress.wait()
-        self.queue(Flushed(target, reader.blocked or reader.suspect), request)
+        self.queue(Flushed(target, _failure(reader)), request)
 
     async def _restore(self, message: Restore, request: int) -> None:
         answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)
         self.queue(answer, request, [] if fd is None else [fd])
+
+
+def _failure(reader: Reader) -> str | None:
+    return reader.blocked or ("the disk did not take them" if reader.suspect is not None else None)
 
 
 def _close_all(fds: list[int]) -> None:

@@ -52,6 +52,7 @@ class Keeper:
         self.follow = Doorbell()
         self.upload = Doorbell()
         self.births = Doorbell()
+        self.pulse = Doorbell()
         self.progress = Progress()
         self.listeners: dict[str, list[Listener]] = {}
         self.warnings: list[str] = []
@@ -91,7 +92,7 @@ class Keeper:
         key = (attempt.id, writer)
         if key not in self.readers:
             reader = Reader(attempt, writer, own=not attempt.adopted)
-            reader.closing = not attempt.alive
+            reader.closing = not attempt.alive and not attempt.elsewhere(disk.node_name())
             reader.follow_until = trio.current_time() + limits.FOLLOW_SECONDS
             self.readers[key] = reader
         return self.readers[key]
@@ -131,7 +132,7 @@ class Keeper:
 
     def settled(self, attempt: Attempt) -> None:
         """Every record of an attempt whose process has ended was read: now it may be judged."""
-        attempt.gone = True
+        attempt.gone = not attempt.elsewhere(disk.node_name())
         self.offer(attempt)
 
     def offer(self, attempt: Attempt) -> None:
@@ -179,6 +180,20 @@ class Keeper:
         self.node.drop(attempt.id)
         self.listeners.pop(attempt.id, None)
         self._saved.pop(attempt.id, None)
+
+    def make_room(self, uid: int, size: int) -> str | None:
+        """Room for a snapshot of `size` bytes, if need be at the cost of snapshots that the hub has and that are
+        kept here only for a quick restore, the oldest first. Why there is none, or None.
+        """
+        refusal = quota.refuse_blob(self.room(uid), size)
+        for attempt in self.node:
+            if refusal is None:
+                break
+            if attempt.file.uid == uid and attempt.complete and not attempt.adopted:
+                self.forget(attempt)
+                disk.delete_attempt(attempt.directory)
+                refusal = quota.refuse_blob(self.room(uid), size)
+        return refusal
 
     def room(self, uid: int) -> quota.Room:
         """What a user holds and may hold, counted now."""
@@ -242,6 +257,7 @@ class Keeper:
     def hub_failed(self, why: str, retry_after: float | None = None) -> None:
         """A request was not answered: nothing but probes until one is."""
         self.breaker.failed(trio.current_time(), self.jitter(), why, retry_after)
+        self.pulse.ring()
 
     def hub_answered(self) -> None:
         """A request was answered; after an outage everything that waited goes on at once."""

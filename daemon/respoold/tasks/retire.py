@@ -21,19 +21,29 @@ async def retire_if_complete(keeper: Keeper, attempt: Attempt) -> None:
     """Do it when nothing is left to send; safe to call at any time, and again after a kill in the middle."""
     if not attempt.complete or not all(one.finished for one in keeper.readers_of(attempt)):
         return
-    if disk.segments(attempt.directory):
+    finished = attempt.state is State.FINISHED
+    if not attempt.adopted and disk.segments(attempt.directory):
         await _remember_end(keeper, attempt)
         _drop_segments(keeper, attempt)
+    for one in keeper.node.of_run(attempt.file.uid, attempt.run):
+        if one.complete and (finished or not one.adopted):
+            await _drop(keeper, one, finished=finished)
+    keeper.progress.moved()
+
+
+async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
+    """Drop what nobody needs of a complete attempt. One that was adopted stays where its owner made it until
+    the run has finished: without a daemon it is all there is to resume from.
+    """
     _drop_old_files(keeper, attempt)
-    if attempt.state is State.FINISHED or not disk.blob_tokens(attempt.directory):
+    if finished or not disk.blob_tokens(attempt.directory):
         keeper.forget(attempt)
         await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
-    keeper.progress.moved()
 
 
 async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
     """Fold the last segment into the run's memory before it is deleted."""
-    if attempt.adopted or not attempt.moved:
+    if not attempt.moved:
         return
     uid, request = attempt.file.uid, attempt.request
     view = await trio.to_thread.run_sync(fold.fold, attempt.directory)

@@ -99,9 +99,10 @@ async def _carry_rows(keeper: Keeper, attempt: Attempt, stream: Stream) -> None:
     if reader is None:
         return
     limit = math.ceil(limits.MAX_BATCH / 2**reader.shrunk)
-    first_seq, frames, extents = await trio.to_thread.run_sync(reader.collect, limit)
+    extents = reader.choose(limit)
     if not extents:
         return
+    first_seq, frames = extents[0].first_seq, await trio.to_thread.run_sync(reader.read, extents)
     try:
         answer = await keeper.hub.append(attempt.id, stream.part, first_seq, frames)
     except HubRefused as error:
