@@ -1,0 +1,81 @@
+"""Logs rows, paced or not, from its checkpoint or from run.step on, and ends as told.
+
+Its checkpoint is one number in a file of its own: the last step that need not be trained again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from notes import begin, hang, parser, value_of
+
+
+def main() -> None:
+    options = parse()
+    config = {"lr": 0.1, "life": os.path.basename(options.truth)} if options.config else None
+    run, notes = begin(options, config=config)
+    begin_at = checkpoint(options.checkpoint) + 1 if options.restart == "checkpoint" else run.step
+    explicit = options.restart == "checkpoint"
+    for step in range(begin_at, options.steps):
+        value = value_of(run.attempt_id, step)
+        run.log({"value": value, "copy": step}, **({"step": step} if explicit else {}))
+        notes.row(step, value)
+        if options.every and (step + 1) % options.every == 0:
+            keep(options.checkpoint, step)
+        if step == options.hang_at:
+            hang()
+        if options.pace:
+            time.sleep(options.pace)
+    if options.preempting:
+        run.mark_preempting()
+    notes.remark("done")
+    end(options, run)
+
+
+def end(options, run) -> None:
+    match options.end:
+        case "finish":
+            run.finish()
+        case "raise":
+            raise RuntimeError("as told")
+        case "hang":
+            hang()
+        case "exit":
+            sys.exit(options.code)
+        case "fall":
+            return
+
+
+def checkpoint(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError:
+        return -1
+
+
+def keep(path: str, step: int) -> None:
+    with open(f"{path}.new", "w", encoding="ascii") as file:
+        file.write(str(step))
+    os.replace(f"{path}.new", path)
+
+
+def parse():
+    made = parser()
+    made.add_argument("--steps", type=int, default=100)
+    made.add_argument("--pace", type=float, default=0.0)
+    made.add_argument("--restart", choices=["step", "checkpoint"], default="step")
+    made.add_argument("--checkpoint", default="steps.checkpoint")
+    made.add_argument("--every", type=int, default=0)
+    made.add_argument("--hang-at", type=int, default=-1)
+    made.add_argument("--preempting", type=int, default=0)
+    made.add_argument("--config", type=int, default=0)
+    made.add_argument("--end", choices=["finish", "raise", "hang", "exit", "fall"], default="finish")
+    made.add_argument("--code", type=int, default=0)
+    return made.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Ground truth: what each life of a trainer noted after log() had returned, and whether the hub agrees.
+
+The accounts are of single records, in the order in which they were written. At most one record more than the
+truth may be at the hub for each life that was killed: its log() had written, and had not returned or not been
+noted yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from e2e.processes import Process, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e2e.hub_view import HubView
+
+Row = dict[str, Any]
+
+
+def value_of(attempt_id: str, step: int) -> float:
+    """What this attempt logs at this step: nobody else logs the same."""
+    return crc32(f"{attempt_id}:{step}".encode()) / 4294967296
+
+
+class Noted(NamedTuple):
+    """One call of log() that returned."""
+
+    step: int
+    value: float
+
+
+class Life:
+    """One life of a trainer: its process and its notes."""
+
+    def __init__(self, process: Process, truth: str) -> None:
+        self.process = process
+        self.truth = truth
+        self._offset = 0
+        self._facts: Row | None = None
+        self._noted: list[Noted] = []
+
+    @property
+    def facts(self) -> Row | None:
+        """What init() answered, or None while it has not."""
+        self._read()
+        return self._facts
+
+    @property
+    def noted(self) -> list[Noted]:
+        self._read()
+        return self._noted
+
+    @property
+    def last_step(self) -> int:
+        noted = self.noted
+        return noted[-1].step if noted else -1
+
+    def begun(self, seconds: float = 30.0) -> Row:
+        """Wait for what init() answered."""
+        return until(lambda: self._unless_dead(self.facts), "init()", seconds, self.process.words)
+
+    def reach(self, step: int, seconds: float = 60.0) -> Life:
+        """Wait until this life has logged `step`."""
+        found = lambda: self._unless_dead(self if self.last_step >= step else None)
+        until(found, f"step {step} logged", seconds, lambda: f"at {self.last_step}; {self.process.words()}")
+        return self
+
+    def _unless_dead(self, answer: Any) -> Any:
+        if answer is None and not self.process.alive:
+            self._read()
+            assert self.process.alive, f"the trainer died\n{self.process.words()}"
+        return answer
+
+    def _read(self) -> None:
+        if not os.path.exists(self.truth):
+            return
+        with open(self.truth, "rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        data = data[: data.rfind(b"\n") + 1]
+        self._offset += len(data)
+        for line in data.splitlines():
+            if self._facts is None:
+                self._facts = json.loads(line)
+            elif line[:1] != b"#":
+                step, value = line.split()
+                self._noted.append(Noted(int(step), float(value)))
+
+
+class Account(NamedTuple):
+    """The outcome of a comparison."""
+
+    lives: int
+    noted: int
+    kept: int
+    unnoted: int
+    history: int
+
+
+def account(view: HubView, project: str, run_id: str, lives: Iterable[Life], *, linear: bool = True) -> Account:
+    """Compare every life with the hub, record by record, and the history with all of them. Raises
+    AssertionError with the first difference. `linear`: the history is one line of steps from 0 on.
+    """
+    begun = [life for life in lives if life.facts is not None]
+    shown = view.show(project, run_id)
+    assert shown is not None, f"the hub has no run {project}/{run_id}"
+    records = view.history(project, run_id, every=True)
+    assert shown["lost"] == 0, f"{shown['lost']} records are reported lost"
+    by_attempt: dict[str, list[Row]] = {one["attempt_id"]: [] for one in shown["attempts"]}
+    numbers = {one["number"]: one["attempt_id"] for one in shown["attempts"]}
+    for record in records:
+        by_attempt[numbers[record["_attempt"]]].append(record)
+    unnoted = sum(_compare(life, by_attempt) for life in begun)
+    noted = sum(len(life.noted) for life in begun)
+    assert len(records) == noted + unnoted, "the hub has rows that no trainer logged"
+    history = view.history(project, run_id)
+    if linear:
+        check_line(history, by_attempt)
+        assert not shown["diverged"], "a branch was made of a line"
+    return Account(len(begun), noted, len(records), unnoted, len(history))
+
+
+def check_line(history: list[Row], by_attempt: dict[str, list[Row]]) -> None:
+    """Each step once, in order, from 0 on; each with a value that some attempt logged for that step."""
+    steps = [row["_step"] for row in history]
+    assert steps == list(range(len(steps))), _first_gap(steps)
+    logged = {(row["_step"], row["value"]) for rows in by_attempt.values() for row in rows}
+    for row in history:
+        assert (row["_step"], row["value"]) in logged, f"nobody logged {row}"
+
+
+def _compare(life: Life, by_attempt: dict[str, list[Row]]) -> int:
+    """How many records more than the truth the hub has of this life: none or one."""
+    assert life.facts is not None
+    attempt_id = life.facts["attempt_id"]
+    assert attempt_id in by_attempt or not life.noted, f"attempt {attempt_id} is not at the hub\n{life.process.words()}"
+    found = by_attempt.get(attempt_id, [])
+    seqs = [row["_seq"] for row in found]
+    assert seqs == sorted(set(seqs)), f"attempt {attempt_id} is out of order or doubled"
+    got = [Noted(row["_step"], row["value"]) for row in found]
+    noted = life.noted
+    for at, (mine, theirs) in enumerate(zip(noted, got, strict=False)):
+        assert mine == theirs, f"attempt {attempt_id}, row {at}: logged {mine}, the hub has {theirs}"
+        assert theirs.value == value_of(attempt_id, theirs.step), f"attempt {attempt_id}, row {at}: {theirs}"
+    assert len(got) >= len(noted), f"attempt {attempt_id}: {len(noted)} rows logged, {len(got)} at the hub"
+    assert len(got) <= len(noted) + 1, f"attempt {attempt_id}: {len(got)} rows at the hub, {len(noted)} logged"
+    return len(got) - len(noted)
+
+
+def _first_gap(steps: list[int]) -> str:
+    at = next(at for at, step in enumerate([*steps, -1]) if step != at)
+    return f"{len(steps)} steps; the first out of line is {steps[at : at + 5]} at place {at}"
