@@ -105,8 +105,10 @@ class Walk(NamedTuple):
     stop: Stop
 
 
-def walk(data: bytes | bytearray | memoryview, start: int = 0, limit: int = 1 << 62) -> Walk:
-    """Read whole frames from `start` on, at most `limit` of them.
+def walk(
+    data: bytes | bytearray | memoryview, start: int = 0, limit: int = 1 << 62, largest: int = MAX_PAYLOAD
+) -> Walk:
+    """Read whole frames from `start` on, at most `limit` of them, with payloads of at most `largest` bytes.
 
     Total cost is about a microsecond a frame, so a caller on an event loop passes a limit.
     """
@@ -117,7 +119,7 @@ def walk(data: bytes | bytearray | memoryview, start: int = 0, limit: int = 1 <<
         if size - at < HEADER_SIZE:
             return Walk(found, at, Stop.PARTIAL if any(view[at:]) else Stop.END)
         length, check, seq, step, kind, flags, magic, span, time = unpack(view, at)
-        if magic != MAGIC or length > MAX_PAYLOAD or not length:
+        if magic != MAGIC or length > largest or not length:
             return Walk(found, at, Stop.BAD if any(view[at : at + HEADER_SIZE]) else Stop.END)
         end = at + HEADER_SIZE + length
         if end > size:
@@ -140,7 +142,7 @@ def resync(data: bytes | memoryview, start: int, after_seq: int) -> int | None:
     Used behind damage only. A payload that contains the bytes of a frame can mislead it; what it then finds
     was written by the same writer, so nobody deceives anyone but himself.
     """
-    raw = bytes(data)
+    raw = bytes(data)  # the same object when it is bytes already
     at = raw.find(MAGIC_BYTES, start + MAGIC_OFFSET)
     while at >= 0:
         begin = at - MAGIC_OFFSET

@@ -185,12 +185,24 @@ def sync_segment(fd: int, mark: Mark | None) -> None:
     os.fdatasync(fd)
 
 
+def data_end(fd: int, start: int) -> int:
+    """Where the data behind `start` end: a fallocated segment is mostly hole, and reading holes costs as much as
+    reading data. Where the file system cannot tell, the end of the file.
+    """
+    end = start
+    try:
+        while True:
+            end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
+    except OSError:
+        return end
+
+
 def cut_tail(directory: str, writer: int, index: int, offset: int) -> int:
     """Cut a torn tail; its bytes go to quarantine first. Returns how many there were."""
     path = os.path.join(directory, segment_name(writer, index))
     with open(path, "r+b") as file:
-        file.seek(offset)
-        torn = file.read().rstrip(b"\0")
+        end = data_end(file.fileno(), offset)
+        torn = os.pread(file.fileno(), end - offset, offset).rstrip(b"\0")
         if torn:
             os.makedirs(os.path.join(directory, QUARANTINE), mode=0o700, exist_ok=True)
             write_bytes(os.path.join(directory, QUARANTINE, f"{segment_name(writer, index)}@{offset}"), torn)

@@ -34,7 +34,7 @@ def _apply(directory: str, writer: int, index: int, view: View) -> bool:
     except (OSError, WireError):
         return False
     try:
-        data = os.pread(fd, os.fstat(fd).st_size, DATA)
+        data = os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA)
     finally:
         os.close(fd)
     at, whole, next_seq = 0, False, 0

@@ -169,7 +169,8 @@ class Reader:
 
     def _finish(self, fd: int, now: float, *, last: bool) -> list[Frame]:
         rest = os.fstat(fd).st_size - self.tail.offset
-        data = os.pread(fd, rest, self.tail.offset) if rest > 0 else b""
+        end = disk.data_end(fd, self.tail.offset)
+        data = os.pread(fd, end - self.tail.offset, self.tail.offset)
         found = self.tail.close(data, disk.read_mark(fd), now)
         if last and self.own and rest > 0 and self.suspect is None:
             self.torn += disk.cut_tail(
