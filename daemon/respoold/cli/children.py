@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """One process. `started` is the time.monotonic() of its last start."""
+    """One process. `started` is the time.monotonic() of its last start; `wanted` is False once it was stopped."""
 
     def __init__(
         self, name: str, argv: Sequence[str], environ: Mapping[str, str], log: str, cwd: str
@@ -32,6 +32,7 @@ class Child:
         self.log = log
         self.cwd = cwd
         self.started = 0.0
+        self.wanted = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -48,6 +49,7 @@ class Child:
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one system call; the commands have no threads yet
             )
         self.started = time.monotonic()
+        self.wanted = True
 
     @property
     def pid(self) -> int:
@@ -68,12 +70,14 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL; it is gone when this returns."""
+        self.wanted = False
         self.signal(signal.SIGKILL)
         if self._process:
             self._process.wait()
 
     def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL if that did not help within `grace` seconds; it is gone when this returns."""
+        self.wanted = False
         self.signal(signal.SIGTERM)
         try:
             if self._process:

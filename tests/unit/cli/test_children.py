@@ -91,7 +91,7 @@ def test_children_do_not_inherit_other_hubs_and_keys() -> None:
 
 def test_the_demo_lives_in_its_folder_and_in_no_schedulers_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    with open_stage(None, 400, 50) as stage:
+    with open_stage(None, 400, 50, print) as stage:
         folder = stage.folder
         inside = [value for name, value in stage.environ.items() if name.startswith("XDG_") or name == "HOME"]
         assert all(value.startswith(folder) for value in inside)
@@ -105,7 +105,7 @@ def test_the_demo_cleans_up_after_an_error_and_after_ctrl_c(monkeypatch: pytest.
     closed: list[str] = []
     monkeypatch.setattr(Stage, "close", lambda stage: closed.append(stage.folder))
     for error in (KeyboardInterrupt, CommandError):
-        with pytest.raises(error), open_stage(None, 400, 50):
+        with pytest.raises(error), open_stage(None, 400, 50, print):
             raise error(1, "x")
     assert len(closed) == 2
     assert not any(os.path.exists(folder) for folder in closed)
@@ -114,6 +114,6 @@ def test_the_demo_cleans_up_after_an_error_and_after_ctrl_c(monkeypatch: pytest.
 
 def test_the_demo_keeps_nothing_in_a_folder_that_is_in_use(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
-    with pytest.raises(CommandError, match="is not empty"), open_stage(str(tmp_path), 400, 50):
+    with pytest.raises(CommandError, match="is not empty"), open_stage(str(tmp_path), 400, 50, print):
         pass
     assert (tmp_path / "mine").read_text() == "precious"

@@ -26,18 +26,21 @@ def history_claims(truths: Sequence[Sequence[Logged]], history: Sequence[Row], s
     for truth in truths:
         expected.update({row.step: row for row in truth})
     found = [row.get("_step") for row in history]
+    there, twice = len(set(found) & set(range(steps))), len(found) - len(set(found))
+    strange = len(set(found) - set(range(steps)))
+    ordered = found == sorted(found, key=lambda step: (step is None, step))
     equal = sum(same(row, expected.get(row.get("_step", -1))) for row in history)
     return [
-        Claim(
-            f"{count(len(set(found)))} of {count(steps)} steps are in the history",
-            set(found) == set(range(steps)),
-        ),
-        Claim(f"{count(len(found) - len(set(found)))} steps are there twice", len(found) == len(set(found))),
-        Claim("the steps are in order", found == sorted(found, key=lambda step: (step is None, step))),
-        Claim(
-            f"{count(equal)} of {count(len(history))} rows hold the values that were logged", equal == steps
-        ),
+        Claim(f"{count(there)} of {count(steps)} steps are in the history", there == steps and not strange),
+        Claim(f"{none_or(twice, 'step is', 'steps are')} there twice", not twice),
+        Claim("they are in order" if ordered else "they are not in order", ordered),
+        Claim(f"{count(equal)} of {count(steps)} rows hold what was logged, to the last bit", equal == steps),
     ]
+
+
+def none_or(number: int, one: str, several: str) -> str:
+    """`no step is`, `1 step is`, `7 steps are`."""
+    return f"{count(number) if number else 'no'} {several if number > 1 else one}"
 
 
 def record_claims(truths: Sequence[Sequence[Logged]], records: Iterable[Row]) -> list[Claim]:
@@ -48,13 +51,11 @@ def record_claims(truths: Sequence[Sequence[Logged]], records: Iterable[Row]) ->
     wanted = Counter((number, row.step) for number, truth in enumerate(truths, 1) for row in truth)
     kept = Counter((row.get("_attempt"), row.get("_step")) for row in records if "loss" in row)
     arrived = sum(min(kept[key], 1) for key in wanted)
-    total, extra = sum(wanted.values()), len(kept) - arrived
+    total, extra, twice = sum(wanted.values()), len(kept) - arrived, sum(kept.values()) - len(kept)
     return [
         Claim(f"{count(arrived)} of {count(total)} rows arrived whose log() had returned", arrived == total),
-        Claim(
-            f"{count(sum(kept.values()) - len(kept))} of them arrived twice", len(kept) == sum(kept.values())
-        ),
-        Claim(f"{count(extra)} more were logged and not noted down in time", extra < len(truths)),
+        Claim(f"{none_or(twice, 'row', 'rows')} arrived twice, replaced ones counted too", not twice),
+        Claim(f"{none_or(extra, 'row', 'rows')} more, logged at the instant of a kill", extra < len(truths)),
     ]
 
 

@@ -6,7 +6,6 @@ The kills are tied to steps, not to seconds, so that a fast machine and a slow o
 from __future__ import annotations
 
 import os
-import time
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -14,10 +13,10 @@ from blake3 import blake3
 
 from respoold.cli.commands.status import what_waits
 from respoold.cli.demo import truth
-from respoold.cli.demo.check import Claim, history_claims, record_claims, repeated
+from respoold.cli.demo.check import Claim, history_claims, none_or, record_claims, repeated
 from respoold.cli.demo.ending import show_ending
-from respoold.cli.demo.picture import Mark
 from respoold.cli.demo.stage import Stage, open_stage, wait
+from respoold.cli.demo.told import Told
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.history_rows import Query, rows
 from respoold.cli.hub import Hub
@@ -54,66 +53,62 @@ def cues_of(steps: int) -> Cues:
     )
 
 
-class Told:
-    """The story: one line each, with the seconds since the beginning."""
-
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
-        self.began = time.monotonic()
-        self.marks: list[Mark] = []
-        self.ends: list[str] = []
-
-    def tell(self, who: str, what: str, style: str = "") -> None:
-        seconds = self.screen.paint(f"{time.monotonic() - self.began:5.1f} s", "dim")
-        print(f"{seconds}  {self.screen.paint(f'{who:<8}', style)} {what}", file=self.screen.out, flush=True)
-
-    def kill(self, step: int, victim: str, what: str) -> None:
-        self.marks.append(Mark(step, victim))
-        self.tell("SIGKILL", what, "red")
-
-
 def play(screen: Screen, keep: str | None, steps: int) -> int:
     """The whole demo; 0 if everything that must hold does."""
-    cues, told = cues_of(steps), Told(screen)
+    cues, told = cues_of(steps), Told(screen, steps)
     screen.say("A training run is killed, resumes where it was, and keeps one history.", "bold")
     screen.say()
-    with open_stage(keep, steps, EVERY) as stage:
+    with closing(told), open_stage(keep, steps, EVERY, told.watch) as stage:
         _begin(stage, told)
         _trainer_dies(stage, told, cues.trainer)
         _daemon_dies(stage, told, cues)
         _hub_dies(stage, told, cues)
         _finish(stage, told)
         with stage.hub_client() as hub:
-            code = _judge(screen, stage, told, hub)
-    told.tell("end", f"kept in {keep}" if keep else "nothing is left running, the folder is gone")
-    return code
+            holds = _judge(screen, stage, told, hub)
+    _bow(screen, told, keep, holds=holds)
+    return Exit.DONE if holds else Exit.BAD
+
+
+def _bow(screen: Screen, told: Told, keep: str | None, *, holds: bool) -> None:
+    screen.say()
+    if holds:
+        screen.say(f"One history, through {counted(len(told.marks), 'SIGKILL')}.", "bold green")
+    else:
+        screen.say("Something that must hold does not.", "bold red")
+    left = f"Everything is kept in {keep}" if keep else "Nothing is left running and the folder is gone"
+    screen.say(f"{left}. It took {told.seconds:.0f} s.")
+    if holds:
+        screen.say("Next: `respool up` here, `import respool` in your script.")
+    elif not keep:
+        screen.say("Run it again with --keep DIR, and look into DIR/log.")
 
 
 def _begin(stage: Stage, told: Told) -> None:
     told.tell("stage", f"everything happens in {stage.folder}")
-    stage.open()
+    stage.open_hub()
     told.tell("hub", f"pid {stage.hub.pid}, on a Unix socket, with a key of its own")
+    stage.household.start_daemon()
     told.tell("daemon", f"pid {stage.daemon.pid}, its spool beside it")
-    _start_trainer(stage, told, "a network learns 1 797 handwritten digits")
+    _start_trainer(stage, told, "learns 1 797 handwritten digits")
 
 
-def _start_trainer(stage: Stage, told: Told, what: str) -> truth.Logged:
+def _start_trainer(stage: Stage, told: Told, what: str) -> None:
     """Start it and wait for its first row, whose step tells whether it resumed."""
     child = stage.start_trainer()
-    first = stage.wait_step(0, START_SECONDS)
+    stage.wait_step(0, START_SECONDS)
     first = truth.read(stage.truths[-1])[0]
     told.tell(
         "trainer",
-        f"pid {child.pid}, attempt {len(stage.trainers)}: {what}, from step {count(first.step)}",
+        f"attempt {len(stage.trainers)}, pid {child.pid}: {what.format(count(first.step))}",
         "green",
     )
-    return first
 
 
 def _trainer_dies(stage: Stage, told: Told, at: int) -> None:
     stage.wait_step(at, STEP_SECONDS)
     _kill_trainer(stage, told)
-    _start_trainer(stage, told, "resumed, from its checkpoint")
+    _start_trainer(stage, told, "resumed at step {} from its checkpoint")
 
 
 def _kill_trainer(stage: Stage, told: Told) -> None:
@@ -123,9 +118,7 @@ def _kill_trainer(stage: Stage, told: Told) -> None:
         raise stage.trainer.failure("was killed before it logged anything")
     saved = (row.step + 1) // EVERY * EVERY - 1
     told.kill(
-        row.step,
-        "trainer",
-        f"trainer, at step {count(row.step)}; its last checkpoint is of step {count(saved)}",
+        row.step, "trainer", f"trainer at step {count(row.step)}; its last checkpoint: step {count(saved)}"
     )
     told.ends.append(f"SIGKILL at step {count(row.step)}")
 
@@ -133,7 +126,7 @@ def _kill_trainer(stage: Stage, told: Told) -> None:
 def _daemon_dies(stage: Stage, told: Told, cues: Cues) -> None:
     row = stage.wait_step(cues.daemon, STEP_SECONDS)
     stage.daemon.kill()
-    told.kill(row.step, "daemon", f"daemon, at step {count(row.step)}; the training goes on")
+    told.kill(row.step, "daemon", f"daemon at step {count(row.step)}; the training goes on")
     back = stage.wait_step(cues.daemon_back, STEP_SECONDS)
     stage.household.start_daemon()
     alone = back.step - row.step
@@ -143,10 +136,10 @@ def _daemon_dies(stage: Stage, told: Told, cues: Cues) -> None:
 def _hub_dies(stage: Stage, told: Told, cues: Cues) -> None:
     row = stage.wait_step(cues.hub, STEP_SECONDS)
     stage.hub.kill()
-    told.kill(row.step, "hub", f"hub, at step {count(row.step)}; the daemon keeps everything here")
+    told.kill(row.step, "hub", f"hub at step {count(row.step)}; the daemon keeps everything here")
     stage.wait_step(cues.trainer_again, STEP_SECONDS)
     _kill_trainer(stage, told)
-    _start_trainer(stage, told, "resumed without the hub")
+    _start_trainer(stage, told, "resumed at step {} without the hub")
     stage.wait_step(cues.hub_back, STEP_SECONDS)
     status = stage.status() or {}
     told.tell("daemon", f"waiting for the hub: {', '.join(what_waits(status)) or 'nothing'}", "yellow")
@@ -155,7 +148,7 @@ def _hub_dies(stage: Stage, told: Told, cues: Cues) -> None:
 
 
 def _finish(stage: Stage, told: Told) -> None:
-    code = wait(lambda: stage.trainer.code, 2 * STEP_SECONDS, "the end of the training")
+    code = wait(lambda: _end_of(stage), 2 * STEP_SECONDS, "the end of the training")
     row = truth.last(stage.truths[-1])
     if code or row is None or row.step != stage.steps - 1:
         raise stage.trainer.failure(f"{stage.trainer.end()} before its last step")
@@ -165,13 +158,20 @@ def _finish(stage: Stage, told: Told) -> None:
     told.tell("daemon", "nothing waits here any more, everything is at the hub")
 
 
+def _end_of(stage: Stage) -> int | None:
+    stage.watch(truth.last(stage.truths[-1]))
+    stage.check()
+    return stage.trainer.code
+
+
 def _drained(stage: Stage) -> bool | None:
+    stage.check()
     status = stage.status()
     return True if status is not None and status.get("hub_reachable") and not what_waits(status) else None
 
 
-def _judge(screen: Screen, stage: Stage, told: Told, hub: Hub) -> int:
-    """Count, and show. 1 if anything that must hold does not."""
+def _judge(screen: Screen, stage: Stage, told: Told, hub: Hub) -> bool:
+    """Count, and show. Does everything hold that must?"""
     path = resolve(hub, "digits/mlp")
     found = wait(lambda: _ended(hub, path), DRAIN_SECONDS, "the hub to call the run finished")
     truths = [truth.read(name) for name in stage.truths]
@@ -186,8 +186,7 @@ def _judge(screen: Screen, stage: Stage, told: Told, hub: Hub) -> int:
         screen.say(
             f"  {screen.paint('ok ', 'green') if claim.holds else screen.paint('NOT', 'red')} {claim.text}"
         )
-    screen.say()
-    return Exit.DONE if all(claim.holds for claim in claims) else Exit.BAD
+    return all(claim.holds for claim in claims)
 
 
 def _ended(hub: Hub, path: RunPath) -> dict[str, Any] | None:
@@ -205,7 +204,7 @@ def _run_claims(stage: Stage, hub: Hub, path: RunPath, found: dict[str, Any]) ->
             f"the run is {found.get('state')}, after {counted(attempts, 'attempt')}",
             found.get("state") == "finished" and attempts == len(stage.trainers),
         ),
-        Claim(f"{counted(int(found.get('lost') or 0), 'row')} lost", not found.get("lost")),
+        Claim(f"{none_or(int(found.get('lost') or 0), 'row', 'rows')} lost", not found.get("lost")),
         Claim(
             f"{count(equal)} of {count(twice)} steps that were trained twice came out the same",
             equal == twice,

@@ -21,6 +21,7 @@ from respoold.cli.hub import Hub, checked
 from respoold.cli.places import Places
 
 GRACE_SECONDS = 5.0
+Watch = Callable[[truth.Logged | None], None]
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.py")
 _LAUNCHERS = ("SLURM_", "TORCHELASTIC_", "PBS_", "LSB_", "SGE_", "JOB_")
 _ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -29,21 +30,21 @@ _ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS
 class Stage:
     """Hub, daemon and trainers in `folder`. `truths` are the files in which each trainer notes what it logged."""
 
-    def __init__(self, folder: str, steps: int, every: int) -> None:
+    def __init__(self, folder: str, steps: int, every: int, watch: Watch) -> None:
         self.folder = folder
         self.steps = steps
         self.every = every
+        self.watch = watch
         self.environ = _environment(os.environ, folder)
         self.places = Places(self.environ, folder, os.geteuid(), system_socket="", system_config="")
         self.household = Household(_layout(folder, self.places), self.environ)
         self.truths: list[str] = []
         self.trainers: list[Child] = []
 
-    def open(self) -> None:
-        """Start the hub and the daemon, and wire a key."""
+    def open_hub(self) -> None:
+        """Start the hub and wire a key."""
         self.household.start_hub()
         self.household.wire_key("demo", "respool demo")
-        self.household.start_daemon()
 
     @property
     def hub(self) -> Child:
@@ -81,6 +82,8 @@ class Stage:
 
         def reached() -> truth.Logged | None:
             row = truth.last(self.truths[-1])
+            self.watch(row)
+            self.check()
             if row is not None and row.step >= step:
                 return row
             if not self.trainer.alive:
@@ -89,6 +92,12 @@ class Stage:
 
         row: truth.Logged = wait(reached, seconds, f"step {step} of the training")
         return row
+
+    def check(self) -> None:
+        """Raises CommandError when one of the servers is gone without having been killed by the play."""
+        for child in (self.hub, self.household.daemon):
+            if child is not None and child.wanted and not child.alive:
+                raise child.failure(f"{child.end()}, which is no part of the play")
 
     def status(self) -> dict[str, Any] | None:
         """What the daemon says, or None while there is none."""
@@ -123,7 +132,7 @@ def wait(ready: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 @contextmanager
-def open_stage(keep: str | None, steps: int, every: int) -> Iterator[Stage]:
+def open_stage(keep: str | None, steps: int, every: int, watch: Watch) -> Iterator[Stage]:
     """A stage that is empty of processes, and gone unless kept, when the block ends, however it ends."""
     folder = os.path.abspath(keep) if keep else _short_temporary()
     if keep and os.path.exists(folder) and os.listdir(folder):
@@ -131,7 +140,7 @@ def open_stage(keep: str | None, steps: int, every: int) -> Iterator[Stage]:
     for name in ("log", "work"):
         os.makedirs(os.path.join(folder, name), mode=0o700, exist_ok=True)
     before = signal.signal(signal.SIGTERM, _interrupt)
-    stage = Stage(folder, steps, every)
+    stage = Stage(folder, steps, every, watch)
     try:
         yield stage
     finally:

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 import respool
 
 Array = NDArray[np.float32]
-BATCH, WIDTH, RATE, MOMENTUM, NOISE = 256, 512, 0.004, 0.9, 0.45
+BATCH, WIDTH, RATE, MOMENTUM, NOISE = 256, 512, 0.001, 0.9, 0.4
 HELD_OUT = 360
 CHECKPOINT = "checkpoint.npz"
 
