@@ -214,7 +214,7 @@ def test_a_reader_of_ones_own_works_beside_writes(store):
     with store.reader() as reader:
         write(store, lambda tx: tx.add_run(a_run("later")))
         assert reader.run("e", "p", "later") is not None
-        with pytest.raises(Exception, match="readonly|query_only|no attribute"):
+        with pytest.raises(Exception, match=r"readonly|query_only|no attribute"):
             reader._db.execute("DELETE FROM runs")
 
 

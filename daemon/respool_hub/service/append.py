@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool_hub.clock import Now
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.batch import Body, after, extent
 from respool_hub.service.fold import Fold, finite
 from respool_hub.service.head import claim
+from respool_hub.service.payload import map_in
 from respool_hub.service.refusal import refuse
 from respool_hub.service.standing import left
 from respool_hub.store.packing import pack
@@ -71,7 +71,8 @@ def superseded(tx: Transaction, attempt: AttemptRow, run: RunRow) -> bool:
 def _keep(
     tx: Transaction, attempt: AttemptRow, row: WriterRow, frames: list[Frame], packed: tuple[str, bytes]
 ) -> WriterRow:
-    fold = Fold(row, tx.view(row.attempt_id, row.writer), root=attempt.parent is None)
+    root = attempt.parent is None or tx.attempt(attempt.parent) is None
+    fold = Fold(row, tx.view(row.attempt_id, row.writer), root=root)
     fold.take(frames)
     span = extent(frames)
     after_it = fold.written(frames[-1].next_seq, finite(frames[0].time))
@@ -88,9 +89,10 @@ def _settle(
     known, meta = attempt, run.meta
     for frame in frames:
         if frame.kind == Kind.STATE:
-            attempt = _state(attempt, _payload(frame), frame.time)
+            attempt = _state(attempt, map_in(frame.payload) or {}, frame.time)
         elif frame.kind == Kind.META:
-            meta = {**meta, **{key: value for key, value in _payload(frame).items() if key in RUN_META}}
+            said = map_in(frame.payload) or {}
+            meta = meta | {key: said[key] for key in RUN_META if key in said}
     if attempt != known:
         tx.put_attempt(attempt)
     run = run._replace(meta=meta, active_at=now.wall)
@@ -122,8 +124,3 @@ def _state(attempt: AttemptRow, value: dict[str, Any], at: float) -> AttemptRow:
         code = code if isinstance(code, int) and abs(code) < 1 << 31 else None
         return attempt._replace(ended=True, exit_code=code, ended_at=finite(at))
     return attempt
-
-
-def _payload(frame: Frame) -> dict[str, Any]:
-    value = codec.unpack(frame.payload)
-    return value if isinstance(value, dict) else {}

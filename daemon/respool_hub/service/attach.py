@@ -109,7 +109,11 @@ def _existing(request: AttachRequest, known: Known, quiet: Quiet) -> Registratio
 def _newest(request: AttachRequest, known: Known, head: AttemptRow) -> str:
     """The head, or its descendant that the daemon knows to have rows which have not come here yet."""
     hinted = request.parent
-    if hinted is not None and hinted in known.attempts and head.attempt_id in ancestors(known.attempts, hinted):
+    if (
+        hinted is not None
+        and hinted in known.attempts
+        and head.attempt_id in ancestors(known.attempts, hinted)
+    ):
         return hinted
     return head.attempt_id
 

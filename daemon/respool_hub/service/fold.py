@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from respool.wire import codec
-from respool.wire.errors import RemoteProtocolError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
-from respool_hub.service.refusal import refuse
+from respool_hub.service.payload import map_in, map_of, names_in
 from respool_hub.store.packing import pack_map
 from respool_hub.store.rows import WriterRow
 
@@ -36,16 +34,13 @@ class Fold:
         self._load(kept)
 
     def take(self, frames: list[Frame]) -> None:
-        """Apply frames. Raises RefusalError "bad-frames" for a payload that is no msgpack."""
+        """Apply frames."""
         apply, special = self.view.apply, _SPECIAL
         for frame in frames:
-            try:
-                if frame.kind in special:
-                    special[frame.kind](self, frame)
-                elif self._limit is None or frame.step < self._limit:
-                    apply(frame)
-            except RemoteProtocolError as error:
-                raise _bad_payload(frame, error) from error
+            if frame.kind in special:
+                special[frame.kind](self, frame)
+            elif self._limit is None or frame.step < self._limit:
+                apply(frame)
 
     def _load(self, kept: bytes) -> None:
         view, row = self.view, self.row
@@ -80,31 +75,28 @@ class Fold:
         )
 
     def _summary(self, frame: Frame) -> None:
-        if self._limit is not None and frame.step >= self._limit:
-            return
-        value = codec.unpack(frame.payload)
-        if isinstance(value, dict):
-            self.assigned.update(_names(value.get("set")), _names(value.get("unset")))
+        value = map_in(frame.payload)
+        if value is not None and (self._limit is None or frame.step < self._limit):
+            self.assigned.update(names_in(value.get("set")), names_in(value.get("unset")))
             self.view.apply(frame)
 
     def _config(self, frame: Frame) -> None:
-        value = codec.unpack(frame.payload)
-        if isinstance(value, dict):
-            self.unset.update(_names(value.get("unset")))
-            self.unset.difference_update(_names(value.get("set")))
+        value = map_in(frame.payload)
+        if value is not None:
+            self.unset.update(names_in(value.get("unset")))
+            self.unset.difference_update(names_in(value.get("set")))
             self.view.apply(frame)
 
     def _snapshot(self, frame: Frame) -> None:
-        value = codec.unpack(frame.payload)
-        if not isinstance(value, dict):
+        value = map_in(frame.payload)
+        if value is None:
             return
         view, step = self.view, value.get("last_step")
-        view.config = _map(value.get("config"))
-        view.meta = _map(value.get("meta"))
+        view.config, view.meta = dict(map_of(value.get("config"))), dict(map_of(value.get("meta")))
         hidden = self._limit is not None and isinstance(step, int) and step >= self._limit
         if hidden or not (view.lost or (self._root and frame.seq == 0)):
             return
-        view.summary = _map(value.get("summary"))
+        view.summary = dict(map_of(value.get("summary")))
         if isinstance(step, int) and NO_STEP <= step < -NO_STEP:
             view.last_step = max(view.last_step, step)
 
@@ -115,11 +107,9 @@ class Fold:
         """Files count when they are committed, not when they are announced."""
 
     def _cut(self, frame: Frame) -> None:
-        value = codec.unpack(frame.payload)
-        step = value.get("step") if isinstance(value, dict) else None
-        if isinstance(step, int) and not NO_STEP < step < -NO_STEP:
-            raise _bad_payload(frame, ValueError(f"cut at step {step}"))
-        self.view.apply(frame)
+        step = (map_in(frame.payload) or {}).get("step")
+        if isinstance(step, int) and NO_STEP < step < -NO_STEP:
+            self.view.apply(frame)
 
 
 _SPECIAL: dict[int, Callable[[Fold, Frame], None]] = {
@@ -137,16 +127,3 @@ _SPECIAL: dict[int, Callable[[Fold, Frame], None]] = {
 def finite(time: float) -> float | None:
     """A time that can be kept, or None."""
     return time if math.isfinite(time) else None
-
-
-def _bad_payload(frame: Frame, error: Exception) -> Exception:
-    cause = f"The record {frame.seq} cannot be kept: {error}."
-    return refuse("bad-frames", cause, "Send a LOSS in its place.", seq=frame.seq)
-
-
-def _names(value: Any) -> list[str]:
-    return [key for key in value if isinstance(key, str)] if isinstance(value, (dict, list)) else []
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}

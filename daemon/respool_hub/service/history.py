@@ -11,8 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from respool.wire import codec
 from respool.wire.frames import Frame, Kind, frames
+from respool_hub.service.payload import map_in
 from respool_hub.service.plain_json import flat, line
 from respool_hub.service.story import Story
 from respool_hub.store.ports import Reader
@@ -52,11 +52,14 @@ def merged(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
     row: dict[str, Any] = {}
     time = start
     for place in _in_order(reader, _parts(reader, story, chain, asked), asked):
+        found = _row(place.frame)
+        if found is None:
+            continue
         if place.step != step and step is not None:
             yield from _line(step, time, start, row, asked)
             row = {}
         step, time = place.step, place.frame.time
-        row.update(_row(place.frame))
+        row.update(found)
     if step is not None:
         yield from _line(step, time, start, row, asked)
 
@@ -67,15 +70,22 @@ def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Itera
     start = _start(story, story.chain)
     for attempt in story.attempts.values():
         shown = limits.get(attempt.attempt_id)
-        if only not in {None, attempt.attempt_id}:
-            continue
-        for batch in reader.batches(attempt.attempt_id):
-            for frame in frames(reader.batch(batch.id)) if batch.rows else ():
-                if frame.kind == Kind.ROW and _wanted(frame.step, asked):
-                    place = {"_attempt": attempt.number, "_writer": batch.writer, "_seq": frame.seq}
-                    if shown is None or (shown.limit is not None and frame.step >= shown.limit):
-                        place["_hidden"] = True
-                    yield from _line(frame.step, frame.time, start, _row(frame), asked, place)
+        for writer, frame in (
+            _records(reader, attempt.attempt_id) if only in {None, attempt.attempt_id} else ()
+        ):
+            row = _row(frame) if _wanted(frame.step, asked) else None
+            if row is not None:
+                place = {"_attempt": attempt.number, "_writer": writer, "_seq": frame.seq}
+                if shown is None or (shown.limit is not None and frame.step >= shown.limit):
+                    place["_hidden"] = True
+                yield from _line(frame.step, frame.time, start, row, asked, place)
+
+
+def _records(reader: Reader, attempt_id: str) -> Iterator[tuple[int, Frame]]:
+    for batch in reader.batches(attempt_id):
+        for frame in frames(reader.batch(batch.id)) if batch.rows else ():
+            if frame.kind == Kind.ROW:
+                yield batch.writer, frame
 
 
 def own(story: Story, attempt_id: str) -> list[Visible]:
@@ -143,9 +153,9 @@ def _wanted(step: int, asked: Asked) -> bool:
     return asked.max_step is None or step <= asked.max_step
 
 
-def _row(frame: Frame) -> dict[str, Any]:
-    row = codec.unpack(frame.payload)
-    return flat(row) if isinstance(row, dict) else {}
+def _row(frame: Frame) -> dict[str, Any] | None:
+    row = map_in(frame.payload)
+    return None if row is None else flat(row)
 
 
 def _line(

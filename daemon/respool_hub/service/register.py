@@ -8,6 +8,7 @@ from respool.wire.limits import MAX_RUN_ID
 from respool_hub.clock import Now
 from respool_hub.service import names
 from respool_hub.service.access import Caller, allow_project, own_run
+from respool_hub.service.append import RUN_META
 from respool_hub.service.attach import Known, Registration, decide
 from respool_hub.service.fold import finite
 from respool_hub.service.refusal import RefusalError, refuse
@@ -15,7 +16,6 @@ from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AttemptRow, RunRow
 from respoold.core.hubapi import AttachRequest, Problem
 
-META = ("name", "notes", "tags", "group", "job_type")
 LAST_NUMBER = 1 << 31
 MAX_TEXT = 1024
 
@@ -103,7 +103,7 @@ def _run(
     decided: Registration,
     now: Now,
 ) -> RunRow:
-    meta = {key: value for key, value in request.meta.items() if key in META and value is not None}
+    meta = {key: value for key, value in request.meta.items() if key in RUN_META and value is not None}
     if known is not None and not decided.fresh_id:
         run = known.run._replace(meta={**known.run.meta, **meta}, active_at=now.wall)
         tx.put_run(run)

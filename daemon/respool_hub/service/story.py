@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind, frames
 from respool.wire.view import merge_summary
 from respool_hub.service.fold import Fold
+from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.standing import links
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import AttemptRow, WriterRow
@@ -78,8 +78,7 @@ def _add(totals: Totals, fold: Fold, shown: Fold | None) -> None:
 
 
 def _metrics(fold: Fold) -> dict[str, Any]:
-    found = fold.view.meta.get("metrics")
-    return found if isinstance(found, dict) else {}
+    return map_of(fold.view.meta.get("metrics"))
 
 
 def _shown(reader: Reader, fold: Fold, root: bool, limit: int | None) -> Fold:
@@ -90,7 +89,7 @@ def _shown(reader: Reader, fold: Fold, root: bool, limit: int | None) -> Fold:
 
 
 def _how(definition: Any) -> Any:
-    return definition.get("summary", "last") if isinstance(definition, dict) else "last"
+    return map_of(definition).get("summary", "last")
 
 
 def _refold(reader: Reader, row: WriterRow, root: bool, limit: int | None) -> Fold:
@@ -118,8 +117,8 @@ def _look(found: Fold, missing: set[str], frame: Frame, limit: int | None) -> No
     if not missing or (limit is not None and frame.step >= limit):
         return
     if frame.kind == Kind.ROW:
-        row = codec.unpack(frame.payload)
-        for key in missing.intersection(row) if isinstance(row, dict) else ():
+        row = map_in(frame.payload) or {}
+        for key in missing.intersection(row):
             found.view.summary[key] = row[key]
             missing.discard(key)
     elif frame.kind in {Kind.SUMMARY, Kind.SNAPSHOT}:

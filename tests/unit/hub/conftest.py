@@ -1,4 +1,5 @@
 import pytest
+
 from unit.hub.kit import Desk
 
 

@@ -1,8 +1,8 @@
 import pytest
-from unit.hub.kit import ANNA, BERT, ROOT, asked, name, row, rows
 
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import RefusalError
+from unit.hub.kit import ANNA, BERT, ROOT, asked, name, row, rows
 
 A, B, C, D = (name(number) for number in (1, 2, 3, 4))
 

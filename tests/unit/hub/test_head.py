@@ -1,6 +1,5 @@
-from unit.hub.kit import name, record, row, rows
-
 from respool.wire.frames import Kind
+from unit.hub.kit import name, record, row, rows
 
 A, B, C = (name(number) for number in (1, 2, 3))
 

@@ -1,14 +1,15 @@
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.hub.kit import Desk, name, record, row, rows
 
 from respool.wire import codec
 from respool.wire.frames import Kind, walk
 from respool.wire.view import View
 from respoold.core.lineage import Link, visible
+from unit.hub.kit import Desk, name, record, row, rows
 
 A, B, C = (name(number) for number in (1, 2, 3))
 fresh = iter(range(1000, 1 << 30, 10))
@@ -57,7 +58,7 @@ def frames_of(plan, metrics, inherited):
 
 def upload(desk, attempt, made, cuts):
     bounds = sorted({0, len(made), *(cut for cut in cuts if cut < len(made))})
-    for start, end in zip(bounds, bounds[1:]):
+    for start, end in pairwise(bounds):
         desk.append(attempt, start, b"".join(made[start:end]))
 
 
@@ -72,7 +73,7 @@ class Naive:
             steps = [frame.step for frame in found if frame.kind == Kind.ROW]
             parent = attempts[index - 1][0] if index else None
             links.append(Link(attempt, parent, tuple(steps[:2]), max(steps, default=-(1 << 63))))
-        for (_, made), part in zip(attempts, visible(links)):
+        for (_, made), part in zip(attempts, visible(links), strict=True):
             for one in made:
                 frame = walk(one).frames[0]
                 if frame.kind != Kind.ROW or part.limit is None or frame.step < part.limit:

@@ -1,6 +1,5 @@
-from unit.hub.kit import Desk, FakeClock, name, record, rows
-
 from respool.wire.frames import Kind
+from unit.hub.kit import Desk, FakeClock, name, record, rows
 
 A = name(1)
 
