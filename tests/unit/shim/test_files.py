@@ -1,0 +1,241 @@
+"""save() and restore(): names, snapshots, what cannot be saved, where a restored file goes."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+import respool
+from fakes.daemon import frames_in
+from respool import blobs
+from respool.wire import codec
+from respool.wire.frames import Kind
+
+
+@pytest.fixture
+def run():
+    return respool.init(project="p", id="r", mode="spool")
+
+
+def write(path, data=b"data"):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def records(run):
+    frames = frames_in(run._keeper.attached.directory)
+    return [codec.unpack(frame.payload) for frame in frames if frame.kind == Kind.FILE]
+
+
+def names(run):
+    return [record["name"] for record in records(run)]
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "name"),
+    [
+        ("x.bin", None, "x.bin"),
+        ("./x.bin", None, "x.bin"),
+        ("a/../x.bin", None, "x.bin"),
+        ("a/b/x.bin", None, "a/b/x.bin"),
+        ("a/b/x.bin", "a", "b/x.bin"),
+        ("../outside.bin", None, "outside.bin"),
+        ("x.bin", "a", "x.bin"),
+    ],
+)
+def test_a_file_is_called_by_its_path_below_the_base(run, path, base, name):
+    os.makedirs("a/b", exist_ok=True)
+    write(path)
+    assert run.save(path, base_path=base)
+    assert names(run) == [name]
+
+
+def test_an_absolute_path_is_called_as_it_lies_here_and_in_the_runs_folder_by_its_own_name(run):
+    write("a/x.bin")
+    run.save(os.path.abspath("a/x.bin"))
+    write(os.path.join(run.dir, "m.bin"))
+    run.save(os.path.join(run.dir, "m.bin"))
+    assert names(run) == ["a/x.bin", "m.bin"]
+
+
+def test_a_pattern_saves_all_its_files_and_no_folder(run):
+    for name in ("a/1.pt", "a/2.pt", "a/sub.pt/x"):
+        write(name)
+    assert run.save("a/*.pt") == ["a/1.pt", "a/2.pt"]
+
+
+def test_a_literal_name_with_brackets_is_no_pattern(run):
+    write("ck[1].pt")
+    assert run.save("ck[1].pt") == ["ck[1].pt"]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: None, "No such file"),
+        (lambda: os.mkfifo("x"), "not a regular file"),
+        (lambda: os.mkdir("x"), "not a regular file"),
+    ],
+)
+def test_what_cannot_be_saved_is_one_clear_warning(run, capsys, make, why):
+    make()
+    assert run.save("x") is False
+    assert run.save("x") is False
+    assert capsys.readouterr().err.count(why) == 1
+    assert records(run) == []
+
+
+def test_nothing_matched_says_so(run, capsys):
+    assert run.save("*.none") is False
+    assert "matches no file" in capsys.readouterr().err
+
+
+def test_a_snapshot_has_the_bytes_of_the_call(run):
+    data = os.urandom(3_000_000)
+    write("x", data)
+    run.save("x", policy="end")
+    write("x", b"later")
+    (record,) = records(run)
+    with open(os.path.join(run._keeper.attached.directory, "blobs", record["blob"]), "rb") as file:
+        assert file.read() == data
+    assert record["size"] == len(data) and record["policy"] == "end"
+
+
+def test_every_way_of_copying_copies_the_same_bytes(monkeypatch, tmp_path):
+    data = os.urandom(100_001)
+    write("s", data)
+    for how in ("copy_file_range", "copy"):
+        if how == "copy":
+            monkeypatch.delattr(os, "copy_file_range")
+        source = os.open("s", os.O_RDONLY)
+        target = os.open(tmp_path / how, os.O_RDWR | os.O_CREAT)
+        size, used = blobs.snapshot(source, target)
+        assert size == len(data) and used in {how, "reflink", "copy"}
+        assert (tmp_path / how).read_bytes() == data
+        os.close(source)
+        os.close(target)
+
+
+def test_a_file_that_keeps_changing_is_never_a_version(run, monkeypatch, capsys):
+    write("x", b"1234")
+    count = iter(range(100))
+
+    def copy(source, target, size):
+        os.pwrite(target, b"1234", 0)
+        write("x", b"x" * (10 + next(count)))
+        return "copy"
+
+    monkeypatch.setattr(blobs, "_copy", copy)
+    assert run.save("x") is False
+    assert records(run) == [] and os.listdir(os.path.join(run._keeper.attached.directory, "blobs")) == []
+    assert "kept changing" in capsys.readouterr().err
+
+
+def test_a_writer_in_another_thread_never_makes_a_mixed_version(run):
+    write("x", b"a" * 200_000)
+    stop = threading.Event()
+
+    def rewrite():
+        letter = 0
+        while not stop.is_set():
+            letter = (letter + 1) % 26
+            write("x.new", bytes([97 + letter]) * 200_000)
+            os.replace("x.new", "x")
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        for _ in range(50):
+            run.save("x")
+    finally:
+        stop.set()
+        thread.join()
+    for record in records(run):
+        with open(os.path.join(run._keeper.attached.directory, "blobs", record["blob"]), "rb") as file:
+            data = file.read()
+        assert len(data) == 200_000 and len(set(data)) == 1
+
+
+def test_restore_gives_back_the_newest_version_as_bytes(run):
+    for data in (b"one", b"two"):
+        write("ck", data)
+        run.save("ck")
+    os.remove("ck")
+    with run.restore("./ck") as file:
+        assert file.read() == b"two"
+        assert file.name == os.path.join(run.dir, "ck")
+
+
+def test_restore_reaches_back_along_the_lineage():
+    run = respool.init(project="p", id="r", mode="spool")
+    run.log({"a": 1})
+    write("a", b"old a")
+    write("b", b"old b")
+    run.save("a")
+    run.save("b")
+    run.finish(1)
+    run = respool.init(project="p", id="r", mode="spool", resume="must")
+    run.log({"a": 1})
+    write("a", b"new a")
+    run.save("a")
+    run.finish(1)
+    respool.init(project="p", id="r", mode="spool", resume="must")
+    for name, data in (("a", b"new a"), ("b", b"old b")):
+        with respool.restore(name) as file:
+            assert file.read() == data
+
+
+def test_restore_takes_another_runs_file_by_its_path(run):
+    write("ck", b"of r")
+    run.save("ck")
+    run.finish()
+    other = respool.init(project="q", id="o", mode="spool")
+    for path in ("p/r", "someone/p/r"):
+        with other.restore("ck", run_path=path) as file:
+            assert file.read() == b"of r"
+    with pytest.raises(FileNotFoundError):
+        other.restore("ck")
+    with pytest.raises(FileNotFoundError):
+        other.restore("ck", run_path="a/b/c/d")
+
+
+def test_restore_does_not_overwrite_a_different_file_unless_told(run, capsys, tmp_path):
+    write("ck", b"saved")
+    run.save("ck")
+    write("ck", b"newer work")
+    with run.restore("ck", root=".") as file:
+        assert file.read() == b"saved"
+        assert file.name == os.path.join(run.dir, "ck")
+    with open("ck", "rb") as file:
+        assert file.read() == b"newer work"
+    assert "exists and differs" in capsys.readouterr().err
+    with run.restore("ck", root=".", replace=True) as file:
+        assert file.read() == b"saved"
+    with open("ck", "rb") as file:
+        assert file.read() == b"saved"
+    with run.restore("ck", root=".") as file:
+        assert os.path.abspath(file.name) == os.path.abspath("ck")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "", "a\0b"])
+def test_restore_never_leaves_its_folder(run, name):
+    with pytest.raises(FileNotFoundError):
+        run.restore(name)
+
+
+def test_a_snapshot_that_is_not_whole_is_passed_over_for_an_older_one(run, capsys):
+    for data in (b"first", b"second"):
+        write("ck", data)
+        run.save("ck")
+    newest = records(run)[-1]
+    os.truncate(os.path.join(run._keeper.attached.directory, "blobs", newest["blob"]), 2)
+    with run.restore("ck") as file:
+        assert file.read() == b"first"
+    assert "is incomplete; an older version is used" in capsys.readouterr().err
+
+
+def test_restore_without_a_run_says_what_to_do():
+    with pytest.raises(respool.UsageError, match="Call init"):
+        respool.restore("x")
