@@ -52,6 +52,7 @@ class Keeper:
         self.follow = Doorbell()
         self.upload = Doorbell()
         self.births = Doorbell()
+        self.retiring = trio.Lock()
         self.pulse = Doorbell()
         self.progress = Progress()
         self.listeners: dict[str, list[Listener]] = {}

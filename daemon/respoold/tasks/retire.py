@@ -18,15 +18,26 @@ from respoold.tasks.keeper import Keeper
 
 
 async def retire_if_complete(keeper: Keeper, attempt: Attempt) -> None:
-    """Do it when nothing is left to send; safe to call at any time, and again after a kill in the middle."""
-    if not attempt.complete or not all(one.finished for one in keeper.readers_of(attempt)):
-        return
+    """Do it when nothing is left to send; safe to call at any time, and again after a kill in the middle. One
+    at a time: streams of one attempt may be answered at once, and each of them asks.
+    """
+    async with keeper.retiring:
+        if keeper.node.get(attempt.id) is attempt and attempt.complete and _read(keeper, attempt):
+            await _retire(keeper, attempt)
+
+
+def _read(keeper: Keeper, attempt: Attempt) -> bool:
+    return all(one.finished for one in keeper.readers_of(attempt))
+
+
+async def _retire(keeper: Keeper, attempt: Attempt) -> None:
     finished = attempt.state is State.FINISHED
     if not attempt.adopted and disk.segments(attempt.directory):
         await _remember_end(keeper, attempt)
         _drop_segments(keeper, attempt)
     for one in keeper.node.of_run(attempt.file.uid, attempt.run):
-        if one.complete and (finished or not one.adopted):
+        # Another one of the run that still has segments was not folded into its memory yet: its turn comes.
+        if one.complete and (finished if one.adopted else not disk.segments(one.directory)):
             await _drop(keeper, one, finished=finished)
     keeper.progress.moved()
 
