@@ -112,6 +112,14 @@ def attempt_directories(folder: str) -> list[str]:
     return [path for _, path in sorted(dated)]
 
 
+def sweep(directory: str) -> None:
+    """Remove what a kill left half made: names ending in `.part` were never published."""
+    for name in _names(directory):
+        if name.endswith(".part"):
+            with suppress(OSError):
+                os.unlink(os.path.join(directory, name))
+
+
 def tenants(root: str) -> list[tuple[int, str]]:
     """(uid, folder) of every user with something in the spool."""
     names = [entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[:1] == "u"]
@@ -173,16 +181,11 @@ def read_mark(fd: int) -> Mark:
         return NO_MARK
 
 
-def sync_segment(fd: int, mark: Mark | None) -> None:
-    """Make everything written so far durable. The mark rides along: see `respool.wire.segment`.
-
-    Raises OSError when it did not; never call it again for the same file then (fsync reports an error once
-    and drops the pages), but write the records elsewhere.
-    """
+def write_mark(fd: int, mark: Mark | None) -> None:
+    """Write a mark; it becomes durable with the sync that follows (`respool.wire.segment`)."""
     if mark is not None:
         at, data = encode_mark(mark)
         os.pwrite(fd, data, at)
-    os.fdatasync(fd)
 
 
 def data_end(fd: int, start: int) -> int:

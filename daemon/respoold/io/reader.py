@@ -7,12 +7,13 @@ are for a thread.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
 from respool.wire.attempt import QUARANTINE
 from respool.wire.errors import UnknownVersionError
-from respool.wire.frames import Frame
+from respool.wire.frames import HEADER_SIZE, Frame
 from respool.wire.segment import DATA, NO_MARK, Mark, segment_name
 from respoold.core.attempt import Attempt
 from respoold.core.tail import READ_SIZE, Extent
@@ -27,13 +28,19 @@ class Look(NamedTuple):
     finished: bool = False
 
 
-class Reader:
-    """Owns the descriptors of one writer's segments until `close`. `own`: the folder is the daemon's."""
+Sync = Callable[[int], None]
 
-    def __init__(self, attempt: Attempt, writer: int, *, own: bool) -> None:
+
+class Reader:
+    """Owns the descriptors of one writer's segments until `close`. `own`: the folder is the daemon's.
+    `fdatasync` is there to be made to fail.
+    """
+
+    def __init__(self, attempt: Attempt, writer: int, *, own: bool, fdatasync: Sync = os.fdatasync) -> None:
         self.attempt = attempt
         self.writer = writer
         self.own = own
+        self._fdatasync = fdatasync
         self.tail = attempt.tail(writer)
         self.follow_until = 0.0
         self.closing = False
@@ -73,20 +80,17 @@ class Reader:
     def look(self, now: float) -> Look:
         """Read what is new, at most READ_SIZE bytes."""
         fd = self._open(self.tail.segment)
-        if fd is None:
-            return self._pass(None, now)
+        if fd is None or not _written(fd, self.tail.offset):
+            return self._pass(fd, now)
         size = READ_SIZE
         while True:
             data = os.pread(fd, size, self.tail.offset)
             found = self.tail.feed(data, now)
-            if not found.waiting:
+            if found.frames or not found.waiting:
                 return Look(found.frames, more=True)
             if found.need <= size or len(data) < size:
-                break
+                return self._pass(fd, now)
             size = found.need
-        if found.frames:
-            return Look(found.frames, more=False)
-        return self._pass(fd, now)
 
     def sync(self) -> int:
         """Make what was read durable; returns the seq before which everything is. Raises OSError. For a thread.
@@ -188,7 +192,8 @@ class Reader:
         if fd is None:
             return
         try:
-            disk.sync_segment(fd, self._mark if self.own and self._mark.generation else None)
+            disk.write_mark(fd, self._mark if self.own and self._mark.generation else None)
+            self._fdatasync(fd)
         except OSError:
             self.suspect = segment
             raise
@@ -198,7 +203,7 @@ class Reader:
         fd = self._open(segment)
         if fd is not None and self.suspect != segment:
             try:
-                os.fdatasync(fd)
+                self._fdatasync(fd)
             except OSError:
                 self.suspect = segment
         if fd is not None and self.suspect == segment:
@@ -214,7 +219,7 @@ class Reader:
 
     def _has_data(self, index: int) -> bool:
         fd = self._open(index)
-        return fd is not None and os.pread(fd, 4, DATA) not in {b"", b"\0\0\0\0"}
+        return fd is not None and _written(fd, DATA)
 
     def _indexes(self) -> list[int]:
         return disk.segments(self.attempt.directory).get(self.writer, [])
@@ -236,3 +241,8 @@ class Reader:
         fd = self._fds.pop(index, None)
         if fd is not None:
             os.close(fd)
+
+
+def _written(fd: int, offset: int) -> bool:
+    """Whether a frame, or its ruin, begins at `offset`: a glance, against the cost of a whole look."""
+    return any(os.pread(fd, HEADER_SIZE, offset))

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import trio
@@ -115,8 +116,7 @@ async def _decide(
 ) -> Decided | Refused:
     asked = _hub_request(request, attempt_id, before, local)
     try:
-        for attempt in before:
-            await _register(keeper, attempt)
+        await _register(keeper, before)
         hub = await _ask_hub(keeper, asked, wait)
     except HubRefused as error:
         problem = error.problem
@@ -134,11 +134,26 @@ def _hub_request(
     return AttachRequest(attempt_id=attempt_id, dead=dead, parent=local.parent if local else None, **shared)
 
 
-async def _register(keeper: Keeper, attempt: Attempt) -> None:
-    """Parents first: the hub must know an attempt that was answered offline before its child asks."""
-    if not attempt.registered and keeper.hub is not None and keeper.breaker.closed:
-        with trio.move_on_after(keeper.config.handshake):
-            await register(keeper.hub, attempt)
+async def _register(keeper: Keeper, attempts: list[Attempt]) -> None:
+    """Parents first: the hub must know those that were answered offline before their child asks."""
+    if keeper.hub is None or not keeper.breaker.closed:
+        return
+    for attempt in attempts:
+        if not attempt.registered:
+            with _handshake(keeper):
+                await register(keeper.hub, attempt)
+
+
+@contextmanager
+def _handshake(keeper: Keeper) -> Iterator[None]:
+    """The bound within which the hub must answer; an absence is the breaker's to know."""
+    try:
+        with trio.fail_after(keeper.config.handshake):
+            yield
+    except (HubAway, trio.TooSlowError) as error:
+        why = str(error) or f"no answer within {keeper.config.handshake:.0f} s"
+        keeper.hub_failed(why)
+        raise HubAway(why) from error
 
 
 async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> AttachAnswer:
@@ -150,26 +165,17 @@ async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> Attach
     give_up = trio.current_time() + limits.SILENT_AFTER
     while True:
         try:
-            return await _ask_once(keeper, asked)
+            with _handshake(keeper):
+                answer = await keeper.hub.attach(asked)
         except HubRefused as error:
             left = give_up - trio.current_time()
             if error.problem.code != "live" or left <= 0:
                 raise
             await wait(error.problem.cause, left)
             await trio.sleep(min(LIVE_RETRY_SECONDS, left))
-
-
-async def _ask_once(keeper: Keeper, asked: AttachRequest) -> AttachAnswer:
-    assert keeper.hub is not None
-    try:
-        with trio.fail_after(keeper.config.handshake):
-            answer = await keeper.hub.attach(asked)
-    except (HubAway, trio.TooSlowError) as error:
-        why = str(error) or f"no answer within {keeper.config.handshake:.0f} s"
-        keeper.breaker.failed(trio.current_time(), keeper.jitter(), why)
-        raise HubAway(why) from error
-    keeper.breaker.succeeded(trio.current_time())
-    return answer
+        else:
+            keeper.hub_answered()
+            return answer
 
 
 def _decide_offline(keeper: Keeper, request: Request, local: Answer | None, why: str) -> Decided | Refused:

@@ -67,6 +67,7 @@ class Keeper:
         """Take up every attempt that lies in the spool. Reads papers and progress only, no segment."""
         for _, folder in disk.tenants(self.root):
             for directory in disk.attempt_directories(folder):
+                disk.sweep(directory)
                 self.adopt(directory, own=True)
 
     def adopt(self, directory: str, *, own: bool) -> Attempt | None:
