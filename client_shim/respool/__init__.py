@@ -184,6 +184,10 @@ def __getattr__(name: str) -> Any:
             from respool.run_handle import Run  # noqa: PLC0415 - as in init()
 
             return Run
+        case "Config":
+            from respool.config_map import Config  # noqa: PLC0415 - as in init()
+
+            return Config
         case "Settings":
             from respool.settings import Settings  # noqa: PLC0415 - as in init()
 

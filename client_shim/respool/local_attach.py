@@ -65,7 +65,7 @@ def _check(request: Request, earlier: list[Earlier], head: Earlier | None, spool
 
 def live_error(run: str, one: Earlier) -> UsageError:
     """The refusal of a run whose process is alive on this node."""
-    from respool.attach import LiveRunError  # noqa: PLC0415 - that module imports this one
+    from respool.attaching import LiveRunError  # noqa: PLC0415 - that module imports this one
 
     return LiveRunError(
         f"Run {run} is alive on {one.request.node}, process {one.request.pid}. Stop that process, or use another id."

@@ -230,6 +230,11 @@ class Run(RunFacts):
         """What init(config=) passed, over what was inherited: changes are recorded, none is warned of."""
         self.config.update(values, allow_val_change=True)
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the run."""
+        return self._state == _FORKED
+
     def forked(self) -> None:
         """This is a forked child now: close everything, keep nothing."""
         if self._state == _LIVE:

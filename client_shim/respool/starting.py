@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from respool import current, notices
-from respool.attach import attach, renewal
+from respool.attaching import attach, renewal
 from respool.config_map import mapping_of
 from respool.errors import UsageError
 from respool.keeper import Keeper
@@ -23,7 +23,9 @@ def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
     """What `respool.init` does. Raises UsageError, with nothing left behind."""
     _settle_foreign(foreign)
     previous = current.run
-    if previous is not None:
+    if previous is not None and previous.inherited:
+        current.leave(previous)
+    elif previous is not None:
         if arguments["reinit"] in _FINISH_FIRST:
             previous.finish()
         elif arguments["reinit"] != "create_new":

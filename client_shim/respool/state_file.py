@@ -81,10 +81,8 @@ class StateFile:
             if entries:
                 first, *others = (dict(entry) for entry in entries)
                 replace_file(self.path, json.dumps({**first, "others": others[:_OTHERS]}).encode())
-            else:
+            elif os.path.exists(self.path):
                 os.unlink(self.path)
-        except FileNotFoundError:
-            pass
         except OSError as error:
             text = f"{self.path} cannot be written ({error.strerror}): resume='auto' will not find this run."
             notices.warn("state-file", text)

@@ -199,6 +199,7 @@ class Tether:
             self.full = spare.full
             if not fds or spare.segment <= writer.segment:
                 close_all(fds)
+                writer.look_again()
                 return
             close_all(fds[1:])
             opened = Opened(fds[0], spare.segment, spare.capacity)

@@ -81,7 +81,7 @@ def test_a_daemon_without_room_leaves_the_run_to_the_local_spool(daemon, spool, 
 
 
 def test_a_daemon_that_hangs_is_gone_without(daemon, spool, capsys, monkeypatch):
-    monkeypatch.setattr("respool.attach.GREETING_SECONDS", 0.05)
+    monkeypatch.setattr("respool.attaching.GREETING_SECONDS", 0.05)
     daemon.silent = True
     respool.init(project="p", id="r").log({"a": 1})
     assert os.listdir(spool)
@@ -135,7 +135,7 @@ def test_a_used_up_quota_drops_rows_by_count_and_says_so(daemon, capsys):
     run = respool.init(project="p", id="r")
     for number in range(60):
         run.log({"n": number, "x": "x" * 60_000})
-        if daemon.of(Rolled):
+        if run._writer.segment == 1:
             until(lambda: turn(run) or run._keeper.tether.full)
     assert run._writer.lost > 20
     run.finish()
@@ -153,7 +153,7 @@ def test_room_after_a_full_quota_ends_the_losses(daemon):
     run = respool.init(project="p", id="r")
     for number in range(50):
         run.log({"n": number, "x": "x" * 60_000})
-        if daemon.of(Rolled):
+        if run._writer.segment == 1:
             until(lambda: turn(run) or run._keeper.tether.full)
     lost = run._writer.lost
     assert lost

@@ -1,0 +1,141 @@
+"""`import respool as wandb`: what is there, what only seems to be, what the import costs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+import respool
+from respool import compat
+
+FORBIDDEN = {
+    "dataclasses", "json", "re", "inspect", "logging", "subprocess", "tempfile", "shutil", "pathlib", "hashlib",
+}  # fmt: skip
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_the_import_brings_nothing_slow():
+    code = """if True:
+        import sys, typing, enum, socket, threading, struct, zlib
+        before = set(sys.modules)
+        import respool
+        print(*sorted(set(sys.modules) - before))
+    """
+    done = python(code)
+    assert not done.stderr
+    assert not FORBIDDEN & set(done.stdout.split())
+    foreign = {name.partition(".")[0] for name in done.stdout.split()} - {"respool", "msgpack"}
+    assert foreign <= set(sys.stdlib_module_names)
+
+
+def test_the_module_knows_nobody_but_the_standard_library_and_msgpack():
+    folder = os.path.dirname(respool.__file__)
+    for name in os.listdir(folder):
+        if not name.endswith(".py") or name == "command.py":
+            continue
+        with open(os.path.join(folder, name)) as file:
+            tree = ast.parse(file.read())
+        assert ast.get_docstring(tree), name
+        for node in ast.walk(tree):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module]
+            for module in modules:
+                assert module.partition(".")[0] in {*sys.stdlib_module_names, "respool", "msgpack"}, (name, module)
+
+
+def test_run_is_none_before_init_and_what_is_current_after():
+    assert respool.run is None
+    run = respool.init(project="p", mode="spool")
+    assert respool.run is run and respool.config is run.config and respool.summary is run.summary
+    respool.finish()
+    assert respool.run is None
+
+
+def test_functions_before_init_are_warnings(capsys):
+    respool.log({"a": 1})
+    respool.define_metric("a")
+    respool.mark_preempting()
+    respool.config.lr = 3
+    assert respool.save("x") is False and respool.flush() is False and respool.rewind(1) is False
+    respool.finish()
+    assert capsys.readouterr().err.count("before init()") == 6
+
+
+@pytest.mark.parametrize("name", sorted(compat.NAMES))
+def test_what_wandb_has_is_never_an_attribute_error(name):
+    thing = getattr(respool, name)
+    assert not thing(1, key=2).anything["x"].more()
+    assert list(thing) == []
+    with thing:
+        pass
+
+
+def test_every_public_name_of_wandb_is_there():
+    wandb = pytest.importorskip("wandb")
+    own = {"wandb", "errors", "helper", "run", "env"}
+    missing = [name for name in dir(wandb) if not name.startswith("_") and name not in own and not hasattr(respool, name)]
+    assert missing == []
+    run = respool.init(project="p", mode="spool")
+    assert [name for name in dir(wandb.Run) if not name.startswith("_") and not hasattr(run, name)] == []
+
+
+def test_absent_things_warn_once_each(capsys):
+    for _ in range(3):
+        respool.Image("x")
+        respool.watch(None)
+    assert capsys.readouterr().err.count("has no effect in respool") == 2
+
+
+def test_an_image_in_a_row_is_its_repr_and_the_row_is_kept():
+    run = respool.init(project="p", mode="spool")
+    run.log({"loss": 1, "image": respool.Image("x")})
+    assert run.summary["loss"] == 1
+
+
+def test_underscored_and_unknown_names_are_attribute_errors():
+    run = respool.init(project="p", mode="spool")
+    for thing in (respool, run):
+        assert not hasattr(thing, "_nothing")
+        assert not hasattr(thing, "__wrapped__")
+    with pytest.raises(AttributeError):
+        respool.no_such_thing  # noqa: B018
+
+
+def test_errors_can_be_caught_by_wandbs_names():
+    from respool import errors
+
+    assert issubclass(respool.UsageError, ValueError) and issubclass(respool.UsageError, errors.Error)
+    assert issubclass(respool.CommError, respool.Error)
+
+
+def test_ids_are_eight_of_lower_case_and_digits():
+    made = {respool.util.generate_id() for _ in range(50)}
+    assert len(made) == 50 and all(len(one) == 8 and one.isalnum() and one.lower() == one for one in made)
+
+
+def test_a_run_is_not_pickled():
+    import pickle
+
+    run = respool.init(project="p", mode="spool")
+    with pytest.raises(respool.UsageError, match="cannot be pickled"):
+        pickle.dumps(run)
+
+
+def test_settings_take_anything_and_say_what_has_no_effect(capsys):
+    settings = respool.Settings(strict=True, start_method="thread")
+    assert settings.strict and settings.start_method == "thread" and settings.whatever is None
+    assert "without effect here: start_method" in capsys.readouterr().err
+
+
+def test_login_is_explained(capsys):
+    assert respool.login(key="x") is True
+    assert "respool login" in capsys.readouterr().err
