@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from respool_hub.clock import Clock, Ears, Now, SystemClock
 from respool_hub.config import ConfigError, HubConfig
+from respool_hub.keyring import Keyring
 from respool_hub.service.access import Scope
 from respool_hub.service.keys import ADMIN, new_key
 from respool_hub.service.show import path_of
@@ -34,6 +35,7 @@ class Hub:
     blobs: Blobs
     clock: Clock
     ears: Ears
+    keyring: Keyring
     incarnation: str
     name: str
     url: str | None
@@ -99,7 +101,7 @@ def _opened(config: HubConfig, clock: Clock, lock: int, name: str, url: str | No
         store.close()
         raise
     streams = ThreadPoolExecutor(STREAMS, thread_name_prefix="hub-stream")
-    return Hub(store, blobs, clock, Ears(clock), incarnation, name, url, streams, lock)
+    return Hub(store, blobs, clock, Ears(clock), Keyring(clock), incarnation, name, url, streams, lock)
 
 
 def _lock(data: str) -> int:

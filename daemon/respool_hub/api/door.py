@@ -15,6 +15,7 @@ from respool_hub.hub import Hub
 from respool_hub.service.access import Caller, Scope, allow
 from respool_hub.service.keys import caller_of, digest_of
 from respool_hub.service.refusal import RefusalError, refuse
+from respool_hub.store.rows import KeyRow
 from respoold.core import hubapi
 
 MAX_BODY = 32 << 20
@@ -47,7 +48,7 @@ async def enter(hub: Hub, request: Request, need: Scope) -> Caller:
     method, _, key = request.headers.get("authorization", "").partition(" ")
     if method.lower() != "bearer" or not key or len(key) > MAX_KEY:
         raise refuse("unauthorized", "This request has no API key.", "Send Authorization: Bearer KEY.")
-    row = await hub.read(lambda reader: reader.key(digest_of(key.strip())))
+    row = await _key_row(hub, digest_of(key.strip()))
     if row is None or row.revoked_at is not None:
         what = "is unknown to this hub" if row is None else f"({row.key_id}) was revoked"
         raise refuse(
@@ -56,6 +57,15 @@ async def enter(hub: Hub, request: Request, need: Scope) -> Caller:
     caller = caller_of(row)
     allow(caller, need)
     return caller
+
+
+async def _key_row(hub: Hub, digest: bytes) -> KeyRow | None:
+    row = hub.keyring.find(digest)
+    if row is None:
+        row = await hub.read(lambda reader: reader.key(digest))
+        if row is not None and row.revoked_at is None:
+            hub.keyring.remember(row)
+    return row
 
 
 async def body_of(request: Request, limit: int) -> bytes:

@@ -43,6 +43,7 @@ async def make_key(hub: Hub, caller: Caller, request: Request) -> Response:
 async def revoke_key(hub: Hub, caller: Caller, request: Request) -> Response:
     key_id, at = request.path_params["key_id"], hub.clock.wall()
     await hub.write(lambda tx: keys.revoke(tx, caller, key_id, at))
+    hub.keyring.clear()
     return as_json({})
 
 

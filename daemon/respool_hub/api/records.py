@@ -21,6 +21,10 @@ MAX_RECORDS = MAX_BATCH + MAX_PAYLOAD + HEADER_SIZE
 """Raw bytes of a body: a batch that was one byte short of full when a record of the greatest size came."""
 
 
+SMALL = 8 << 10
+"""A body that is checked sooner than a thread is woken."""
+
+
 def routes(hub: Hub) -> list[Route]:
     path = "/v1/attempts/{attempt_id}/records/{writer}"
     return [Route(path, Door(hub, Scope.WRITE, append_records), methods=["POST"])]
@@ -35,11 +39,17 @@ async def append_records(hub: Hub, caller: Caller, request: Request) -> Response
     if coding not in {"", "identity", "zstd"}:
         raise refuse("bad-request", f"Content-Encoding {coding[:40]!r} is unknown.", "Use zstd, or none.")
     sent = await body_of(request, MAX_RECORDS)
-    body = await hub.in_thread(lambda: _body(sent, "zstd" if coding == "zstd" else "", first))
+    body = await _checked(hub, sent, "zstd" if coding == "zstd" else "", first)
     where = Where(request.path_params["attempt_id"], _writer(request.path_params["writer"]), first)
     now = hub.now()
     outcome = await hub.write(lambda tx: append(tx, caller, where, body, now))
     return shaped(request, outcome.appended, 409 if outcome.gap else 200)
+
+
+async def _checked(hub: Hub, sent: bytes, codec: str, first_seq: int) -> Body:
+    if len(sent) < SMALL and not codec:
+        return _body(sent, codec, first_seq)
+    return await hub.in_thread(lambda: _body(sent, codec, first_seq))
 
 
 def _writer(text: str) -> int:
