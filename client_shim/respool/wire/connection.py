@@ -55,13 +55,16 @@ class Connection:
         self.role = role
         self.state = State.IDLE
         self._buffer = bytearray()
+        self._ended = False
         self._fds: list[int] = []
+        self._unclaimed: list[int] = []
 
     def receive_data(self, data: bytes, fds: list[int] | None = None) -> None:
         """Take bytes, and the descriptors that arrived with them. `b""` is the peer's end."""
         self._fds += fds or []
         if not data:
-            self.state = State.CLOSED
+            self._ended = True
+            self.state = self.state if self._buffer else State.CLOSED
             return
         self._buffer += data
         if len(self._buffer) > 2 * MAX_MESSAGE:
@@ -70,10 +73,11 @@ class Connection:
     def events(self) -> Iterator[Received]:
         """The messages that are complete, in order. Raises RemoteProtocolError at the first bad byte."""
         while self.state is not State.CLOSED or self._buffer:
-            found = walk(self._buffer, 0, 1)
+            found = walk(self._buffer, 0, 1, MAX_MESSAGE)
             if not found.frames:
                 if found.stop is Stop.BAD or self._impossible():
                     raise RemoteProtocolError("peer sent bytes that are no frame")
+                self.state = State.CLOSED if self._ended else self.state
                 return
             frame = found.frames[0]
             del self._buffer[: found.end]
@@ -85,6 +89,8 @@ class Connection:
             if message is not None:
                 self._step(message, theirs=True)
                 yield Received(message, frame.seq, fds)
+            else:
+                self._unclaimed += fds
 
     def send(self, message: Message, *, request: int = 0, fds: int = 0) -> bytes:
         """The bytes of a message with which `fds` descriptors travel."""
@@ -98,7 +104,7 @@ class Connection:
 
     def surrender_fds(self) -> list[int]:
         """Descriptors that no message claimed; the caller closes them."""
-        left, self._fds = self._fds, []
+        left, self._fds, self._unclaimed = self._unclaimed + self._fds, [], []
         return left
 
     def _step(self, message: Message, *, theirs: bool) -> None:
