@@ -18,6 +18,7 @@ MAX_DEPTH = 64
 MAX_ARRAY = 4096
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
 
+
 def new_packer() -> Callable[[Any], bytes]:
     """A `pack` of one's own: a packer keeps one buffer, so it serves one thread at a time."""
     packer: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
@@ -44,52 +45,64 @@ def unpack_map(payload: bytes) -> dict[str, Any]:
     return value
 
 
-def plain(value: Any, told: Callable[[str], None], depth: int = 0) -> Any:
-    """`value` as msgpack can hold it; `told(type name)` is called for each thing that became its repr."""
+def plain(value: Any, told: Callable[[str], None], path: tuple[int, ...] = ()) -> Any:
+    """`value` as msgpack can hold it; `told(type name)` is called for each thing that became its repr.
+
+    `path` is what contains `value`, by id: a cycle ends where it closes, or two of them would never end.
+    """
     if value is None or isinstance(value, (bool, str, bytes)):
         return _text(value) if isinstance(value, str) else value
     if isinstance(value, int):
-        return int(value) if INT_MIN <= value <= INT_MAX else str(value)
+        return int(value) if INT_MIN <= value <= INT_MAX else _spelled(value, str)
     if isinstance(value, float):
         return float(value)
-    if depth > MAX_DEPTH:
-        told("nesting deeper than 64")
+    if len(path) > MAX_DEPTH or id(value) in path:
+        told("nesting deeper than 64" if id(value) not in path else "cycle")
         return "..."
+    path = (*path, id(value))
     if isinstance(value, dict):
-        return {_key(key): plain(item, told, depth + 1) for key, item in value.items()}
+        return {_key(key): plain(item, told, path) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, told, depth + 1) for item in value]
-    return _foreign(value, told, depth)
+        return [plain(item, told, path) for item in value]
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    return _foreign(value, told, path)
 
 
-def _foreign(value: Any, told: Callable[[str], None], depth: int) -> Any:
+def _foreign(value: Any, told: Callable[[str], None], path: tuple[int, ...]) -> Any:
     try:
         if hasattr(value, "item") and getattr(value, "size", 1) != 0 and _elements(value) == 1:
-            return plain(value.item(), told, depth + 1)
+            return plain(value.item(), told, path)
         if hasattr(value, "tolist") and _elements(value) <= MAX_ARRAY:
-            return plain(value.tolist(), told, depth + 1)
+            return plain(value.tolist(), told, path)
         if hasattr(value, "isoformat"):
             return value.isoformat()
         if hasattr(value, "__fspath__"):
-            return plain(value.__fspath__(), told, depth + 1)
+            return plain(value.__fspath__(), told, path)
     except Exception:  # noqa: BLE001, S110 - foreign objects may raise anything; their repr is the answer then
         pass
     told(type(value).__name__)
-    try:
-        return _text(repr(value)[:MAX_ARRAY])
-    except Exception:  # noqa: BLE001 - a repr that raises must not reach a training loop
-        return f"<{type(value).__name__}>"
+    return _spelled(value, repr)[:MAX_ARRAY]
 
 
 def _elements(value: Any) -> int:
     if hasattr(value, "numel"):
         return int(value.numel())
-    size = getattr(value, "size", 1)
-    return int(size) if isinstance(size, int) else 1
+    size = getattr(value, "size", None)
+    if isinstance(size, int):
+        return size
+    return len(value) if hasattr(value, "__len__") else 1
 
 
 def _key(key: Any) -> str:
-    return _text(key) if isinstance(key, str) else _text(str(key))
+    return _text(key) if isinstance(key, str) else _spelled(key, str)
+
+
+def _spelled(value: Any, spell: Callable[[Any], str]) -> str:
+    try:
+        return _text(spell(value))
+    except Exception:  # noqa: BLE001 - a repr that raises must not reach a training loop
+        return f"<{type(value).__name__}>"
 
 
 def _text(text: str) -> str:
