@@ -14,6 +14,7 @@ from math import isnan
 from typing import Any
 
 from respool.wire import codec
+from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 
 
@@ -56,9 +57,11 @@ class View:
             return
         handler = _HANDLERS.get(frame.kind)
         if handler is not None:
-            value = codec.unpack(frame.payload)
-            if isinstance(value, dict):
-                handler(self, value, frame)
+            try:
+                value = codec.unpack_map(frame.payload)
+            except WireError:
+                return
+            handler(self, value, frame)
 
     def facts(self) -> dict[str, Any]:
         """What is left of this view when the records it came from are deleted; plain values."""
@@ -140,8 +143,8 @@ def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[st
         return
     for key, value in row.items():
         how = _map(metrics.get(key)).get("summary", "last")
-        if how in ("min", "max") and _number(value) and _number(summary.get(key)):
-            summary[key] = _CHOOSE[how](summary[key], value)
+        if how in ("min", "max") and _number(summary.get(key)):
+            summary[key] = _CHOOSE[how](summary[key], value) if _number(value) else summary[key]
         elif how != "none":
             summary[key] = value
 
