@@ -95,6 +95,8 @@ def parse_attempt_file(values: Any, name: str) -> AttemptFile:
     """`attempt.json` as read. Raises FormatError naming the file."""
     try:
         found: AttemptFile = build(AttemptFile, values)
+        if found.format == FORMAT:
+            parse_request(found.request)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
     if found.format != FORMAT:
