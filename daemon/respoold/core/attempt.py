@@ -125,6 +125,7 @@ class Attempt:
         if writer not in self.tails:
             base = self.base.get(writer, Start(0, 0, {}))
             tail = Tail(writer, base.segment, base.seq)
+            tail.starts[base.segment] = base
             tail.facts.take_facts(base.facts)
             self.tails[writer] = tail
         return self.tails[writer]
@@ -157,7 +158,8 @@ class Attempt:
 
     def rebase(self, writer: int, index: int) -> None:
         """Segments below `index` are about to be deleted: remember what they amounted to."""
-        self.base[writer] = self.tail(writer).starts[index]
+        starts = self.tail(writer).starts
+        self.base[writer] = starts[min(one for one in starts if one >= index)]
 
     def pending_records(self) -> int:
         return sum(extent.records for writer in self.tails for extent in self.pending(writer))
@@ -218,16 +220,20 @@ def progress_of(attempt: Attempt) -> dict[str, Any]:
 
 def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
     """Take up what a `progress` file says; a broken one is as good as none."""
+    try:
+        acked = {int(writer): int(seq) for writer, seq in (progress.get("acked") or {}).items()}
+        base = {int(writer): Start(*start) for writer, start in (progress.get("base") or {}).items()}
+        files = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
+        files = [version._replace(state=Blob(version.state)) for version in files]
+        attempt.reported = set(progress.get("reported") or ())
+    except (TypeError, ValueError, AttributeError):
+        return
     attempt.registered = bool(progress.get("registered", attempt.registered))
     attempt.number = progress.get("number", attempt.number)
     attempt.entity = progress.get("entity", attempt.entity)
     attempt.gone = bool(progress.get("gone"))
     attempt.superseded = bool(progress.get("superseded"))
-    attempt.reported = set(progress.get("reported") or ())
-    attempt.acked = {int(writer): seq for writer, seq in (progress.get("acked") or {}).items()}
-    attempt.base = {int(writer): Start(*base) for writer, base in (progress.get("base") or {}).items()}
-    for values in (progress.get("files") or {}).values():
-        version = FileVersion(*values)
-        attempt.files[version.token] = version._replace(state=Blob(version.state))
-    for writer in attempt.base:
+    attempt.acked, attempt.base = acked, base
+    attempt.files = {version.token: version for version in files}
+    for writer in base:
         attempt.tail(writer)

@@ -79,6 +79,8 @@ class Tail:
         self.starts: dict[int, Start] = {}
         self._sealed = 0
         self._stuck_since: float | None = None
+        self._scanning: float | None = None
+        self._last_time = 0.0
 
     def feed(self, data: bytes, now: float) -> Found:
         """Take the bytes of the present segment from `offset` on, while it is open."""
@@ -90,9 +92,8 @@ class Tail:
         if frames:
             self._stuck_since = None
             return Found(frames, waiting=False)
-        if found.stop is Stop.PARTIAL:
-            return Found([], waiting=True, need=HEADER_SIZE + HEADER.unpack_from(data)[0])
-        return self._stuck(data, now)
+        need = HEADER_SIZE + HEADER.unpack_from(data)[0] if len(data) >= HEADER_SIZE else 0
+        return self._stuck(data, now, need if found.stop is Stop.PARTIAL else 0)
 
     def close(self, data: bytes, mark: Mark, now: float) -> Found:
         """Take the rest of a closed segment, `data` being all its bytes from `offset` on."""
@@ -117,7 +118,9 @@ class Tail:
 
     def insert_loss(self, first: int, next_seq: int, reason: str, now: float) -> None:
         """Records before all that is pending will never come: a LOSS takes their place."""
-        self.extents.appendleft(self._loss(first, next_seq, reason, now))
+        loss = self._loss(first, next_seq, reason, now)
+        oldest = self.extents[0].segment if self.extents else self.segment
+        self.extents.appendleft(loss._replace(segment=oldest))
 
     def seal(self, next_seq: int) -> None:
         """What lies before `next_seq` is on its way: later records go into extents of their own."""
@@ -162,6 +165,7 @@ class Tail:
 
     def _note(self, frame: Frame) -> None:
         """Rows count by their header alone; only records that are rare are decoded."""
+        self._last_time = frame.time
         if frame.kind != Kind.ROW:
             if frame.kind in _DECODED:
                 self.facts.apply(frame)
@@ -172,13 +176,18 @@ class Tail:
         if len(facts.first_steps) < 2:
             facts.first_steps.append(frame.step)
 
-    def _stuck(self, data: bytes, now: float) -> Found:
-        """Bytes that are no frame, under a writer that may still be writing them."""
+    def _stuck(self, data: bytes, now: float, need: int) -> Found:
+        """Bytes that are no frame, under a writer that may still be writing them. The search for a whole frame
+        behind them asks for ever more bytes within one look; without success it rests before the next.
+        """
         if self._stuck_since is None:
             self._stuck_since = now
-        behind = resync(data, 0, self.next_seq) if now - self._stuck_since >= STUCK_SECONDS else None
+        if now - self._stuck_since < STUCK_SECONDS and now != self._scanning:
+            return Found([], waiting=True, need=need)
+        behind = resync(data, 0, self.next_seq)
         if behind is None:
-            return Found([], waiting=True)
+            self._scanning = self._stuck_since = now
+            return Found([], waiting=True, need=max(need, 2 * len(data)))
         self._skip(behind, self._seq_at(data, behind), "damaged records", now)
         self._stuck_since = None
         return Found([], waiting=False)
@@ -191,7 +200,7 @@ class Tail:
 
     def _loss(self, first: int, next_seq: int, reason: str, now: float) -> Extent:
         span = next_seq - first
-        frame = encode(Kind.LOSS, codec.pack({"reason": reason}), seq=first, span=span, time=now)
+        frame = encode(Kind.LOSS, codec.pack({"reason": reason}), seq=first, span=span, time=self._last_time)
         self.facts.lost += span
         return Extent(self.segment, 0, 0, first, next_seq, span, now, frame)
 
