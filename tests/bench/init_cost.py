@@ -1,0 +1,102 @@
+"""`init()` with a daemon: hub up, and hub known to be away. Fresh processes, taking turns.
+
+Measured from the call to its return in a process that has done nothing but `import respool`; beside it the first
+call together with the import, and the second init() of one process. The peer is `wandb.init(mode="offline")`
+(pip install wandb==0.31.0), also in a process that has imported it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
+from bench.report import Result, Spread, main, spread
+from bench.stand import Stand, has_wandb, until
+
+TRAINER = """
+import json, time
+begin = time.perf_counter()
+import respool
+imported = time.perf_counter()
+run = respool.init(project="bench", id=None)
+first = time.perf_counter()
+run.log({"loss": 1.0})
+run.finish()
+again = time.perf_counter()
+run = respool.init(project="bench")
+second = time.perf_counter()
+run.finish()
+print(json.dumps({"init": first - imported, "total": first - begin, "warm": second - again}))
+"""
+PEER = """
+import json, os, time
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+import wandb
+quiet = wandb.Settings(console="off", silent=True, disable_git=True, x_disable_stats=True, x_disable_meta=True)
+imported = time.perf_counter()
+run = wandb.init(project="bench", mode="offline", settings=quiet)
+first = time.perf_counter()
+run.finish()
+print(json.dumps({"init": first - imported}))
+"""
+Times = dict[str, list[float]]
+
+
+class Size(NamedTuple):
+    rounds: int = 15
+    peer_rounds: int = 5
+
+
+TINY = Size(1, 0)
+
+
+def run(size: Size = Size()) -> list[Result]:
+    peer = size.peer_rounds if size.peer_rounds and has_wandb() else 0
+    found: dict[str, Times] = {"hub up": {}, "hub away": {}, "peer": {}}
+    with Stand() as stand:
+        stand.hub()
+        stand.daemon(stand.hub_url, name="up")
+        stand.daemon(f"unix:{stand.folder}/nobody.sock", name="away")
+        until(20, lambda: _known_to_be_away(stand))
+        for turn in range(size.rounds):
+            _process(stand, TRAINER, found["hub up"], stand.socket("up"))
+            _process(stand, TRAINER, found["hub away"], stand.socket("away"))
+            if turn < peer:
+                _process(stand, PEER, found["peer"], "")
+    shown = f"wandb.init offline {_spread(found['peer']['init']).text('ms', 0)}" if peer else ""
+    return [_judge(where, found[where], shown, found["peer"]) for where in ("hub up", "hub away")]
+
+
+def _process(stand: Stand, code: str, found: Times, socket: str) -> None:
+    env = stand.environment(**({"RESPOOL_SOCKET": socket} if socket else {}))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=stand.folder, capture_output=True, check=True, timeout=60
+    )
+    for name, value in json.loads(done.stdout).items():
+        found.setdefault(name, []).append(value * 1000)
+
+
+def _known_to_be_away(stand: Stand) -> bool:
+    env = stand.environment(RESPOOL_SOCKET=stand.socket("away"))
+    done = subprocess.run(
+        [sys.executable, "-m", "respool", "status", "--json"], env=env, capture_output=True, timeout=60
+    )
+    return bool(done.stdout) and not json.loads(done.stdout)["hub_reachable"]
+
+
+def _spread(values: list[float]) -> Spread:
+    return spread(values)
+
+
+def _judge(where: str, found: Times, shown: str, peer: Times) -> Result:
+    call, total, warm = (_spread(found[name]) for name in ("init", "total", "warm"))
+    measured = f"{call.text('ms')}; with the import {total.text('ms')}; second init {warm.text('ms')}"
+    ratio = f"{_spread(peer['init']).median / call.median:.0f} × faster" if peer else ""
+    return Result(f"`init()`, {where}", measured, shown, ratio, "≤ 50 ms", call.median <= 50)
+
+
+if __name__ == "__main__":
+    main(run)

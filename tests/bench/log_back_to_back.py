@@ -1,0 +1,83 @@
+"""`log()` of three floats, one call after the other, while the daemon syncs and uploads to a hub.
+
+Against the floor, `sock.send(msgpack.packb(row))`, and against `wandb.log` offline (pip install wandb==0.31.0).
+Three processes take turns within each round; what was logged is at the hub before the next turn begins, so that
+nobody is measured under the load of another. At the end the hub's rows are counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from bench.hub_client import rows_of
+from bench.report import Result, Spread, main, spread
+from bench.stand import Process, Stand, has_wandb
+
+
+class Size(NamedTuple):
+    rounds: int = 9
+    calls: int = 50_000
+    peer_calls: int = 4_000
+
+
+TINY = Size(1, 200, 50)
+WARM_UP = 50
+Rounds = dict[str, list[dict[str, Any]]]
+
+
+def run(size: Size = Size()) -> list[Result]:
+    with Stand() as stand:
+        stand.hub()
+        stand.daemon(stand.hub_url)
+        kinds = ["floor", "respool", *(["wandb"] if has_wandb() else [])]
+        subjects = {kind: stand.subject(kind) for kind in kinds}
+        found = _rounds(subjects, size)
+        logged, kept = WARM_UP + size.rounds * size.calls, rows_of(stand, "admin/bench/run")
+        assert kept == logged, f"{logged} rows were logged, {kept} are at the hub"
+        return _judge(found)
+
+
+def _rounds(subjects: dict[str, Process], size: Size) -> Rounds:
+    found: Rounds = {kind: [] for kind in subjects}
+    for subject in subjects.values():
+        subject.ask(do="log", calls=WARM_UP, gap=0)
+    for turn in range(size.rounds):
+        kinds = list(subjects)
+        for kind in kinds[turn % len(kinds) :] + kinds[: turn % len(kinds)]:
+            calls = size.peer_calls if kind == "wandb" else size.calls
+            found[kind].append(subjects[kind].ask(do="log", calls=calls, gap=0))
+            subjects[kind].ask(do="settle")
+    return found
+
+
+def _judge(found: Rounds) -> list[Result]:
+    floor, ours = _of(found, "floor"), _of(found, "respool")
+    base = floor["p50"].median
+    text = f"floor p50 {floor['p50'].text('µs')}"
+    results = []
+    for name, limit in (("p50", 3), ("p99", 20), ("p999", 100)):
+        ratio = ours[name].median / base
+        label = f"`log()` back to back, {name.replace('999', '99.9')}"
+        budget = f"≤ {limit} × floor p50"
+        results.append(Result(label, ours[name].text("µs"), text, f"{ratio:.1f} ×", budget, ratio <= limit))
+    mean = f"floor mean {floor['mean'].text('µs')}"
+    ratio = f"{ours['mean'].median / floor['mean'].median:.1f} ×"
+    results.append(Result("`log()` back to back, mean", ours["mean"].text("µs"), mean, ratio))
+    return results + (_against_peer(ours, _of(found, "wandb")) if "wandb" in found else [])
+
+
+def _of(found: Rounds, kind: str) -> dict[str, Spread]:
+    return {name: spread(one[name] for one in found[kind]) for name in ("p50", "mean", "p99", "p999")}
+
+
+def _against_peer(ours: dict[str, Spread], peer: dict[str, Spread]) -> list[Result]:
+    faster = peer["mean"].median / ours["mean"].median
+    shown = f"wandb.log offline mean {peer['mean'].text('µs', 0)}"
+    what = "`log()` against W&B offline, mean"
+    return [
+        Result(what, ours["mean"].text("µs"), shown, f"{faster:.0f} × faster", "≥ 25 × faster", faster >= 25)
+    ]
+
+
+if __name__ == "__main__":
+    main(run)
