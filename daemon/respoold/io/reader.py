@@ -53,6 +53,7 @@ class Reader:
         self.refusals = 0
         self._fds: dict[int, int] = {}
         self._behind: dict[int, int] = {}
+        self._foreign = False
         self._closing = Lock()
         self._mark = NO_MARK
         self._marked: Mark = NO_MARK
@@ -105,7 +106,7 @@ class Reader:
                 self._settle(behind, end)
             if self.suspect == segment:
                 return self.durable_seq
-            mark = Mark(self._mark.generation + 1, offset, seq)
+            mark = Mark((self._mark.generation or self._generation(segment)) + 1, offset, seq)
             self._sync(segment)
             self._marked, self._mark = self._mark, mark
             return seq
@@ -158,14 +159,14 @@ class Reader:
         """Nothing new in this segment: is there a later one, or is this the end?"""
         ahead = self.tail.segment + 1
         known = ahead in self._fds and not self.closing
-        later = ahead if known else next((one for one in self._indexes() if one > self.tail.segment), None)
-        begun = later is not None and self._has_data(later)
-        if not begun and not self.closing:
+        following = [ahead] if known else [one for one in self._indexes() if one > self.tail.segment]
+        later = next((one for one in following if self._has_data(one)), None)
+        if self._foreign or (later is None and not self.closing):
             return Look([], more=False)
-        frames = self._finish(fd, now, last=not begun) if fd is not None else []
+        frames = self._finish(fd, now, last=later is None) if fd is not None else []
         if fd is not None:
             self._leave()
-        if begun and later is not None:
+        if later is not None:
             self.tail.advance(later)
             return Look(frames, more=True)
         self.finished = True
@@ -198,6 +199,11 @@ class Reader:
             self.suspect = segment
             raise
 
+    def _generation(self, segment: int) -> int:
+        """Where the marks of an earlier daemon ended: a lower generation than theirs would never count."""
+        fd = self._open(segment)
+        return 0 if fd is None else disk.read_mark(fd).generation
+
     def _settle(self, segment: int, end: int) -> None:
         """Make a complete segment durable: a suspect one by writing what the page cache has to a new file."""
         fd = self._open(segment)
@@ -219,7 +225,9 @@ class Reader:
 
     def _has_data(self, index: int) -> bool:
         fd = self._open(index)
-        return fd is not None and _written(fd, DATA)
+        if fd is None:
+            return False
+        return _written(fd, DATA) or (self.closing and any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA)))
 
     def _indexes(self) -> list[int]:
         return disk.segments(self.attempt.directory).get(self.writer, [])
@@ -233,7 +241,7 @@ class Reader:
             except FileNotFoundError:
                 return None
             except UnknownVersionError as error:
-                self.blocked = str(error)
+                self.blocked, self._foreign = str(error), True
                 return None
         return self._fds[index]
 
