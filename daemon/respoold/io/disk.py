@@ -10,6 +10,7 @@ its folder is synced, so after a power cut it is either all there or not at all.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -95,7 +96,7 @@ def read_attempt(directory: str) -> AttemptFile:
     try:
         with open(path, "rb") as file:
             return parse_attempt_file(json.load(file), path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: {error}") from error
 
 
@@ -196,8 +197,8 @@ def data_end(fd: int, start: int) -> int:
     try:
         while True:
             end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
-    except OSError:
-        return end
+    except OSError as error:
+        return end if error.errno == errno.ENXIO else max(start, os.fstat(fd).st_size)
 
 
 def cut_tail(directory: str, writer: int, index: int, offset: int) -> int:
@@ -304,9 +305,13 @@ def write_bytes(path: str, data: bytes, *, sync: bool = True) -> None:
             view = view[os.write(fd, view) :]
         if sync:
             os.fsync(fd)
+        os.rename(part, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
     finally:
         os.close(fd)
-    os.rename(part, path)
     if sync:
         sync_directory(os.path.dirname(path))
 
