@@ -38,7 +38,7 @@ def open_pidfd(process: Process) -> int | None:
     """A descriptor that becomes readable when the process ends; None when it has ended already."""
     try:
         fd = os.pidfd_open(process.pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
     if is_alive(process) and not has_ended(fd):
         return fd
