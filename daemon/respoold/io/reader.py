@@ -227,7 +227,9 @@ class Reader:
         fd = self._open(index)
         if fd is None:
             return False
-        return _written(fd, DATA) or (self.closing and any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA)))
+        return _written(fd, DATA) or (
+            self.closing and any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA))
+        )
 
     def _indexes(self) -> list[int]:
         return disk.segments(self.attempt.directory).get(self.writer, [])
