@@ -77,13 +77,13 @@ def clean(text: str) -> str:
 
 
 def state(run: dict[str, Any], now: float) -> str:
-    """A run's state in words, with what waits for the hub: `running, 1 240 rows waiting on node7`."""
+    """A run's state in words, with what waits for the hub: `running, 1 240 records waiting on node7`."""
     words = str(run.get("state") or "unknown")
     if words == "silent" and run.get("heartbeat_at") is not None:
         words += f", last heard {ago(run['heartbeat_at'], now)}"
     waiting = int(run.get("pending_records") or 0)
     if waiting:
-        words += f", {counted(waiting, 'row')} waiting on {clean(str(run.get('node') or 'its node'))}"
+        words += f", {counted(waiting, 'record')} waiting on {clean(str(run.get('node') or 'its node'))}"
     lost = int(run.get("lost") or 0)
     if lost:
         words += f", {counted(lost, 'row')} lost"

@@ -66,7 +66,7 @@ def test_show_tells_each_attempt_and_what_it_continues(hub: FakeHub, respool: Re
     hub.runs(a_run("one", attempts=[first, second], config={}, summary={}))
     out = respool("show", "ada/digits/one").out
     assert "0 - 1 233" in out
-    assert "continues 1 from step 1 001" in out
+    assert "1 from step 1 001" in out
 
 
 def test_an_unknown_run_is_a_usage_error_with_what_is_near(hub: FakeHub, respool: Respool) -> None:

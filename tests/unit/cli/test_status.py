@@ -70,7 +70,7 @@ def test_status_says_what_waits_for_whom_since_when_why_and_what_to_do(respool: 
     with a_daemon(a_status()):
         answer = respool("status")
     assert answer.code == 0
-    for said in ("1 240 rows (47.9 KiB)", "1 file (2.9 MiB)", "the oldest for 14 s", "digits/mlp", "node7",
+    for said in ("1 240 records (47.9 KiB)", "1 file (2.9 MiB)", "the oldest for 14 s", "digits/mlp", "node7",
                  "connection refused", "start the hub again", "reachable"):  # fmt: skip
         assert said in answer.out
     assert max(map(len, answer.out.splitlines())) <= 120

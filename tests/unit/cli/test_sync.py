@@ -57,7 +57,7 @@ def test_the_spool_here_and_the_registered_ones_go_to_the_hub_once_each(
     (registry / "a").write_text(str(other))
     (registry / "b").write_text(str(spool))
     answer = respool("sync")
-    assert (answer.code, answer.out) == (0, "Uploaded 1 240 rows and 2 files. Nothing is left.\n")
+    assert (answer.code, answer.out) == (0, "Uploaded 1 240 records and 2 files. Nothing is left.\n")
     (spools, config) = drain.calls[0]
     assert spools == [str(spool), str(other)]
     assert (config.hub, config.api_key) == (hub.url, hub.key)
@@ -82,7 +82,7 @@ def test_what_is_left_is_told_with_its_reason(
     drain.reports = [{"hub_reachable": reachable}]
     answer = respool("sync")
     assert answer.code == code
-    assert "Still here: 5 rows and 1 file." in answer.out
+    assert "Still here: 5 records and 1 file." in answer.out
     assert "the hub does not answer; nothing is lost" in answer.err
 
 

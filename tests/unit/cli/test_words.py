@@ -48,7 +48,7 @@ def test_control_characters_of_strangers_do_not_reach_the_terminal() -> None:
 
 def test_a_state_says_what_still_waits_and_what_was_lost() -> None:
     run = {"state": "running", "pending_records": 1240, "node": "node7", "lost": 3}
-    assert words.state(run, 0.0) == "running, 1 240 rows waiting on node7, 3 rows lost"
+    assert words.state(run, 0.0) == "running, 1 240 records waiting on node7, 3 rows lost"
     assert words.state({"state": "silent", "heartbeat_at": 100.0}, 400.0) == "silent, last heard 5 min ago"
 
 

@@ -31,6 +31,7 @@ _ATTEMPTS = (
     Column("ROWS", right=True),
     Column("STARTED", right=True),
     Column("FOR", right=True),
+    Column("CONTINUES"),
     Column("NODE", shrink=True, rank=2),
     Column("PID", right=True, rank=1),
     Column("NOTE", shrink=True),
@@ -106,9 +107,10 @@ def _attempt(attempt: dict[str, Any], numbers: dict[Any, Any], now: float) -> li
         Cell(words.count(attempt.get("rows"))),
         Cell(words.ago(began, now)),
         Cell(words.duration(ended - began) if began and ended else "-"),
+        Cell(_continues(attempt, numbers)),
         Cell(str(attempt.get("node") or "-")),
         Cell(str(attempt.get("pid") or "-")),
-        Cell(_note(attempt, numbers)),
+        Cell(_note(attempt)),
     ]
 
 
@@ -122,13 +124,17 @@ def _steps(attempt: dict[str, Any]) -> str:
     return "-" if first is None or last is None else f"{words.count(first)} - {words.count(last)}"
 
 
-def _note(attempt: dict[str, Any], numbers: dict[Any, Any]) -> str:
+def _continues(attempt: dict[str, Any], numbers: dict[Any, Any]) -> str:
+    """`1 from step 300`: the parent, and the step from which its rows are replaced."""
+    if not attempt.get("parent"):
+        return "-"
+    parent = numbers.get(attempt["parent"])
+    name, cut = words.count(parent) if parent is not None else "unknown", attempt.get("cut")
+    return name if cut is None else f"{name} from step {words.count(cut)}"
+
+
+def _note(attempt: dict[str, Any]) -> str:
     notes = []
-    parent = numbers.get(attempt.get("parent"))
-    if attempt.get("parent"):
-        continues = f"continues {parent if parent is not None else 'an unknown one'}"
-        cut = attempt.get("cut")
-        notes.append(continues if cut is None else f"{continues} from step {words.count(cut)}")
     if attempt.get("on_lineage") is False:
         notes.append("a branch")
     if attempt.get("lost"):

@@ -116,9 +116,9 @@ def _waiting(status: dict[str, Any]) -> str:
 
 
 def what_waits(status: dict[str, Any]) -> list[str]:
-    """`1 240 rows (48 KiB)`, `2 files (12 MiB)`: what is still here, of a daemon or of one run."""
+    """`1 240 records (48 KiB)`, `2 files (12 MiB)`: what is still here, of a daemon or of one run."""
     parts = []
-    for kind, noun in (("records", "row"), ("files", "file")):
+    for kind, noun in (("records", "record"), ("files", "file")):
         number = int(status.get(f"pending_{kind}") or 0)
         octets = status.get("pending_bytes" if kind == "records" else "pending_file_bytes")
         if number:

@@ -100,20 +100,22 @@ def _config(named: str | None, places: Places, desk: str) -> Config:
 
 
 def _tell(screen: Screen, outcome: Any) -> None:
-    sent = f"{words.counted(outcome.records, 'row')} and {words.counted(outcome.files, 'file')}"
-    left = [words.counted(outcome.left_records, "row")] if outcome.left_records else []
-    left += [words.counted(outcome.left_files, "file")] if outcome.left_files else []
-    if not left:
-        screen.say(f"Uploaded {sent}. Nothing is left.")
-    else:
-        screen.say(f"Uploaded {sent}. Still here: {' and '.join(left)}.")
+    sent = _amount(outcome.records, outcome.files)
+    left = _amount(outcome.left_records, outcome.left_files)
+    screen.say(f"Uploaded {sent or 'nothing'}. {f'Still here: {left}' if left else 'Nothing is left'}.")
+    if left:
         screen.note(
             f"  {outcome.why or 'The hub did not take them yet'}; nothing is lost, run `respool sync` again."
         )
     if outcome.lost:
         screen.note(
-            f"  {words.counted(outcome.lost, 'row')} could not be read; the hub shows where they are missing."
+            f"  {words.counted(outcome.lost, 'record')} could not be read; the hub shows where they are missing."
         )
+
+
+def _amount(records: int, files: int) -> str:
+    parts = [words.counted(records, "record")] if records else []
+    return " and ".join(parts + ([words.counted(files, "file")] if files else []))
 
 
 class ProgressLine:
@@ -136,7 +138,7 @@ class ProgressLine:
         waits = ", ".join(what_waits(state)) or "nothing"
         why = f"; {state['why']}" if state.get("why") else ""
         self._write(
-            f"{words.counted(int(state.get('sent_records') or 0), 'row')} uploaded, {waits} to go{why}"
+            f"{words.counted(int(state.get('sent_records') or 0), 'record')} uploaded, {waits} to go{why}"
         )
 
     def end(self) -> None:

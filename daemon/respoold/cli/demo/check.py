@@ -55,7 +55,10 @@ def record_claims(truths: Sequence[Sequence[Logged]], records: Iterable[Row]) ->
     return [
         Claim(f"{count(arrived)} of {count(total)} rows arrived whose log() had returned", arrived == total),
         Claim(f"{none_or(twice, 'row', 'rows')} arrived twice, replaced ones counted too", not twice),
-        Claim(f"{none_or(extra, 'row', 'rows')} more, logged at the instant of a kill", extra < len(truths)),
+        Claim(
+            f"{none_or(extra, 'row is', 'rows are')} there that nobody could note in time",
+            extra < len(truths),
+        ),
     ]
 
 
