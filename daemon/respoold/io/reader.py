@@ -227,9 +227,7 @@ class Reader:
         fd = self._open(index)
         if fd is None:
             return False
-        return _written(fd, DATA) or (
-            self.closing and any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA))
-        )
+        return _written(fd, DATA) or (self.closing and _had_data(fd))
 
     def _indexes(self) -> list[int]:
         return disk.segments(self.attempt.directory).get(self.writer, [])
@@ -251,6 +249,11 @@ class Reader:
         fd = self._fds.pop(index, None)
         if fd is not None:
             os.close(fd)
+
+
+def _had_data(fd: int) -> bool:
+    """Whether records were ever here: what is left of them begins later, or only the mark knows."""
+    return disk.read_mark(fd).offset > DATA or any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA))
 
 
 def _written(fd: int, offset: int) -> bool:
