@@ -31,14 +31,18 @@ class LinkError(Exception):
 
 
 def candidates(environ: dict[str, str]) -> list[str]:
-    """The sockets to try, in order: $RESPOOL_SOCKET alone, or the system's and the user's usual place."""
+    """The sockets to try, in order: $RESPOOL_SOCKET alone, or the system's and the user's usual place; the
+    latter is beside the user's spool where there is no runtime folder, as in a plain ssh session.
+    """
     named = environ.get("RESPOOL_SOCKET", "").strip()
     if named:
         return [named]
     places = ["/run/respool/respoold.sock"]
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    if runtime:
-        places.append(os.path.join(runtime, "respool", "respoold.sock"))
+    if not runtime.startswith("/"):
+        state = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        runtime = os.path.join(state, "respool", os.uname().nodename, "run")
+    places.append(os.path.join(runtime, "respool", "respoold.sock"))
     return places
 
 
@@ -97,7 +101,9 @@ class Link:
             if not self._poll(deadline):
                 return False
 
-    def ask(self, message: Any, deadline: float, waiting: Callable[[Waiting], None] | None = None) -> Received:
+    def ask(
+        self, message: Any, deadline: float, waiting: Callable[[Waiting], None] | None = None
+    ) -> Received:
         """Send a request and wait for its answer. A Waiting moves the deadline by what it says. Raises
         LinkError when there is none in time.
         """

@@ -98,7 +98,7 @@ def _introduce(screen: Screen, household: Household, places: Places) -> None:
         screen.say(f"  {label:<8}{text}")
     screen.say()
     screen.say("In another terminal:", "bold")
-    if not places.environ.get("XDG_RUNTIME_DIR") or places.environ.get("RESPOOL_SOCKET"):
+    if places.environ.get("RESPOOL_SOCKET"):
         screen.say(f"  export RESPOOL_SOCKET={layout.socket}")
     screen.say("  python train.py      a script with: import respool; respool.init(project=...)")
     screen.say("  respool status       what waits here, and why")
