@@ -14,3 +14,10 @@ def site() -> Iterator[Site]:
     """Nothing runs in it yet: `site.open()` starts hub and daemon."""
     with Site() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Site]:
+    """A site with hub and daemon up, for tests that harm neither; each takes run ids of its own."""
+    with Site() as made:
+        yield made.open()

@@ -79,7 +79,7 @@ class Storm:
         ended = time.monotonic()
         self.site.drained(120)
         drained = time.monotonic() - ended
-        found = account(self.site.view, PROJECT, RUN, self.lives)
+        found = account(self.site.view, PROJECT, RUN, self.lives, linear=self.patient)
         kills = sum(self.count.values())
         seconds = time.monotonic() - began
         return Outcome(self.seed, kills, self.count, self.stops, seconds, drained, found)
