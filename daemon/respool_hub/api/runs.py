@@ -26,6 +26,9 @@ from respool_hub.store.rows import FileRow, RunRow
 RUN = "/v1/runs/{entity}/{project}/{run_id}"
 MOST_RUNS = 1000
 CHUNK = 256 << 10
+LOOKED_AT = 32
+"""What a line counts for that is not sent: so that a search for a rare key ends its turn too."""
+
 MAX_KEYS = 1000
 
 
@@ -124,11 +127,12 @@ async def show_history(hub: Hub, caller: Caller, request: Request) -> Response:
     return StreamingResponse(_chunks(hub, stream, first), media_type="application/x-ndjson")
 
 
-async def _chunks(hub: Hub, stream: _Lines, first: bytes) -> AsyncIterator[bytes]:
+async def _chunks(hub: Hub, stream: _Lines, first: bytes | None) -> AsyncIterator[bytes]:
     try:
-        chunk = first
-        while chunk:
-            yield chunk
+        chunk: bytes | None = first
+        while chunk is not None:
+            if chunk:
+                yield chunk
             chunk = await hub.in_thread(stream.chunk)
     finally:
         # A thread may still be reading for a client that left; it ends first.
@@ -145,7 +149,7 @@ class _Lines:
 
     def start(
         self, caller: Caller, request: Request, asked: history.Asked, number: int | None, every: bool
-    ) -> bytes:
+    ) -> bytes | None:
         run = _run(self._reader, caller, request)
         story = tell(self._reader, run.id, run.head)
         only = None if number is None else _attempt(story, run, number)
@@ -156,16 +160,19 @@ class _Lines:
             self._lines = history.merged(self._reader, story, chain, asked)
         return self.chunk()
 
-    def chunk(self) -> bytes:
+    def chunk(self) -> bytes | None:
+        """Some lines, maybe none; None at the end."""
         with self._lock:
             parts: list[str] = []
             size = 0
             for text in self._lines:
                 parts.append(text)
-                size += len(text)
+                size += len(text) + LOOKED_AT
                 if size >= CHUNK:
                     break
-        return "\n".join([*parts, ""]).encode("utf-8", "replace") if parts else b""
+        if not parts:
+            return None
+        return "".join(f"{text}\n" for text in parts if text).encode("utf-8", "replace")
 
     def close(self) -> None:
         with self._lock:

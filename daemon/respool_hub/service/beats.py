@@ -46,6 +46,7 @@ def _beaten(tx: Transaction, attempt: AttemptRow, sent: Any, now: Now) -> Attemp
         pending_records=_count(told.get("pending_records")),
         pending_bytes=_count(told.get("pending_bytes")),
         alive=alive,
+        attended=attempt.attended or alive,
         # Who beats is not gone, whatever was believed.
         gone=attempt.gone and not alive,
     )

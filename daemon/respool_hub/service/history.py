@@ -3,6 +3,8 @@
 Batches are read in the order of their smallest step, and a row is given out once no batch that is left can
 hold a smaller or an equal step. Rows in order need the memory of the batches that overlap (those at a cut); a
 writer whose every batch holds an old step costs what it asks for.
+
+A line that holds none of the keys asked for is given out empty, so that whoever reads can stop in between.
 """
 
 from __future__ import annotations
@@ -56,12 +58,12 @@ def merged(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
         if found is None:
             continue
         if place.step != step and step is not None:
-            yield from _line(step, time, start, row, asked)
+            yield _line(step, time, start, row, asked)
             row = {}
         step, time = place.step, place.frame.time
         row.update(found)
     if step is not None:
-        yield from _line(step, time, start, row, asked)
+        yield _line(step, time, start, row, asked)
 
 
 def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Iterator[str]:
@@ -70,20 +72,19 @@ def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Itera
     start = _start(story, story.chain)
     for attempt in story.attempts.values():
         shown = limits.get(attempt.attempt_id)
-        for writer, frame in (
-            _records(reader, attempt.attempt_id) if only in {None, attempt.attempt_id} else ()
-        ):
+        mine = only is None or attempt.attempt_id == only
+        for writer, frame in _records(reader, attempt.attempt_id, asked) if mine else ():
             row = _row(frame) if _wanted(frame.step, asked) else None
             if row is not None:
                 place = {"_attempt": attempt.number, "_writer": writer, "_seq": frame.seq}
                 if shown is None or (shown.limit is not None and frame.step >= shown.limit):
                     place["_hidden"] = True
-                yield from _line(frame.step, frame.time, start, row, asked, place)
+                yield _line(frame.step, frame.time, start, row, asked, place)
 
 
-def _records(reader: Reader, attempt_id: str) -> Iterator[tuple[int, Frame]]:
+def _records(reader: Reader, attempt_id: str, asked: Asked) -> Iterator[tuple[int, Frame]]:
     for batch in reader.batches(attempt_id):
-        for frame in frames(reader.batch(batch.id)) if batch.rows else ():
+        for frame in frames(reader.batch(batch.id)) if batch.rows and _overlaps(batch, None, asked) else ():
             if frame.kind == Kind.ROW:
                 yield batch.writer, frame
 
@@ -165,11 +166,11 @@ def _line(
     row: dict[str, Any],
     asked: Asked,
     place: dict[str, Any] | None = None,
-) -> Iterator[str]:
+) -> str:
     if asked.keys is not None:
         row = {key: value for key, value in row.items() if key in asked.keys}
         if not row:
-            return
+            return ""
     own_keys = {"_step": step, "_timestamp": time, "_runtime": time - start}
     # Ours first, where readers look for them; written again behind the row's, which may not replace them.
-    yield line({**own_keys, **row, **own_keys, **(place or {})})
+    return line({**own_keys, **row, **own_keys, **(place or {})})

@@ -152,5 +152,6 @@ def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute(f"PRAGMA query_only = {int(read_only)}")
     return connection

@@ -101,8 +101,10 @@ class Desk:
             run = reader.run("anna", "p", run_id)
             story = tell(reader, run.id, run.head)
             if every:
-                return list(history.every(reader, story, None, history.Asked(**query)))
-            return list(history.merged(reader, story, story.chain, history.Asked(**query)))
+                found = history.every(reader, story, None, history.Asked(**query))
+            else:
+                found = history.merged(reader, story, story.chain, history.Asked(**query))
+            return [line for line in found if line]
 
         return self.read(look)
 

@@ -268,6 +268,19 @@ def test_a_reader_that_leaves_early_does_no_harm(web):
     assert web.json("GET", RUN)["rows"] == 60_000
 
 
+def test_a_rare_key_is_found_in_a_long_history(web):
+    web.attach(A)
+    for first in range(0, 40_000, 20_000):
+        web.append(A, first, rows(first, range(first, first + 20_000)))
+    web.append(A, 40_000, row(40_000, 39_999, rare=1))
+    for query in ("keys=rare", "keys=rare&all=1", "keys=rare&min_step=39999&all=1"):
+        assert [
+            line["rare"]
+            for line in map(json.loads, web.ask("GET", f"{RUN}/history?{query}").text.splitlines())
+        ] == [1]
+    assert web.ask("GET", RUN + "/history?keys=none").text == ""
+
+
 def test_history_of_one_attempt_and_of_none(web):
     web.attach(A)
     web.append(A, 0, rows(0, range(4)))

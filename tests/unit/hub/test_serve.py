@@ -1,8 +1,10 @@
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -10,6 +12,8 @@ import pytest
 
 from respool_hub.app import serve
 from respool_hub.config import ConfigError, HubConfig, Listen, parse_listen
+from respoold.core import hubapi
+from unit.hub.kit import asked, name, rows
 
 PROGRAM = """
 import sys
@@ -55,6 +59,39 @@ def test_a_port_of_ones_own_is_told_and_sigkill_leaves_nothing_that_hinders(tmp_
     again = start(data, url.removeprefix("http://"))
     assert again.stdout.readline().startswith(f"respool hub ready at {url} ")
     assert stop(again, signal.SIGINT)[0] == 0
+
+
+def test_what_was_acknowledged_survives_sigkill_at_any_moment_once(tmp_path):
+    attempt, acked = name(1), 0
+    for life in range(5):
+        hub, web = start_tcp(tmp_path / "data")
+        killer = threading.Timer(0.05 + 0.05 * life, hub.kill)
+        with web, pytest.raises(httpx.TransportError):
+            web.post("/v1/attach", content=hubapi.dump(asked(attempt))).raise_for_status()
+            killer.start()
+            while True:
+                acked = max(acked, upload(web, attempt, acked, rows(acked, range(acked, acked + 7))))
+        killer.join()
+        hub.communicate(timeout=20)
+    hub, web = start_tcp(tmp_path / "data")
+    with web:
+        kept = upload(web, attempt, 0, b"")
+        lines = web.get("/v1/runs/admin/p/run/history").text.splitlines()
+    assert stop(hub)[0] == 0
+    assert kept >= acked > 0
+    assert [json.loads(line)["_step"] for line in lines] == list(range(kept))
+
+
+def start_tcp(data):
+    hub = start(data, "127.0.0.1:0")
+    url = hub.stdout.readline().split()[4]
+    headers = {"authorization": f"Bearer {(data / 'admin-key').read_text().strip()}"}
+    return hub, httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=20)
+
+
+def upload(web, attempt, first, data):
+    answer = web.post(f"/v1/attempts/{attempt}/records/0?first_seq={first}", content=data)
+    return hubapi.load(hubapi.Appended, answer.content).next_seq
 
 
 def test_a_stale_socket_is_replaced_and_a_live_one_is_not(tmp_path):

@@ -88,6 +88,13 @@ def test_a_carried_spool_is_silent_and_never_crashed(desk):
     assert desk.show()["state"] == "silent"
 
 
+def test_who_beats_is_watched_from_then_on(desk):
+    desk.attach(A, attended=False)
+    desk.beat(A)
+    desk.clock.advance(301)
+    assert desk.show()["state"] == "crashed"
+
+
 def test_a_beat_tells_what_is_pending_and_learns_what_is_unknown(desk):
     desk.attach(A)
     answer = desk.beat(A, "nobody", pending_records=5, pending_bytes=500)
