@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
 import pytest
+
 import respool
 from fakes.daemon import frames_in
 from respool.wire import codec
@@ -50,7 +52,14 @@ def test_first_frame_is_a_snapshot_then_the_config_that_was_passed(daemon):
 
 
 def test_what_the_daemon_answered_is_there_at_once(daemon):
-    daemon.answer = {"step": 41, "resumed": True, "config": {"a": 1}, "summary": {"b": 2}, "entity": "me", "url": "u"}
+    daemon.answer = {
+        "step": 41,
+        "resumed": True,
+        "config": {"a": 1},
+        "summary": {"b": 2},
+        "entity": "me",
+        "url": "u",
+    }
     run = respool.init(project="p", id="r", resume="must")
     assert (run.step, run.starting_step, run.resumed) == (41, 41, True)
     assert (dict(run.config), dict(run.summary), run.path, run.url) == ({"a": 1}, {"b": 2}, "me/p/r", "u")
@@ -61,13 +70,15 @@ def test_the_request_says_who_asks_for_what(daemon):
     request = daemon.of(Attach)[0].request
     assert (request["run_id"], request["original_id"], request["resume"]) == ("my-run", "my run", "allow")
     assert (request["entity"], request["takeover"], request["meta"]) == ("e", True, {"tags": ["t"]})
-    assert request["pid"] == os.getpid() and request["launch"] == "launch" and request["fixed_id"]
+    assert request["pid"] == os.getpid()
+    assert request["launch"] == "launch"
+    assert request["fixed_id"]
 
 
 @pytest.mark.parametrize("code", ["exists", "missing", "live", "forbidden", "conflict"])
 def test_a_refusal_is_raised_with_cause_and_advice(daemon, code):
     daemon.refuse = Refused(code, "Run p/r is so.", "Use another id.")
-    with pytest.raises(respool.UsageError, match="Run p/r is so. Use another id."):
+    with pytest.raises(respool.UsageError, match=r"Run p/r is so\. Use another id."):
         respool.init(project="p", id="r", resume="must")
     assert respool.run is None
 
@@ -111,7 +122,8 @@ def test_a_full_segment_is_left_for_the_spare_and_nothing_is_lost(daemon):
     frames = daemon.frames()
     assert [frame.seq for frame in frames] == list(range(len(frames)))
     snapshots = [codec.unpack(frame.payload) for frame in frames if frame.kind == Kind.SNAPSHOT]
-    assert len(snapshots) >= 3 and snapshots[1]["summary"]["x"] == payload
+    assert len(snapshots) >= 3
+    assert snapshots[1]["summary"]["x"] == payload
     assert snapshots[1]["last_step"] == snapshots[1]["summary"]["n"]
 
 
@@ -143,7 +155,7 @@ def test_a_used_up_quota_drops_rows_by_count_and_says_so(daemon, capsys):
     assert view.lost + view.rows == 60
     assert view.state == "ended"
     frames = daemon.frames()
-    for before, after in zip(frames, frames[1:], strict=False):
+    for before, after in itertools.pairwise(frames):
         assert after.seq == before.next_seq
     assert "quota for rows is used up" in capsys.readouterr().err
 
@@ -276,7 +288,7 @@ def test_finish_ends_syncs_and_says_so(daemon, capsys):
     assert codec.unpack(daemon.frames()[-1].payload) == {"state": "ended", "exit_code": 0, "reason": "finish"}
     assert daemon.of(Flush) == [Flush(hub=False)]
     assert any(ring.urgent for ring in daemon.of(Ring))
-    assert "finished at step 1 · synced in the spool" in capsys.readouterr().err
+    assert "finished after step 0 · synced in the spool" in capsys.readouterr().err
     assert respool.run is None
 
 
@@ -386,8 +398,8 @@ def test_restore_of_what_is_not_there_says_so(daemon):
 
 
 def test_an_auto_id_whose_run_is_alive_elsewhere_is_given_up_for_a_new_one(daemon, capsys):
-    with pytest.raises(respool.UsageError):
-        daemon.refuse = Refused("live", "Run p/r is alive on b, process 7.", "Stop it.")
+    daemon.refuse = Refused("live", "Run p/r is alive on b, process 7.", "Stop it.")
+    with pytest.raises(respool.UsageError, match="alive on b"):
         respool.init(project="p", id="r", resume=True)
     daemon.refuse = None
     first = respool.init(project="p", resume=True)
@@ -406,7 +418,8 @@ def test_an_auto_id_whose_run_is_alive_elsewhere_is_given_up_for_a_new_one(daemo
 
     daemon._attach = live_once
     second = respool.init(project="p", resume=True)
-    assert seen == [lost_id, second.id] and second.id != lost_id
+    assert seen == [lost_id, second.id]
+    assert second.id != lost_id
     assert "A new run begins." in capsys.readouterr().err
 
 
