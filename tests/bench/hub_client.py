@@ -27,6 +27,14 @@ class UnixConnection(http.client.HTTPConnection):
         """Status and body of an answer."""
         headers = self._headers | ({"Content-Type": media, "Accept": media} if media else {})
         self.request(method, path, body, headers)
+        return self.answer()
+
+    def post(self, path: str, body: bytes, media: str) -> None:
+        """Send a request whose answer is read later."""
+        self.request("POST", path, body, self._headers | {"Content-Type": media, "Accept": media})
+
+    def answer(self) -> tuple[int, bytes]:
+        """Status and body of the answer to the last request."""
         response = self.getresponse()
         return response.status, response.read()
 
