@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from respool import compat, current, notices, util
 from respool.errors import CommError, Error, RecordLostError, Superseded, UsageError
-from respool.version import VERSION as __version__
+from respool.version import __version__
 
 if TYPE_CHECKING:
     from respool.config_map import Config
@@ -89,7 +89,10 @@ def init(
 
 
 def log(
-    data: dict[str, Any], step: int | None = None, commit: bool | None = None, sync: bool | None = None
+    data: dict[str, Any],
+    step: int | None = None,
+    commit: bool | None = None,
+    sync: bool | None = None,  # noqa: ARG001 - W&B's signature
 ) -> None:
     """Keep one row of the current run: see Run.log."""
     active = current.run
@@ -117,7 +120,9 @@ def save(
     return current.run.save(glob_str, base_path, policy, glob=glob)
 
 
-def restore(name: str, run_path: str | None = None, replace: bool = False, root: str | None = None) -> BinaryIO:
+def restore(
+    name: str, run_path: str | None = None, replace: bool = False, root: str | None = None
+) -> BinaryIO:
     """A file's newest version, opened for reading bytes: see Run.restore."""
     if current.run is None:
         raise UsageError(f"restore({name!r}) needs a run to restore for. Call init() first.")
@@ -156,13 +161,15 @@ def status() -> dict[str, Any]:
     return {"daemon": None, "runs": []} if current.run is None else current.run.status()
 
 
-def login(*args: Any, **kwargs: Any) -> bool:
+def login(*_: Any, **__: Any) -> bool:
     """Does nothing: keys belong to the daemon. `respool login` gives it one."""
-    notices.warn("login", "login() has no effect: the daemon holds the key. Run `respool login` once in a shell.")
+    notices.warn(
+        "login", "login() has no effect: the daemon holds the key. Run `respool login` once in a shell."
+    )
     return True
 
 
-def termlog(string: str = "", **ignored: Any) -> None:
+def termlog(string: str = "", **_: Any) -> None:
     """Print a line as respool's own."""
     notices.line(string)
 

@@ -180,13 +180,17 @@ def renewal(plan: Plan, keeper: Keeper, client: str) -> Renew:
 
     def renew() -> Keeper:
         attached = keeper.attached
-        again = plan._replace(original_id=attached.run_id, entity=attached.entity, resume="allow", takeover=True)
+        again = plan._replace(
+            original_id=attached.run_id, entity=attached.entity, resume="allow", takeover=True
+        )
         request = request_of(again, None)
         try:
             return keep(again, request, client)
         except UsageError as error:
             notices.warn("renew", f"{error} The attempt goes on in the local spool.")
             place = again.place._replace(mode="spool")
-            return local_attach.attach(again._replace(place=place), request._replace(incarnation=_incarnation()))
+            return local_attach.attach(
+                again._replace(place=place), request._replace(incarnation=_incarnation())
+            )
 
     return renew

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from respool import notices
 
@@ -13,9 +13,9 @@ NAMES = frozenset(
     Object3D Plotly Table Video WandbCallback agent agents alert analytics api apis attach box3d
     catboost controller data_types ensure_configured env gym helper integration join jupyter keras lightgbm
     link_artifact link_model log_artifact log_code log_model patched pin_config_keys plot plot_table profiler
-    proto require sacred sagemaker_auth sdk setup sklearn sweep teardown tensorboard tensorflow termsetup trigger unwatch
-    use_artifact use_model visualize wandb_agent wandb_lib wandb_run wandb_sdk wandb_torch watch xgboost
-    """.split()
+    proto require sacred sagemaker_auth sdk setup sklearn sweep teardown tensorboard tensorflow termsetup trigger
+    unwatch use_artifact use_model visualize wandb_agent wandb_lib wandb_run wandb_sdk wandb_torch watch xgboost
+    """.split()  # noqa: SIM905 - as a list it is ninety lines
 )
 
 
@@ -51,7 +51,7 @@ class Absent:
     def __bool__(self) -> bool:
         return False
 
-    def __enter__(self) -> Absent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

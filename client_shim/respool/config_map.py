@@ -15,7 +15,11 @@ class Config(MutableMapping[str, Any]):
     """
 
     def __init__(
-        self, values: dict[str, Any], changed: Callable[[dict[str, Any], list[str]], None], *, strict: bool = False
+        self,
+        values: dict[str, Any],
+        changed: Callable[[dict[str, Any], list[str]], None],
+        *,
+        strict: bool = False,
     ) -> None:
         self.__dict__["_values"] = values
         self.__dict__["_changed"] = changed

@@ -57,4 +57,5 @@ def receipt(run: RunFacts, exit_code: int, *, safe: bool, sent: bool, lasting: b
     where = "at the hub" if sent else "synced in the spool" if safe else "in the spool, not synced"
     late = "" if lasting or sent else f"; the hub did not have all of it within {DRAIN_SECONDS:.0f} s"
     missing = f"; {lost} records were lost" if lost else ""
-    notices.line(f"run {run.path} {how} after step {run.step - 1} · {where}{late}{missing}")
+    rows = "without a row" if run.last_step is None else f"after step {run.last_step}"
+    notices.line(f"run {run.path} {how} {rows} · {where}{late}{missing}")

@@ -80,11 +80,17 @@ class Variable(NamedTuple):
 
 
 TABLE = (
-    Variable("RESPOOL_MODE", "mode", mode_of, "online (a daemon, else the spool), spool (no daemon), disabled"),
+    Variable(
+        "RESPOOL_MODE", "mode", mode_of, "online (a daemon, else the spool), spool (no daemon), disabled"
+    ),
     Variable("WANDB_MODE", "mode", mode_of, "online, offline or dryrun (the spool), disabled"),
     Variable("RESPOOL_SOCKET", "socket", _absolute, "the daemon's socket, instead of the usual places"),
-    Variable("RESPOOL_SPOOL_DIR", "spool", str, "where rows go without a daemon, instead of DIR/respool/spool"),
-    Variable("RESPOOL_HUB_URL", "hub", str, "the hub that this run belongs to, for a daemon that serves several"),
+    Variable(
+        "RESPOOL_SPOOL_DIR", "spool", str, "where rows go without a daemon, instead of DIR/respool/spool"
+    ),
+    Variable(
+        "RESPOOL_HUB_URL", "hub", str, "the hub that this run belongs to, for a daemon that serves several"
+    ),
     Variable("RESPOOL_PROJECT", "project", str, "project, when init() names none"),
     Variable("WANDB_PROJECT", "project", str, "the same"),
     Variable("RESPOOL_ENTITY", "entity", str, "entity, when init() names none"),
@@ -96,7 +102,9 @@ TABLE = (
     Variable("RESPOOL_LAUNCH_ID", "launch", str, "names this launch; exported to what the script starts"),
     Variable("RESPOOL_DIR", "dir", str, "folder of respool/, when init() names none"),
     Variable("WANDB_DIR", "dir", str, "the same"),
-    Variable("RESPOOL_OFFLINE_MUST", "offline_must", str, "trust: resume='must' believes that the run exists"),
+    Variable(
+        "RESPOOL_OFFLINE_MUST", "offline_must", str, "trust: resume='must' believes that the run exists"
+    ),
     Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
     Variable("WANDB_SILENT", "silent", _flag, "the same"),
     Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),

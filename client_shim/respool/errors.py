@@ -15,7 +15,7 @@ class CommError(Error):
     """Nobody answered where somebody had to. Raised by `restore` only."""
 
 
-class Superseded(Error):  # noqa: N818 - a state of the run that ends the script, named as users know it
+class Superseded(Error):
     """Another attempt of this run took over, and the run was opened with `on_superseded="stop"`."""
 
 

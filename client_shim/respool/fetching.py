@@ -26,9 +26,11 @@ def place(source: int, name: str, root: str | None, run_dir: str, *, replace: bo
             )
             target = os.path.join(run_dir, name)
         _write(source, target)
-        return open(target, "rb")  # noqa: SIM115 - the caller closes it
+        return open(target, "rb")
     except (OSError, SnapshotError) as error:
-        raise CommError(f"{name} could not be written below {root or run_dir}: {error}. Pass another root=.") from error
+        raise CommError(
+            f"{name} could not be written below {root or run_dir}: {error}. Pass another root=."
+        ) from error
     finally:
         os.close(source)
 

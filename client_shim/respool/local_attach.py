@@ -40,7 +40,9 @@ def attach(plan: Plan, request: Request) -> Keeper:
     return Keeper(attached, opened, local=local, spool=spool)
 
 
-def _check(request: Request, earlier: list[Earlier], head: Earlier | None, spool: str, *, trust: bool) -> None:
+def _check(
+    request: Request, earlier: list[Earlier], head: Earlier | None, spool: str, *, trust: bool
+) -> None:
     run = f"{request.project}/{request.run_id}"
     for one in earlier:
         if one.request.original_id != request.original_id:
@@ -117,7 +119,8 @@ def _lines(plan: Plan, head: Earlier | None, parent: Earlier | None, spool: str)
         )
     why = "as asked" if plan.place.mode == "spool" else "no daemon answers"
     lines.append(
-        f"{why}: rows are kept in {spool}; `respool sync {shlex.quote(spool)}` sends them, or your daemon when it starts."
+        f"{why}: rows are kept in {spool}; `respool sync {shlex.quote(spool)}` sends them, "
+        "or your daemon when it starts."
     )
     return lines
 

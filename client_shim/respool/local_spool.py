@@ -52,7 +52,7 @@ class LocalSpool:
             _allocate(fd)
             header = encode_header(SegmentHeader(self._attempt_id, 0, segment, time.time()))
             if os.pwrite(fd, header, 0) != DATA:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one way to clean up
         except OSError:
             os.close(fd)
             os.unlink(path)

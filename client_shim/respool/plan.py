@@ -39,7 +39,9 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
     env = read(environ)
     settings = settings_of(arguments.get("settings"))
     original_id = _text("id", _first(arguments.get("id"), settings.run_id, env.run_id))
-    project = _text("project", _first(arguments.get("project"), settings.project, env.project, DEFAULT_PROJECT))
+    project = _text(
+        "project", _first(arguments.get("project"), settings.project, env.project, DEFAULT_PROJECT)
+    )
     try:
         if original_id is not None:
             run_id_of(original_id)
@@ -63,7 +65,9 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
 
 
 def _place(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> Place:
-    folder = os.path.abspath(os.fsdecode(_first(arguments.get("dir"), settings.root_dir, env.dir, os.getcwd())))
+    folder = os.path.abspath(
+        os.fsdecode(_first(arguments.get("dir"), settings.root_dir, env.dir, os.getcwd()))
+    )
     spool = env.spool or os.path.join(folder, "respool", "spool")
     mode = _first(arguments.get("mode"), settings.mode)
     try:

@@ -36,7 +36,9 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if answer is None or not isinstance(answer.message, Restored):
         if keeper.spool is not None or keeper.attached.directory:
             return None
-        raise CommError(f"The daemon at {keeper.tether.path} gave no answer for {name}. Look at `respool status`.")
+        raise CommError(
+            f"The daemon at {keeper.tether.path} gave no answer for {name}. Look at `respool status`."
+        )
     if answer.message.error is not None or not answer.fds:
         close_all(answer.fds)
         where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"

@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from respool.settings import Settings
+from respool.wire.frames import NO_STEP
 from respool.wire.messages import Attached
 
 
@@ -29,6 +30,7 @@ class RunFacts:
         self._place = place
         self._meta: dict[str, Any] = dict(attached.meta)
         self._step = attached.step
+        self._last_step = NO_STEP
         self._started = start_time
         self.superseded = False
         """Whether another attempt took this run over. What is logged from then on stays on this attempt."""
@@ -85,6 +87,11 @@ class RunFacts:
     def step(self) -> int:
         """The step that the next log() without `step` will use."""
         return self._step
+
+    @property
+    def last_step(self) -> int | None:
+        """The greatest step that this attempt logged, None before its first row."""
+        return None if self._last_step == NO_STEP else self._last_step
 
     @property
     def url(self) -> str | None:

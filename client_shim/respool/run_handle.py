@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from time import time
 from types import TracebackType
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, Self
 
 from respool import ending, notices, restoring, row_codec, saving
 from respool.blobs import SnapshotError
@@ -72,7 +72,11 @@ class Run(RunFacts):
             keeper.tether.follow(self._writer, self._notice)
 
     def log(
-        self, data: dict[str, Any], step: int | None = None, commit: bool | None = None, sync: bool | None = None
+        self,
+        data: dict[str, Any],
+        step: int | None = None,
+        commit: bool | None = None,
+        sync: bool | None = None,  # noqa: ARG002 - in W&B's signature
     ) -> None:
         """Keep one row. When this returns the row outlives any process (it is in the page cache; `flush` makes
         it outlive the machine). Without `step` it is `run.step`, which advances unless `commit=False`. A step
@@ -110,12 +114,14 @@ class Run(RunFacts):
             self._upkeep(now)
 
     def define_metric(
-        self, name: str, step_metric: str | None = None, *, summary: str | None = None, **ignored: Any
+        self, name: str, step_metric: str | None = None, *, summary: str | None = None, **_: Any
     ) -> None:
         """How `name` is summarised (`last`, `min`, `max`, `none`) and which metric is its x axis."""
         how = summary if summary in {"last", "min", "max", "none"} else None
         if how != summary:
-            text = f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none; last it is."
+            text = (
+                f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none; last it is."
+            )
             notices.warn(f"metric {name}", text)
         given = {"summary": how, "step_metric": step_metric}
         self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
@@ -132,7 +138,9 @@ class Run(RunFacts):
             self._unusual({})
             return False
         if policy not in saving.POLICIES:
-            notices.warn("policy", f"save(policy={policy!r}): known are live, now, end; the file is kept now.")
+            notices.warn(
+                "policy", f"save(policy={policy!r}): known are live, now, end; the file is kept now."
+            )
         pattern = os.fsdecode(glob_str)
         base = None if base_path is None else os.fsdecode(base_path)
         found = saving.matches(pattern, literal=not glob)
@@ -157,7 +165,9 @@ class Run(RunFacts):
         """
         to = row_codec.step_of(step)
         if self._off or to is None:
-            notices.warn("rewind", f"rewind({step!r:.40}) was not done: it takes a step, and a run that is going on.")
+            notices.warn(
+                "rewind", f"rewind({step!r:.40}) was not done: it takes a step, and a run that is going on."
+            )
             return False
         with self._lock:
             if self._last_step != NO_STEP:
@@ -194,16 +204,16 @@ class Run(RunFacts):
             return answer.message.status
         lost = 0 if self._state == _DISABLED else self._writer.lost
         run: dict[str, Any] = {"project": self.project, "run_id": self.id, "attempt_id": self.attempt_id}
-        run |= {"state": self._state, "last_step": self._step - 1, "lost": lost}
+        run |= {"state": self._state, "last_step": self.last_step, "lost": lost}
         return {"daemon": None, "spool": self._keeper.attached.directory, "runs": [run]}
 
-    def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
+    def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG002 - as W&B
         """End the run: exit code 0 unless given. Returns when everything is durable in the spool, or, where no
         daemon outlives this process, at the hub (120 s at most). Further calls do nothing.
         """
         self._end(exit_code or 0, "finish")
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -220,7 +230,9 @@ class Run(RunFacts):
         return f"<respool run {self.path} ({self.__dict__.get('_state', 'beginning')})>"
 
     def __reduce__(self) -> NoReturn:
-        raise UsageError(f"run {self.path} cannot be pickled. Pass run.path and open it again with init(id=).")
+        raise UsageError(
+            f"run {self.path} cannot be pickled. Pass run.path and open it again with init(id=)."
+        )
 
     def set_meta(self, **changes: Any) -> None:
         """Change name, notes, tags, group or job_type."""
@@ -255,11 +267,17 @@ class Run(RunFacts):
     def _unusual(self, data: Any) -> dict[str, Any] | None:
         """What to log instead of an argument that is no dict, or None in a run that takes nothing more."""
         if self._stop:
-            raise Superseded(f"Another attempt took run {self.path} over. Start again to continue from its history.")
+            raise Superseded(
+                f"Another attempt took run {self.path} over. Start again to continue from its history."
+            )
         if self._state == _FORKED:
-            notices.warn("forked", f"log() in a forked child is dropped; log from the process that opened {self.id}.")
+            notices.warn(
+                "forked", f"log() in a forked child is dropped; log from the process that opened {self.id}."
+            )
         elif self._state == _FINISHED:
-            notices.warn("finished", f"run {self.id} is finished; what is logged now is dropped. Call init() again.")
+            notices.warn(
+                "finished", f"run {self.id} is finished; what is logged now is dropped. Call init() again."
+            )
         if self._off:
             return None
         if hasattr(data, "keys"):
@@ -304,9 +322,8 @@ class Run(RunFacts):
                 self._append(Kind.META, payload, NO_STEP, 0, time())
 
     def _snapshot(self) -> bytes | None:
-        last = None if self._last_step == NO_STEP else self._last_step
         view = {"config": self._config_values, "summary": self._summary_values, "meta": self._meta}
-        return row_codec.pack_map({**view, "last_step": last})
+        return row_codec.pack_map({**view, "last_step": self.last_step})
 
     def _save_one(self, path: str, base: str | None, policy: str) -> bool:
         try:
@@ -315,7 +332,9 @@ class Run(RunFacts):
         except SnapshotError as error:
             saving.complain(path, error)
             if self._place.settings.strict:
-                raise RecordLostError(f"save({path!r}): {error}. Free space, or save another file.") from error
+                raise RecordLostError(
+                    f"save({path!r}): {error}. Free space, or save another file."
+                ) from error
             return False
         with self._lock:
             return self._append(Kind.FILE, codec.pack(saved.record), self._last_step, 0, time())

@@ -88,7 +88,14 @@ def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) 
             os.close(room.fd)
     finally:
         os.close(source)
-    record = {"name": name, "blob": room.token, "size": size, "policy": policy, "mtime": status.st_mtime, "how": how}
+    record = {
+        "name": name,
+        "blob": room.token,
+        "size": size,
+        "policy": policy,
+        "mtime": status.st_mtime,
+        "how": how,
+    }
     return Saved(record, path)
 
 
@@ -131,7 +138,9 @@ class Room:
 
 def complain(path: str, error: SnapshotError) -> None:
     """One warning per file and cause."""
-    notices.warn(f"save {path} {error}", f"save({path!r}): {error}; no version of it was kept. Training goes on.")
+    notices.warn(
+        f"save {path} {error}", f"save({path!r}): {error}; no version of it was kept. Training goes on."
+    )
 
 
 def _text(name: str) -> str:

@@ -18,6 +18,7 @@ as soon as it can be written: records are never missing silently.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -109,7 +110,7 @@ class SegmentWriter:
         """Seq of the next record."""
         return self._at[0]
 
-    def append(
+    def append(  # noqa: C901 - the hot path: every call it would be split into costs
         self, kind: int, payload: bytes, step: int = NO_STEP, flags: int = 0, now: float = 0.0, span: int = 1
     ) -> bool:
         """Write one record; the caller holds `lock`. It is in the page cache when this returns True; False: it
@@ -146,7 +147,9 @@ class SegmentWriter:
                 self._at = (seq + span, end, fd)
             return True
 
-    def record(self, kind: int, value: dict[str, Any], *, step: int = NO_STEP, now: float | None = None) -> bool:
+    def record(
+        self, kind: int, value: dict[str, Any], *, step: int = NO_STEP, now: float | None = None
+    ) -> bool:
         """Write one record of plain values, from any thread. As `append`."""
         with self.lock:
             return self.append(kind, codec.pack(value), step, 0, time.time() if now is None else now)
@@ -225,7 +228,8 @@ class SegmentWriter:
 
     def _admit(self, kind: int, size: int) -> str:
         """Find room for a frame: empty when it may be written at the present place (or `_at` has moved to
-        another one), else why not."""
+        another one), else why not.
+        """
         if size - HEADER_SIZE > MAX_PAYLOAD:
             return f"a record of {size} bytes is larger than {MAX_PAYLOAD}; save() such data as a file"
         if kind in _RESERVED:
@@ -283,10 +287,8 @@ class SegmentWriter:
 
     def _wipe(self, fd: int, offset: int, size: int) -> None:
         """Leave zeros where a torn frame may lie, in whatever part of it got its blocks."""
-        try:
+        with contextlib.suppress(OSError):
             self._pwrite(fd, bytes(min(size, max(os.fstat(fd).st_size - offset, 0))), offset)
-        except OSError:
-            pass
 
     def _complete(self) -> None:
         """Write the frame that an interrupted call promised to the present place, and move behind it."""

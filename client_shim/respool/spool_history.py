@@ -138,14 +138,18 @@ def _version(attempt: Earlier, frame: Frame, name: str) -> FileVersion | None:
     except OSError:
         size = -1
     if size != record.get("size"):
-        notices.warn(f"blob {path}", f"the snapshot {path} of {name} is incomplete; an older version is used.")
+        notices.warn(
+            f"blob {path}", f"the snapshot {path} of {name} is incomplete; an older version is used."
+        )
         return None
     return FileVersion(path, size, attempt.file.attempt_id, frame.step)
 
 
 def _segments(directory: str) -> list[str]:
     numbered = ((parse_segment_name(name), name) for name in _names(directory))
-    return [name for where, name in sorted((where, name) for where, name in numbered if where) if where[0] == 0]
+    return [
+        name for where, name in sorted((where, name) for where, name in numbered if where) if where[0] == 0
+    ]
 
 
 def _names(folder: str) -> Iterator[str]:

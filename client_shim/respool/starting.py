@@ -13,10 +13,13 @@ from respool.keeper import Keeper
 from respool.plan import Plan, plan_of
 from respool.run_handle import Run
 from respool.state_file import StateFile
-from respool.version import VERSION
+from respool.version import __version__
 
+_CLIENT = f"respool {__version__}"
 _FINISH_FIRST = (True, "finish_previous")
-_IGNORED = frozenset({"config_exclude_keys", "config_include_keys", "allow_val_change", "save_code", "anonymous"})
+_IGNORED = frozenset(
+    {"config_exclude_keys", "config_include_keys", "allow_val_change", "save_code", "anonymous"}
+)
 
 
 def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
@@ -34,7 +37,7 @@ def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
     notices.silent = plan.silent
     notices.forget()
     config = _config_of(arguments, foreign)
-    keeper, state_file = attach(plan, f"respool {VERSION}")
+    keeper, state_file = attach(plan, _CLIENT)
     run = _open(plan, keeper, state_file)
     if config:
         run.update_config(config)
@@ -51,7 +54,7 @@ def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None) -> Run:
 
     # What the call passes wins over what was kept; what it does not pass stays as it was.
     keeper.attached = keeper.attached._replace(meta={**keeper.attached.meta, **plan.meta})
-    run = Run(keeper, plan.place, renewal(plan, keeper, f"respool {VERSION}"), ended)
+    run = Run(keeper, plan.place, renewal(plan, keeper, _CLIENT), ended)
     run.hooks.install()
     current.enter(run)
     return run
@@ -71,7 +74,8 @@ def _settle_foreign(foreign: dict[str, Any]) -> None:
     for name in ("resume_from", "fork_from"):
         if foreign.get(name) is not None:
             raise UsageError(
-                f"{name}={foreign[name]!r:.60} is not supported. Use resume='allow' with the run's id, then run.rewind(step)."
+                f"{name}={foreign[name]!r:.60} is not supported. Use resume='allow' with the run's id, then "
+                "run.rewind(step)."
             )
     unknown = sorted(name for name, value in foreign.items() if value is not None and name not in _IGNORED)
     if unknown:
@@ -84,7 +88,9 @@ def _already(previous: Run, arguments: dict[str, Any]) -> Run:
         raise UsageError(
             f"Run {previous.path} is going on, so {asked!r} cannot be resumed. Call finish(), or pass reinit=True."
         )
-    notices.warn("reinit", f"run {previous.path} is going on and is what init() returns; pass reinit=True to end it.")
+    notices.warn(
+        "reinit", f"run {previous.path} is going on and is what init() returns; pass reinit=True to end it."
+    )
     return previous
 
 

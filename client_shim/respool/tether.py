@@ -26,14 +26,11 @@ _AWAY_SECONDS = 60.0
 
 
 class Tether:
-    """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them.
-    """
+    """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them."""
 
     synced_by_daemon = True
 
-    def __init__(
-        self, link: Link, client: str, attempt_id: str, writer: int, spare: Opened | None
-    ) -> None:
+    def __init__(self, link: Link, client: str, attempt_id: str, writer: int, spare: Opened | None) -> None:
         self.full = False
         self._link: Link | None = link
         self._path, self._client = link.path, client
@@ -81,7 +78,9 @@ class Tether:
         """One turn: ring, take what came, try to come back. Never waits."""
         self._in_passing(lambda: self._turn(urgent=urgent))
 
-    def ask(self, message: Any, seconds: float, waiting: Callable[[Waiting], None] | None = None) -> Received | None:
+    def ask(
+        self, message: Any, seconds: float, waiting: Callable[[Waiting], None] | None = None
+    ) -> Received | None:
         """A request and its answer; None when there is none within `seconds`."""
         deadline = monotonic() + seconds
         if not self._enter(seconds):

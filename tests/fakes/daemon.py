@@ -24,7 +24,6 @@ from respool.wire.messages import (
     Flush,
     Flushed,
     Hello,
-    Notice,
     Reattach,
     Reattached,
     Refused,
@@ -200,7 +199,12 @@ class FakeDaemon:
         self.attempts.append(attempt_id)
         os.makedirs(os.path.join(self.directory(), "blobs"), exist_ok=True)
         attached = Attached(
-            attempt_id, names[0], names[1], number=len(self.attempts), capacity=self.capacity, directory=self.directory()
+            attempt_id,
+            names[0],
+            names[1],
+            number=len(self.attempts),
+            capacity=self.capacity,
+            directory=self.directory(),
         )._replace(**self.answer)
         reply(attached, self._segment(attempt_id, 0), self._segment(attempt_id, 1))
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 import respool
 from fakes.daemon import FakeDaemon
 from respool import current, environment, notices

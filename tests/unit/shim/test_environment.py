@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 import respool
 from respool import environment
 from respool.environment import read
@@ -17,7 +18,12 @@ def test_nothing_set_says_nothing():
 
 
 def test_ours_comes_before_theirs():
-    both = {"RESPOOL_PROJECT": "ours", "WANDB_PROJECT": "theirs", "WANDB_RUN_ID": "id", "WANDB_TAGS": "a, b,,c"}
+    both = {
+        "RESPOOL_PROJECT": "ours",
+        "WANDB_PROJECT": "theirs",
+        "WANDB_RUN_ID": "id",
+        "WANDB_TAGS": "a, b,,c",
+    }
     found = read(both)
     assert (found.project, found.run_id, found.tags) == ("ours", "id", ["a", "b", "c"])
 
@@ -45,12 +51,16 @@ def test_wandbs_modes_are_ours(text, mode):
     assert read({"WANDB_MODE": text}).mode == mode
 
 
-@pytest.mark.parametrize(("text", "resume"), [("true", "auto"), ("1", "auto"), ("Allow", "allow"), ("false", "none")])
+@pytest.mark.parametrize(
+    ("text", "resume"), [("true", "auto"), ("1", "auto"), ("Allow", "allow"), ("false", "none")]
+)
 def test_resume_modes_of_the_environment(text, resume):
     assert read({"WANDB_RESUME": text}).resume == resume
 
 
-@pytest.mark.parametrize(("given", "resume"), [(None, "none"), (False, "none"), (True, "auto"), ("must", "must")])
+@pytest.mark.parametrize(
+    ("given", "resume"), [(None, "none"), (False, "none"), (True, "auto"), ("must", "must")]
+)
 def test_resume_modes_of_the_call(given, resume):
     assert plan_of({"resume": given}, {}).resume == resume
 
@@ -105,4 +115,5 @@ def test_the_launch_is_exported_to_what_the_script_starts(monkeypatch):
 def test_arguments_of_wandb_are_taken_with_one_warning(capsys):
     respool.init(project="p", mode="spool", monitor_gym=True, sync_tensorboard=True, save_code=True)
     text = capsys.readouterr().err
-    assert "without effect here: monitor_gym, sync_tensorboard" in text and "save_code" not in text
+    assert "without effect here: monitor_gym, sync_tensorboard" in text
+    assert "save_code" not in text

@@ -6,6 +6,7 @@ import os
 import threading
 
 import pytest
+
 import respool
 from fakes.daemon import frames_in
 from respool import blobs
@@ -100,7 +101,8 @@ def test_a_snapshot_has_the_bytes_of_the_call(run):
     (record,) = records(run)
     with open(os.path.join(run._keeper.attached.directory, "blobs", record["blob"]), "rb") as file:
         assert file.read() == data
-    assert record["size"] == len(data) and record["policy"] == "end"
+    assert record["size"] == len(data)
+    assert record["policy"] == "end"
 
 
 def test_every_way_of_copying_copies_the_same_bytes(monkeypatch, tmp_path):
@@ -112,7 +114,8 @@ def test_every_way_of_copying_copies_the_same_bytes(monkeypatch, tmp_path):
         source = os.open("s", os.O_RDONLY)
         target = os.open(tmp_path / how, os.O_RDWR | os.O_CREAT)
         size, used = blobs.snapshot(source, target)
-        assert size == len(data) and used in {how, "reflink", "copy"}
+        assert size == len(data)
+        assert used in {how, "reflink", "copy"}
         assert (tmp_path / how).read_bytes() == data
         os.close(source)
         os.close(target)
@@ -129,7 +132,8 @@ def test_a_file_that_keeps_changing_is_never_a_version(run, monkeypatch, capsys)
 
     monkeypatch.setattr(blobs, "_copy", copy)
     assert run.save("x") is False
-    assert records(run) == [] and os.listdir(os.path.join(run._keeper.attached.directory, "blobs")) == []
+    assert records(run) == []
+    assert os.listdir(os.path.join(run._keeper.attached.directory, "blobs")) == []
     assert "kept changing" in capsys.readouterr().err
 
 
@@ -155,7 +159,8 @@ def test_a_writer_in_another_thread_never_makes_a_mixed_version(run):
     for record in records(run):
         with open(os.path.join(run._keeper.attached.directory, "blobs", record["blob"]), "rb") as file:
             data = file.read()
-        assert len(data) == 200_000 and len(set(data)) == 1
+        assert len(data) == 200_000
+        assert len(set(data)) == 1
 
 
 def test_restore_gives_back_the_newest_version_as_bytes(run):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import sys
 import threading
 
 import pytest
+
 from respool import notices
 from respool.errors import RecordLostError
 from respool.segment_writer import Opened, SegmentWriter
@@ -116,7 +118,7 @@ def numbers(shelf):
 
 
 def contiguous(frames):
-    return all(after.seq == before.next_seq for before, after in zip(frames, frames[1:], strict=False))
+    return all(after.seq == before.next_seq for before, after in itertools.pairwise(frames))
 
 
 def losses(shelf):
@@ -126,14 +128,16 @@ def losses(shelf):
 def test_one_failed_write_is_tried_again_and_nothing_is_lost(writer, disk, shelf):
     disk.failures = [errno.EIO]
     assert row(writer, 0)
-    assert numbers(shelf) == [0] and not losses(shelf)
+    assert numbers(shelf) == [0]
+    assert not losses(shelf)
 
 
 def test_a_short_write_is_written_again_at_the_same_place(writer, disk, shelf):
     disk.short = [17]
     assert row(writer, 0)
     assert row(writer, 1)
-    assert numbers(shelf) == [0, 1] and contiguous(shelf.frames())
+    assert numbers(shelf) == [0, 1]
+    assert contiguous(shelf.frames())
 
 
 def test_a_row_that_finds_no_room_is_counted_and_the_count_written_first_when_there_is_room(
@@ -149,7 +153,8 @@ def test_a_row_that_finds_no_room_is_counted_and_the_count_written_first_when_th
     assert row(writer, 4)
     frames = shelf.frames()
     assert [frame.kind for frame in frames] == [Kind.SNAPSHOT, Kind.ROW, Kind.LOSS, Kind.ROW]
-    assert losses(shelf) == [3] and contiguous(frames)
+    assert losses(shelf) == [3]
+    assert contiguous(frames)
     assert codec.unpack(frames[2].payload)["reason"].startswith("the spool's disk failed (No space left")
     assert capsys.readouterr().err.count("WARNING") == 1
 
@@ -172,20 +177,23 @@ def test_strict_raises_what_else_is_counted(shelf, disk):
     with pytest.raises(RecordLostError, match="No space left on device"):
         row(writer, 0)
     assert row(writer, 1)
-    assert contiguous(shelf.frames()) and losses(shelf) == [1]
+    assert contiguous(shelf.frames())
+    assert losses(shelf) == [1]
     writer.close()
 
 
 def test_a_record_too_large_for_a_frame_becomes_a_loss_and_the_next_one_is_kept(writer, shelf):
     assert not row(writer, 0, size=MAX_PAYLOAD)
     assert row(writer, 1)
-    assert losses(shelf) == [1] and numbers(shelf) == [1]
+    assert losses(shelf) == [1]
+    assert numbers(shelf) == [1]
 
 
 def test_a_record_larger_than_a_segment_is_kept_and_the_next_moves_on(writer, shelf):
     assert row(writer, 0, size=3 << 20)
     assert row(writer, 1)
-    assert numbers(shelf) == [0, 1] and shelf.moves == [1]
+    assert numbers(shelf) == [0, 1]
+    assert shelf.moves == [1]
 
 
 def test_rows_leave_the_reserve_to_what_explains(writer, shelf):
@@ -222,7 +230,8 @@ def test_without_a_spare_it_goes_on_until_the_disk_has_too_little_left(writer, d
     assert kept < 60
     disk.free = 1 << 40
     assert row(writer, 99)
-    assert numbers(shelf)[-1] == 99 and sum(losses(shelf)) == writer.lost == 1
+    assert numbers(shelf)[-1] == 99
+    assert sum(losses(shelf)) == writer.lost == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -233,7 +242,8 @@ def test_a_log_from_a_signal_handler_in_the_middle_of_a_write_is_whole_and_in_or
     assert row(writer, 0)
     assert row(writer, 1)
     frames = shelf.frames()
-    assert contiguous(frames) and numbers(shelf) == [0, 100, 1]
+    assert contiguous(frames)
+    assert numbers(shelf) == [0, 100, 1]
 
 
 def test_a_handler_that_ends_the_process_has_written_what_it_logged(writer, disk, shelf):
@@ -255,7 +265,8 @@ def test_an_interrupted_write_is_neither_torn_nor_overwritten(writer, disk, shel
     with pytest.raises(KeyboardInterrupt):
         row(writer, 1)
     assert row(writer, 2)
-    assert numbers(shelf) == [0, 1, 2] and contiguous(shelf.frames())
+    assert numbers(shelf) == [0, 1, 2]
+    assert contiguous(shelf.frames())
 
 
 def test_a_handler_that_moves_to_the_next_segment_does_not_mislead_what_it_interrupted(writer, disk, shelf):
@@ -291,7 +302,8 @@ def test_a_storm_of_signals_loses_and_doubles_nothing(writer, shelf):
     assert [number for number in found if number < 1_000_000] == list(range(40_000))
     # A signal may interrupt the handler of another one between its number and its row.
     assert sorted(number for number in found if number >= 1_000_000) == inner
-    assert len(inner) > 50 and contiguous(shelf.frames())
+    assert len(inner) > 50
+    assert contiguous(shelf.frames())
 
 
 def test_interrupts_at_any_instruction_leave_a_whole_sequence(writer, shelf):
@@ -327,7 +339,8 @@ def test_interrupts_at_any_instruction_leave_a_whole_sequence(writer, shelf):
         done.append(1000 + count)
     found = numbers(shelf)
     assert contiguous(shelf.frames())
-    assert len(found) == len(set(found)) and set(done) <= set(found)
+    assert len(found) == len(set(found))
+    assert set(done) <= set(found)
 
 
 def test_threads_write_every_row_once_and_each_its_own_in_order(writer, shelf):
@@ -343,9 +356,12 @@ def test_threads_write_every_row_once_and_each_its_own_in_order(writer, shelf):
     for thread in threads:
         thread.join()
     found = numbers(shelf)
-    assert contiguous(shelf.frames()) and len(found) == 8000
+    assert contiguous(shelf.frames())
+    assert len(found) == 8000
     for base in (0, 10_000, 20_000, 30_000):
-        assert [number for number in found if base <= number < base + 10_000] == list(range(base, base + 2000))
+        assert [number for number in found if base <= number < base + 10_000] == list(
+            range(base, base + 2000)
+        )
 
 
 def test_a_real_limit_on_the_file_size_is_counted_not_raised(tmp_path):

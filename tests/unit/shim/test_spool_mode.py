@@ -7,6 +7,7 @@ import os
 import stat
 
 import pytest
+
 import respool
 from fakes.daemon import frames_in
 from respool.wire import codec
@@ -30,7 +31,9 @@ def attempts(spool):
 
 
 def rows(directory):
-    return [(frame.step, codec.unpack(frame.payload)) for frame in frames_in(directory) if frame.kind == Kind.ROW]
+    return [
+        (frame.step, codec.unpack(frame.payload)) for frame in frames_in(directory) if frame.kind == Kind.ROW
+    ]
 
 
 def crash():
@@ -85,7 +88,9 @@ def test_the_spool_goes_where_the_environment_says(monkeypatch, tmp_path):
 
 def test_a_spool_that_cannot_be_is_an_error_with_advice(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(respool.UsageError, match="cannot be written: Not a directory. Set RESPOOL_SPOOL_DIR"):
+    with pytest.raises(
+        respool.UsageError, match=r"cannot be written: Not a directory\. Set RESPOOL_SPOOL_DIR"
+    ):
         begin(dir=tmp_path / "file")
     assert respool.run is None
 
@@ -192,7 +197,9 @@ def test_without_resume_the_run_is_started_over_and_the_line_says_how_to_join(sp
 
 
 def test_must_needs_a_run_that_the_spool_knows(monkeypatch):
-    with pytest.raises(respool.UsageError, match="Run p/r is not in the spool .* resume='must' needs it. Use"):
+    with pytest.raises(
+        respool.UsageError, match=r"Run p/r is not in the spool .* resume='must' needs it. Use"
+    ):
         begin(resume="must")
     monkeypatch.setenv("RESPOOL_OFFLINE_MUST", "trust")
     run = begin(resume="must")
@@ -207,7 +214,7 @@ def test_never_refuses_a_run_that_the_spool_knows():
 
 def test_another_spelling_of_the_same_id_is_an_error_naming_both():
     begin(id="a.b").finish()
-    with pytest.raises(respool.UsageError, match="begun as 'a.b', this is 'a b'"):
+    with pytest.raises(respool.UsageError, match=r"begun as 'a\.b', this is 'a b'"):
         begin(id="a b", resume="allow")
 
 
@@ -288,7 +295,9 @@ def test_rows_hold_whatever_a_script_logs(capsys):
             return "<odd>"
 
     run = begin()
-    run.log({"f": np.float32(0.5), "one": np.array([2]), "nan": float("nan"), "inf": float("-inf"), "none": None})
+    run.log(
+        {"f": np.float32(0.5), "one": np.array([2]), "nan": float("nan"), "inf": float("-inf"), "none": None}
+    )
     run.log({"nested": {"a": {"b": 1}}, "bytes": b"\0", "big": 1 << 70, "array": np.arange(3), "odd": Odd()})
     run.log({"odd": Odd(), 3: "key", "surrogate": "\udc80"})
     (_, first), (_, second), (_, third) = rows(run._keeper.attached.directory)
@@ -297,7 +306,8 @@ def test_rows_hold_whatever_a_script_logs(capsys):
     assert second == {
         "nested": {"a": {"b": 1}}, "bytes": b"\0", "big": str(1 << 70), "array": [0, 1, 2], "odd": "<odd>"
     }  # fmt: skip
-    assert third["3"] == "key" and third["surrogate"] == "\\udc80"
+    assert third["3"] == "key"
+    assert third["surrogate"] == "\\udc80"
     assert capsys.readouterr().err.count("type Odd cannot be kept") == 1
 
 
@@ -308,7 +318,8 @@ def test_what_is_no_row_is_ignored_with_one_warning(capsys):
     run.log({"a": 1}, step="x")
     assert run.step == 1
     text = capsys.readouterr().err
-    assert text.count("takes a dict") == 1 and text.count("is no integer; step 0 is used") == 1
+    assert text.count("takes a dict") == 1
+    assert text.count("is no integer; step 0 is used") == 1
 
 
 def test_strict_raises_for_what_is_no_row():
@@ -406,11 +417,13 @@ def test_a_finished_run_drops_rows_with_one_warning(capsys, spool):
 def test_disabled_keeps_nothing_and_works():
     run = respool.init(project="p", mode="disabled", config={"a": 1})
     run.log({"a": 1})
-    assert run.save("x") is False and run.flush() is False
+    assert run.save("x") is False
+    assert run.flush() is False
     run.mark_preempting()
     run.config.b = 2
     run.finish()
-    assert not os.path.exists("respool") and respool.run is None
+    assert not os.path.exists("respool")
+    assert respool.run is None
 
 
 def test_init_twice_is_the_same_run_unless_reinit(capsys):
@@ -418,7 +431,8 @@ def test_init_twice_is_the_same_run_unless_reinit(capsys):
     assert begin(id="other") is first
     assert "is going on and is what init() returns" in capsys.readouterr().err
     second = begin(id="other", reinit=True)
-    assert second.id == "other" and respool.run is second
+    assert second.id == "other"
+    assert respool.run is second
 
 
 def test_with_records_the_exit_code_of_its_body(spool):

@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+
 import respool
 from respool.process import Process, this_process
 from respool.state_file import Key, StateFile
@@ -100,7 +101,8 @@ def test_a_crashed_run_is_continued_and_a_finished_one_is_not():
     second.finish()
     assert not os.path.exists(PATH)
     third = auto()
-    assert third.id != name and not third.resumed
+    assert third.id != name
+    assert not third.resumed
 
 
 def test_a_run_that_did_not_ask_for_auto_leaves_the_file_alone():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 import respool
 from respool import compat
 
@@ -49,13 +50,18 @@ def test_the_module_knows_nobody_but_the_standard_library_and_msgpack():
             elif isinstance(node, ast.ImportFrom):
                 modules = [node.module]
             for module in modules:
-                assert module.partition(".")[0] in {*sys.stdlib_module_names, "respool", "msgpack"}, (name, module)
+                assert module.partition(".")[0] in {*sys.stdlib_module_names, "respool", "msgpack"}, (
+                    name,
+                    module,
+                )
 
 
 def test_run_is_none_before_init_and_what_is_current_after():
     assert respool.run is None
     run = respool.init(project="p", mode="spool")
-    assert respool.run is run and respool.config is run.config and respool.summary is run.summary
+    assert respool.run is run
+    assert respool.config is run.config
+    assert respool.summary is run.summary
     respool.finish()
     assert respool.run is None
 
@@ -65,7 +71,9 @@ def test_functions_before_init_are_warnings(capsys):
     respool.define_metric("a")
     respool.mark_preempting()
     respool.config.lr = 3
-    assert respool.save("x") is False and respool.flush() is False and respool.rewind(1) is False
+    assert respool.save("x") is False
+    assert respool.flush() is False
+    assert respool.rewind(1) is False
     respool.finish()
     assert capsys.readouterr().err.count("before init()") == 6
 
@@ -82,7 +90,11 @@ def test_what_wandb_has_is_never_an_attribute_error(name):
 def test_every_public_name_of_wandb_is_there():
     wandb = pytest.importorskip("wandb")
     own = {"wandb", "errors", "helper", "run", "env"}
-    missing = [name for name in dir(wandb) if not name.startswith("_") and name not in own and not hasattr(respool, name)]
+    missing = [
+        name
+        for name in dir(wandb)
+        if not name.startswith("_") and name not in own and not hasattr(respool, name)
+    ]
     assert missing == []
     run = respool.init(project="p", mode="spool")
     assert [name for name in dir(wandb.Run) if not name.startswith("_") and not hasattr(run, name)] == []
@@ -113,13 +125,15 @@ def test_underscored_and_unknown_names_are_attribute_errors():
 def test_errors_can_be_caught_by_wandbs_names():
     from respool import errors
 
-    assert issubclass(respool.UsageError, ValueError) and issubclass(respool.UsageError, errors.Error)
+    assert issubclass(respool.UsageError, ValueError)
+    assert issubclass(respool.UsageError, errors.Error)
     assert issubclass(respool.CommError, respool.Error)
 
 
 def test_ids_are_eight_of_lower_case_and_digits():
     made = {respool.util.generate_id() for _ in range(50)}
-    assert len(made) == 50 and all(len(one) == 8 and one.isalnum() and one.lower() == one for one in made)
+    assert len(made) == 50
+    assert all(len(one) == 8 and one.isalnum() and one.lower() == one for one in made)
 
 
 def test_a_run_is_not_pickled():
@@ -132,7 +146,9 @@ def test_a_run_is_not_pickled():
 
 def test_settings_take_anything_and_say_what_has_no_effect(capsys):
     settings = respool.Settings(strict=True, start_method="thread")
-    assert settings.strict and settings.start_method == "thread" and settings.whatever is None
+    assert settings.strict
+    assert settings.start_method == "thread"
+    assert settings.whatever is None
     assert "without effect here: start_method" in capsys.readouterr().err
 
 
