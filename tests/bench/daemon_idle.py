@@ -15,10 +15,11 @@ class Size(NamedTuple):
     seconds: float = 10.0
 
 
+FULL = Size()
 TINY = Size(1, 0.1, 0.2)
 
 
-def run(size: Size = Size()) -> list[Result]:
+def run(size: Size = FULL) -> list[Result]:
     with Stand() as stand:
         stand.hub()
         daemon = stand.daemon(stand.hub_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -52,4 +53,5 @@ def run_at(connection: UnixConnection, path: str) -> dict[str, Any]:
 
 def rows_of(stand: Stand, path: str) -> int:
     """How many rows of a run the hub has."""
-    return int(run_at(connect(stand), path).get("rows") or 0)
+    with contextlib.closing(connect(stand)) as connection:
+        return int(run_at(connection, path).get("rows") or 0)

@@ -14,7 +14,12 @@ from bench.report import Result, main, spread
 from bench.stand import Stand, has_wandb
 
 SAY_PAGES = "print(open('/proc/self/statm').read().split()[1])"
-KINDS = {"bare": "", "floor": "import msgpack, socket;", "respool": "import respool;", "wandb": "import wandb;"}
+KINDS = {
+    "bare": "",
+    "floor": "import msgpack, socket;",
+    "respool": "import respool;",
+    "wandb": "import wandb;",
+}
 PAGES = 256
 """In a MiB."""
 
@@ -24,10 +29,11 @@ class Size(NamedTuple):
     peer_rounds: int = 5
 
 
+FULL = Size()
 TINY = Size(2, 0)
 
 
-def run(size: Size = Size()) -> list[Result]:
+def run(size: Size = FULL) -> list[Result]:
     peer = size.peer_rounds if size.peer_rounds and has_wandb() else 0
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     memory: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -57,8 +63,10 @@ def _time(least: dict[str, float]) -> Result:
     shown = f"bare Python {least['bare']:.0f} ms; `import msgpack, socket` {floor:.0f} ms over it"
     if "wandb" in least:
         shown += f"; `import wandb` {least['wandb'] - least['bare']:.0f} ms over it"
-    ratio = f"{ours / floor:.1f} × msgpack and socket"
-    return Result("`import respool`, time", f"{ours:.1f} ms over bare Python", shown, ratio, "≤ 30 ms", ours <= 30)
+    ratio = f"{ours / floor:.1f}x msgpack and socket"
+    return Result(
+        "`import respool`, time", f"{ours:.1f} ms over bare Python", shown, ratio, "≤ 30 ms", ours <= 30
+    )
 
 
 def _memory(resident: dict[str, float]) -> Result:
@@ -67,8 +75,10 @@ def _memory(resident: dict[str, float]) -> Result:
     shown = f"bare Python {resident['bare']:.1f} MiB; `import msgpack, socket` {floor:.1f} MiB over it"
     if "wandb" in resident:
         shown += f"; `import wandb` {resident['wandb'] - resident['bare']:.0f} MiB over it"
-    ratio = f"{ours / floor:.1f} × msgpack and socket"
-    return Result("`import respool`, memory", f"{ours:.1f} MiB over bare Python", shown, ratio, "≤ 8 MiB", ours <= 8)
+    ratio = f"{ours / floor:.1f}x msgpack and socket"
+    return Result(
+        "`import respool`, memory", f"{ours:.1f} MiB over bare Python", shown, ratio, "≤ 8 MiB", ours <= 8
+    )
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ class Size(NamedTuple):
     beyond: int = 400_000
 
 
+FULL = Size()
 TINY = Size(1, 100, 200)
-BUDGET = "unchanged: ≤ 1.2 ×"
+BUDGET = "unchanged: ≤ 1.2x"
 UNCHANGED = 1.2
 
 
-def run(size: Size = Size()) -> list[Result]:
+def run(size: Size = FULL) -> list[Result]:
     with Stand() as stand:
         stand.hub()
         daemon = stand.daemon(stand.hub_url)
@@ -44,7 +45,7 @@ def run(size: Size = Size()) -> list[Result]:
             f"`log()`, daemon stopped, {size.beyond} rows (past both segments), p50",
             f"{beyond['p50']:.1f} µs",
             f"daemon running p50 {spread(one['p50'] for one in running).text('µs')}",
-            f"{beyond['p50'] / spread(one['p50'] for one in running).median:.2f} ×",
+            f"{beyond['p50'] / spread(one['p50'] for one in running).median:.2f}x",
         ),
     ]
 
@@ -65,7 +66,7 @@ def _compared(name: str, running: list[dict[str, Any]], stopped: list[dict[str, 
     ratio = down.median / up.median
     shown = f"daemon running {up.text('µs')}"
     what = f"`log()`, daemon stopped, {name}"
-    return Result(what, down.text("µs"), shown, f"{ratio:.2f} ×", BUDGET, ratio <= UNCHANGED)
+    return Result(what, down.text("µs"), shown, f"{ratio:.2f}x", BUDGET, ratio <= UNCHANGED)
 
 
 if __name__ == "__main__":

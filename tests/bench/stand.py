@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -150,7 +150,9 @@ class Stand:
         args = ["-m", "respool", "daemon", "--spool", self.spool(name), "--socket", self.socket(name)]
         if hub is not None:
             args += ["--hub", hub]
-            env.setdefault("RESPOOL_API_KEY", self.key if os.path.exists(f"{self.folder}/hub") else "rsp_none")
+            env.setdefault(
+                "RESPOOL_API_KEY", self.key if os.path.exists(f"{self.folder}/hub") else "rsp_none"
+            )
         process = self.start(args, name, **env)
         process.line()
         return process
@@ -163,16 +165,7 @@ class Stand:
         return process
 
 
-@contextlib.contextmanager
-def running(process: Process) -> Iterator[Process]:
-    """A process that is told to end when the block does."""
-    try:
-        yield process
-    finally:
-        process.stop()
-
-
-def until(seconds: float, ready: Any, pause: float = 0.02) -> float:
+def until(seconds: float, ready: Callable[[], bool], pause: float = 0.05) -> float:
     """Poll until `ready()`; the seconds it took. Raises TimeoutError."""
     begin = time.perf_counter()
     while not ready():
