@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import trio
 
 from respoold.config import Config
+from respoold.core.node import pending_bytes
 from respoold.io import disk, notify
 from respoold.io import socket as doors
 from respoold.io.hub import HubDoor
@@ -54,8 +55,18 @@ def serve(config: Config) -> int:
     try:
         trio.run(_serve, config)
     except* (disk.SpoolBusyError, doors.SocketBusyError) as group:
-        print(f"respoold: {group.exceptions[0]}", file=sys.stderr)
-        status = BUSY
+        status = _say(group, BUSY)
+    except* (disk.SpoolUnusableError, doors.SocketUnusableError) as group:
+        status = _say(group, 1)
+    return status
+
+
+def _say(group: BaseExceptionGroup[BaseException], status: int) -> int:
+    """Print the first error of a group that holds others in turn."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(f"respoold: {error}", file=sys.stderr)
     return status
 
 
@@ -118,7 +129,6 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             adopt_spool(keeper, spool)
         for attempt in keeper.node:
             keeper.offer(attempt)
-        start = keeper.sent
         away_since = None
         while not _quiet(keeper):
             report(_report(keeper))
@@ -129,7 +139,7 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             if away_since is not None and now - away_since >= config.grace:
                 break
         report(_report(keeper))
-        return _outcome(keeper, start)
+        return _outcome(keeper)
 
 
 def _quiet(keeper: Keeper) -> bool:
@@ -149,19 +159,18 @@ def _report(keeper: Keeper) -> dict[str, Any]:
     return {
         "pending_records": sum(one.pending_records() for one in keeper.node),
         "pending_files": sum(len(one.pending_files()) for one in keeper.node),
+        "pending_bytes": pending_bytes(keeper.node),
         "sent_records": keeper.sent,
         "hub_reachable": keeper.hub is not None and keeper.breaker.closed,
         "why": keeper.breaker.why or next((one.held for one in keeper.node if one.held), None),
     }
 
 
-def _outcome(keeper: Keeper, start: int) -> Outcome:
+def _outcome(keeper: Keeper) -> Outcome:
     left = _report(keeper)
     why = left["why"] or (None if keeper.hub else "no hub is configured")
     lost = sum(one.lost for one in keeper.node)
-    return Outcome(
-        keeper.sent - start, keeper.sent_files, left["pending_records"], left["pending_files"], lost, why
-    )
+    return Outcome(keeper.sent, keeper.sent_files, left["pending_records"], left["pending_files"], lost, why)
 
 
 async def _drained(keeper: Keeper) -> None:

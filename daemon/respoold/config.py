@@ -76,11 +76,12 @@ def stored_key(hub: str, environ: Mapping[str, str]) -> str | None:
         if os.stat(path).st_mode & 0o077:
             raise ConfigError(f"{path}: other users can read these keys; run: chmod 600 {path}")
         with open(path, "rb") as file:
-            key = tomllib.load(file).get("hubs", {}).get(hub, {}).get("api_key")
+            hubs = tomllib.load(file).get("hubs", {})
     except FileNotFoundError:
         return None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error}); run `respool login {hub}` again") from error
+    key = hubs.get(hub.rstrip("/"), hubs.get(hub, {})).get("api_key")
     return key if isinstance(key, str) else None
 
 

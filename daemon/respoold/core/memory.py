@@ -53,12 +53,12 @@ def newest(attempts: Sequence[Attempt]) -> Attempt | None:
 
 def next_step(attempts: Sequence[Attempt], head: Attempt) -> int:
     """The step after the lineage of `head`, as far as this node knows it."""
-    by_id = {attempt.id: attempt for attempt in attempts}
+    by_id = {attempt.id: attempt for attempt in attempts if attempt is not head}
     chain: list[Link] = []
     at: Attempt | None = head
     while at is not None:
         chain.insert(0, at.link)
-        before = by_id.get(at.file.parent or "")
+        before = by_id.pop(at.file.parent or "", None)  # once only: papers may name each other as parents
         if before is None and at.file.resumed:
             chain.insert(0, Link(at.file.parent or "", None, (), at.file.step - 1))
         at = before

@@ -50,7 +50,7 @@ def state_of(facts: Facts) -> State:
         return State.SUPERSEDED
     if facts.gone or (facts.attended and facts.quiet is not None and facts.quiet >= SILENCE_BOUND):
         return State.PREEMPTED if facts.marked else State.CRASHED
-    if facts.quiet is not None and facts.quiet >= SILENT_AFTER:
+    if not facts.attended or (facts.quiet is not None and facts.quiet >= SILENT_AFTER):
         return State.SILENT
     return State.PREEMPTING if facts.marked else State.RUNNING
 

@@ -52,6 +52,10 @@ class SpoolBusyError(Exception):
     """Another daemon holds this spool."""
 
 
+class SpoolUnusableError(Exception):
+    """The spool's folder cannot be made, read or written."""
+
+
 class Usage(NamedTuple):
     """Bytes in an attempt's folder, as allocated."""
 
@@ -61,10 +65,18 @@ class Usage(NamedTuple):
 
 @contextmanager
 def hold(spool: str) -> Iterator[str]:
-    """Own a spool for as long as the block lasts; yields its real path. Raises SpoolBusyError."""
+    """Own a spool for as long as the block lasts; yields its real path.
+
+    Raises SpoolBusyError, or SpoolUnusableError where the folder cannot be made or written.
+    """
     root = os.path.join(os.path.realpath(spool), ROOT)
-    os.makedirs(root, mode=0o700, exist_ok=True)
-    fd = os.open(os.path.join(root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        fd = os.open(os.path.join(root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SpoolUnusableError(
+            f"the spool {spool} cannot be used: {error}; choose another --spool"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -31,25 +31,35 @@ class SocketBusyError(Exception):
     """Something answers at that path already."""
 
 
+class SocketUnusableError(Exception):
+    """No socket can be made at that path."""
+
+
 def listen(path: str) -> trio.socket.SocketType:
     """The listening socket: systemd's, or one bound at `path` in a folder made 0700.
 
-    A stale socket is replaced; a live one raises SocketBusyError. Peers of other users may connect where the
+    A stale socket is replaced; a live one raises SocketBusyError, a place where none can be made
+    SocketUnusableError. Peers of other users may connect where the
     folder lets them: who they are is asked of the kernel.
     """
     inherited = inherited_listener()
     if inherited is not None:
         return trio.socket.from_stdlib_socket(socket.socket(fileno=inherited))
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _clear(path)
         listener.bind(path)
         os.chmod(path, 0o666)  # noqa: S103 - its folder decides who comes near, SO_PEERCRED who it is
         listener.listen(BACKLOG)
-    except OSError:
+    except SocketBusyError:
         listener.close()
         raise
+    except OSError as error:
+        listener.close()
+        raise SocketUnusableError(
+            f"the socket {path} cannot be made: {error}; choose another --socket"
+        ) from error
     return trio.socket.from_stdlib_socket(listener)
 
 

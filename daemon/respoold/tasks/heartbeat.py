@@ -18,6 +18,8 @@ from respoold.core.hubapi import Beat, BeatAnswer
 from respoold.tasks.keeper import Keeper
 
 TIMEOUT = 5.0
+CAUGHT_UP_SECONDS = 1.0
+"""How soon the hub hears that an attempt it knew to be behind is behind no more."""
 
 
 async def heartbeat_forever(keeper: Keeper) -> NoReturn:
@@ -30,15 +32,18 @@ async def heartbeat_forever(keeper: Keeper) -> NoReturn:
             await _beat(keeper)
         if not keeper.breaker.closed:
             due = keeper.breaker.wake_at
+        elif keeper.caught_up:
+            due = min(due, now + CAUGHT_UP_SECONDS)
         with trio.move_on_at(due):
             await keeper.pulse.wait()
 
 
 async def _beat(keeper: Keeper) -> None:
     assert keeper.hub is not None
+    beat = _compose(keeper)
     try:
         with trio.fail_after(TIMEOUT):
-            answer = await keeper.hub.heartbeat(_compose(keeper))
+            answer = await keeper.hub.heartbeat(beat)
     except HubDenied as error:
         keeper.hub_failed(f"the hub refuses this daemon's key: {error}", 60.0)
     except HubAway as error:
@@ -46,13 +51,18 @@ async def _beat(keeper: Keeper) -> None:
     except (trio.TooSlowError, HubRefused, HubError) as error:
         keeper.hub_failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
     else:
+        keeper.told_of(beat.attempts)
         _obey(keeper, answer)
         keeper.hub_answered()
 
 
 def _compose(keeper: Keeper) -> Beat:
     attempts = {one.id: _report(one) for one in keeper.node if one.registered and not _silent(one)}
-    return Beat(os.uname().nodename, __version__, attempts)
+    done = dict.fromkeys(keeper.caught_up, _NOTHING)
+    return Beat(os.uname().nodename, __version__, done | attempts)
+
+
+_NOTHING = {"alive": False, "pending_records": 0, "pending_bytes": 0, "pending_files": 0}
 
 
 def _silent(attempt: Attempt) -> bool:

@@ -58,6 +58,8 @@ class Keeper:
         self.listeners: dict[str, list[Listener]] = {}
         self.warnings: list[str] = []
         self.incarnation: str | None = None
+        self.caught_up: set[str] = set()
+        self._told: set[str] = set()
         self.sent = 0
         self.sent_files = 0
         self._blobs_cap = quota.blobs_cap(config.blobs_quota, disk.free_share(root)[1])
@@ -255,6 +257,20 @@ class Keeper:
         for listener in self.listeners.get(reader.attempt.id, []):
             message, fds = self.spare(reader, reader.tail.segment + 1)
             listener(message._replace(roll=bool(fds)), 0, fds)
+
+    def told_of(self, reports: dict[str, dict[str, Any]]) -> None:
+        """The hub has heard these reports; it must also hear when those that were behind have caught up."""
+        self._told = {
+            one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
+        }
+        self.caught_up -= reports.keys()
+
+    def sent_some(self, attempt: Attempt) -> None:
+        """Something of this attempt reached the hub."""
+        if attempt.id in self._told and not attempt.pending_records() and not attempt.pending_files():
+            self._told.discard(attempt.id)
+            self.caught_up.add(attempt.id)
+            self.pulse.ring()
 
     def hub_failed(self, why: str, retry_after: float | None = None) -> None:
         """A request was not answered: nothing but probes until one is."""

@@ -54,6 +54,7 @@ async def _send(keeper: Keeper, stream: Stream) -> None:
     keeper.hub_answered()
     keeper.schedule.done(stream)
     keeper.offer(attempt)
+    keeper.sent_some(attempt)
     keeper.save(attempt, at_most_every=SAVE_SECONDS)
     await retire_if_complete(keeper, attempt)
 
