@@ -83,6 +83,7 @@ class Client:
         self.protocol = Connection(Role.SERVER)
         self.attempt: Attempt | None = None
         self.reader: Reader | None = None
+        self._refused: int | None = None
         self._socket = connection
         self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
         self._blobs = 0
@@ -206,10 +207,15 @@ class Client:
             self.keeper.look(self.reader)
         elif isinstance(message, Rolled):
             self._spare(self.reader, message.segment + 1)
+        elif self._refused is not None:
+            self._spare(self.reader, self._refused)
 
     def _spare(self, reader: Reader, segment: int) -> None:
+        """Send the segment ahead. A refusal is sent once; each ring asks again whether there is room now."""
         message, fds = self.keeper.spare(reader, segment)
-        self.queue(message, fds=fds)
+        refused, self._refused = self._refused, segment if message.full else None
+        if not (message.full and refused == segment):
+            self.queue(message, fds=fds)
 
     async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
         refusal = self.keeper.make_room(attempt.file.uid, message.size)

@@ -60,6 +60,7 @@ class Keeper:
         self.incarnation: str | None = None
         self.caught_up: set[str] = set()
         self._told: set[str] = set()
+        self._full: dict[Reader, str] = {}
         self.sent = 0
         self.sent_files = 0
         self._blobs_cap = quota.blobs_cap(config.blobs_quota, disk.free_share(root)[1])
@@ -179,6 +180,7 @@ class Keeper:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
         for reader in self.readers_of(attempt):
             reader.close()
+            self._full.pop(reader, None)
             del self.readers[attempt.id, reader.writer]
         self.schedule.forget(attempt.id)
         self.node.drop(attempt.id)
@@ -238,6 +240,7 @@ class Keeper:
         quota is used up. The descriptor is the caller's to close.
         """
         attempt = reader.attempt
+        self._full.pop(reader, None)
         try:
             return Spare(segment, limits.SEGMENT_SIZE), [os.dup(reader.descriptor(segment))]
         except FileNotFoundError:
@@ -249,7 +252,8 @@ class Keeper:
                 return Spare(segment, limits.SEGMENT_SIZE), [os.dup(fd)]
         except OSError as error:
             refusal = f"the spool cannot make a segment: {error}"
-        self.warn(str(refusal))
+        run = "/".join(attempt.run)
+        self._full[reader] = f"{run}: no further rows are taken when its present segment is full: {refusal}"
         return Spare(segment, 0, full=True), []
 
     def roll(self, reader: Reader) -> None:
@@ -293,6 +297,10 @@ class Keeper:
         """Say something to the processes that log into an attempt."""
         for listener in self.listeners.get(attempt.id, []):
             listener(notice, 0, [])
+
+    def complaints(self) -> list[str]:
+        """What people should know: what went wrong, and what is full at this moment."""
+        return self.warnings + list(self._full.values())
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

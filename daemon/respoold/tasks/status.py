@@ -44,7 +44,7 @@ def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, An
             "blobs_cap": room.blobs_cap,
             "disk_free": room.free,
         },
-        "warnings": keeper.warnings + [text for one in kept for text in one.warnings],
+        "warnings": keeper.complaints() + [text for one in kept for text in one.warnings],
         "runs": runs,
     }
 
