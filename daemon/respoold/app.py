@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import trio
 
 from respoold.config import Config
+from respoold.core.attempt import Attempt
 from respoold.core.node import pending_bytes
 from respoold.io import disk, notify
 from respoold.io import socket as doors
@@ -127,10 +128,11 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
     async with _background(config) as (keeper, _):
         for spool in spools:
             adopt_spool(keeper, spool)
+        goals = await _goals(keeper)
         for attempt in keeper.node:
             keeper.offer(attempt)
         away_since = None
-        while not _quiet(keeper):
+        while not _quiet(keeper, goals):
             report(_report(keeper))
             with trio.move_on_after(0.5):
                 await keeper.progress.wait()
@@ -139,20 +141,36 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             if away_since is not None and now - away_since >= config.grace:
                 break
         report(_report(keeper))
-        return _outcome(keeper)
+        return _outcome(keeper, goals)
 
 
-def _quiet(keeper: Keeper) -> bool:
+Goals = dict[tuple[str, int], int]
+"""(attempt, writer) -> the seq before which everything must be at the hub."""
+
+
+async def _goals(keeper: Keeper) -> Goals:
+    """How far every writer is now: who waits for the end of a run that goes on waits for ever."""
+    for reader in list(keeper.readers.values()):
+        while keeper.look(reader):
+            await trio.lowlevel.checkpoint()
+    return {key: reader.tail.next_seq for key, reader in keeper.readers.items()}
+
+
+def _quiet(keeper: Keeper, goals: Goals) -> bool:
     """Everything that was found has been read and sent."""
-    now = trio.current_time()
-    reading = any(
-        not one.finished and not one.blocked and (one.closing or now < one.follow_until)
-        for one in keeper.readers.values()
-    )
+    reading = any(not one.finished and not one.blocked and one.closing for one in keeper.readers.values())
     sending = any(
-        one.pending_records() or one.pending_files() or (one.over and not one.complete) for one in keeper.node
+        _behind(one, goals) or one.pending_files() or (one.over and not one.complete) for one in keeper.node
     )
     return not reading and not sending
+
+
+def _behind(attempt: Attempt, goals: Goals) -> int:
+    """Records still to be sent; of a process that lives only those that were there at the beginning."""
+    if not attempt.alive:
+        return attempt.pending_records()
+    missing = (goals.get((attempt.id, one), 0) - attempt.acked.get(one, 0) for one in attempt.tails)
+    return sum(max(0, count) for count in missing)
 
 
 def _report(keeper: Keeper) -> dict[str, Any]:
@@ -166,11 +184,12 @@ def _report(keeper: Keeper) -> dict[str, Any]:
     }
 
 
-def _outcome(keeper: Keeper) -> Outcome:
+def _outcome(keeper: Keeper, goals: Goals) -> Outcome:
     left = _report(keeper)
     why = left["why"] or (None if keeper.hub else "no hub is configured")
+    behind = sum(_behind(one, goals) for one in keeper.node)
     lost = sum(one.lost for one in keeper.node)
-    return Outcome(keeper.sent, keeper.sent_files, left["pending_records"], left["pending_files"], lost, why)
+    return Outcome(keeper.sent, keeper.sent_files, behind, left["pending_files"], lost, why)
 
 
 async def _drained(keeper: Keeper) -> None:
