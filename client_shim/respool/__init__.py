@@ -102,12 +102,12 @@ def log(
         active.log(data, step, commit)
 
 
-def define_metric(name: str, step_metric: str | None = None, **options: Any) -> None:
+def define_metric(name: str, step_metric: str | None = None, *options: Any, **more: Any) -> None:
     """See Run.define_metric."""
     if current.run is None:
         _without("define_metric")
     else:
-        current.run.define_metric(name, step_metric, **options)
+        current.run.define_metric(name, step_metric, *options, **more)
 
 
 def save(

@@ -25,7 +25,7 @@ class Config(MutableMapping[str, Any]):
         self.__dict__["_changed"] = changed
         self.__dict__["_strict"] = strict
 
-    def update(self, values: Any = (), /, *, allow_val_change: bool | None = None, **more: Any) -> None:
+    def update(self, values: Any = (), /, allow_val_change: bool | None = None, **more: Any) -> None:
         """Set several at once. A key that had another value is changed with a warning, or raises UsageError in
         strict mode, unless `allow_val_change`.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from respool import notices
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SYNC_SECONDS = 10.0
 DRAIN_SECONDS = 120.0
-_SLICE_SECONDS = 2.0
+_SLICE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 
 
 def synced(writer: SegmentWriter, tether: Tether | None, seconds: float = SYNC_SECONDS) -> bool:
@@ -31,22 +32,25 @@ def synced(writer: SegmentWriter, tether: Tether | None, seconds: float = SYNC_S
     return error is None
 
 
-def drained(tether: Tether | None, seconds: float, *, progress: bool = False) -> bool:
-    """Wait until everything is at the hub, at most `seconds`. Says whether it is."""
-    if tether is None:
-        return False
+def drained(tether: Tether | None, seconds: float, *, patient: bool = False) -> bool:
+    """Wait until everything is at the hub, at most `seconds`. Says whether it is. A daemon that goes away ends
+    the wait, unless `patient`: then its return is waited for.
+    """
     begin = monotonic()
-    while (left := begin + seconds - monotonic()) > 0:
-        answer = tether.ask(Flush(hub=True), min(left, _SLICE_SECONDS) if progress else left)
+    while tether is not None and (left := begin + seconds - monotonic()) > 0:
+        answer = tether.ask(Flush(hub=True), min(left, _SLICE_SECONDS))
         if answer is not None and isinstance(answer.message, Flushed):
             return answer.message.error is None
-        if not progress or not tether.attached:
-            return False
+        if not tether.attached:
+            if not patient:
+                return False
+            sleep(min(_PAUSE_SECONDS, left))
         _show(f"sending to the hub, {monotonic() - begin:.0f} of at most {seconds:.0f} s")
     return False
 
 
 def _show(text: str) -> None:
+    """Progress, for a person who waits at a terminal."""
     if sys.stderr is not None and sys.stderr.isatty():
         notices.line(text)
 

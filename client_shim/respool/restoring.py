@@ -42,7 +42,7 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if answer.message.error is not None or not answer.fds:
         close_all(answer.fds)
         where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"
-        cause = answer.message.error or f"run {where} has no file {name}"
+        cause = (answer.message.error or f"Run {where} has no file {name}").rstrip(".")
         raise FileNotFoundError(f"{cause}. `respool files {where}` lists what there is.")
     close_all(answer.fds[1:])
     return answer.fds[0]

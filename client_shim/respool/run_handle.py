@@ -30,6 +30,7 @@ from respool.wire.view import merge_summary
 
 _LIVE, _FINISHED, _FORKED, _DISABLED = "live", "finished", "forked", "disabled"
 _LONG = 1024
+_ROW = int(Kind.ROW)
 
 
 class Run(RunFacts):
@@ -103,7 +104,7 @@ class Run(RunFacts):
                 data = row_codec.plain_map(data)
                 payload = self._pack(data)
             # Folded after it is written: a snapshot that makes room for this row must not contain it.
-            if self._append(1, payload, at, flags, now) and at > self._last_step:
+            if self._append(_ROW, payload, at, flags, now) and at > self._last_step:
                 self._last_step = at
             self._step = after
             if self._metrics:
@@ -114,9 +115,18 @@ class Run(RunFacts):
             self._upkeep(now)
 
     def define_metric(
-        self, name: str, step_metric: str | None = None, *, summary: str | None = None, **_: Any
+        self,
+        name: str,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,  # noqa: ARG002 - in W&B's signature, as are all but `summary`
+        hidden: bool | None = None,  # noqa: ARG002 - as above
+        summary: str | None = None,
+        *_: Any,
+        **__: Any,
     ) -> None:
-        """How `name` is summarised (`last`, `min`, `max`, `none`) and which metric is its x axis."""
+        """How `name` is summarised (`last`, `min`, `max`, `none`) and which metric is its x axis. What else W&B
+        takes has no effect.
+        """
         how = summary if summary in {"last", "min", "max", "none"} else None
         if how != summary:
             text = (
@@ -193,7 +203,7 @@ class Run(RunFacts):
         seconds = ending.DRAIN_SECONDS if timeout is None else timeout
         tether = self._keeper.tether
         if hub and tether is not None:
-            return ending.drained(tether, seconds)
+            return ending.drained(tether, seconds, patient=True)
         return ending.synced(self._writer, tether, min(seconds, ending.SYNC_SECONDS)) and not hub
 
     def status(self) -> dict[str, Any]:
@@ -364,7 +374,7 @@ class Run(RunFacts):
         tether, lasting = self._keeper.tether, self._keeper.attached.lasting
         if tether is not None:
             tether.upkeep(urgent=True)
-        sent = not lasting and ending.drained(tether, ending.DRAIN_SECONDS, progress=True)
+        sent = not lasting and ending.drained(tether, ending.DRAIN_SECONDS)
         safe = ending.synced(self._writer, tether)
         if not interrupted:
             self._keeper.close()

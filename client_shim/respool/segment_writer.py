@@ -272,6 +272,8 @@ class SegmentWriter:
     def _write_again(self, claim: tuple[At, bytes], kind: int) -> bool:
         """A write failed or was short: try once more at the same place, else count the record as lost."""
         (seq, offset, fd), frame = claim
+        if fd < 0:  # Another thread finished the run while this one waited for the lock.
+            return False
         try:
             written = self._pwrite(fd, frame, offset)
             reason = f"{written} of {len(frame)} bytes could be written"

@@ -86,7 +86,7 @@ class Tether:
         if not self._enter(seconds):
             return None
         try:
-            if self._link is None:
+            if self._link is None or not self._link.alive:
                 self._reconnect()
             link = self._link
             if link is None or not link.wait(lambda: self.attached, min(deadline, monotonic() + 5.0)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 
 import pytest
@@ -12,7 +13,17 @@ import respool
 from fakes.daemon import frames_in
 from respool.wire import codec
 from respool.wire.frames import Kind
-from respool.wire.messages import Attach, Flush, Notice, Reattach, Refused, Ring, Rolled, Waiting
+from respool.wire.messages import (
+    Attach,
+    Flush,
+    Notice,
+    Reattach,
+    Refused,
+    Ring,
+    Rolled,
+    StatusRequest,
+    Waiting,
+)
 
 
 def rows(daemon, attempt_id=None):
@@ -307,6 +318,45 @@ def test_flush_is_true_only_when_the_hub_has_it(daemon):
     daemon.at_hub = False
     assert not run.flush(5)
     assert run.flush(5, hub=False)
+
+
+def test_flush_waits_for_a_daemon_that_comes_back(daemon):
+    run = respool.init(project="p", id="r")
+    run.log({"a": 1})
+    daemon.die()
+    assert run.flush(0.2) is False
+    back = threading.Timer(0.3, daemon.start)
+    back.start()
+    assert run.flush(20)
+    back.join()
+
+
+def test_finish_does_not_wait_for_a_daemon_that_died(daemon):
+    daemon.answer = {"lasting": False}
+    run = respool.init(project="p", id="r")
+    daemon.die()
+    begin = time.monotonic()
+    run.finish()
+    assert time.monotonic() - begin < 2
+    assert daemon.view().state == "ended"
+
+
+def test_a_signal_handler_inside_a_request_gets_no_answer_instead_of_a_mess(daemon):
+    run = respool.init(project="p", id="r")
+    tether, seen = run._keeper.tether, []
+    plain = tether._link.pump
+
+    def interrupted():
+        plain()
+        if not seen:
+            seen.append(None)
+            seen.append(run.flush(5, hub=False))
+            run.log({"a": 1})
+
+    tether._link.pump = interrupted
+    assert tether.ask(StatusRequest(), 5).message.status == {"daemon": "fake"}
+    assert seen == [None, True]
+    assert rows(daemon) == [{"a": 1}]
 
 
 def test_status_is_the_daemons(daemon):

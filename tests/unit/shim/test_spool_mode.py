@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 
 import pytest
 
@@ -386,6 +387,32 @@ def test_a_config_value_that_changes_is_warned_of_or_refused_in_strict_mode(caps
     run = begin(id="s", config={"lr": 1}, settings={"strict": True})
     with pytest.raises(respool.UsageError, match="allow_val_change=True"):
         run.config.lr = 2
+
+
+def test_threads_that_log_while_the_run_finishes_are_dropped_quietly(capsys):
+    run = begin()
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            run.log({"a": 1})
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    run.finish()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert run._writer.lost == 0
+    assert "being dropped, counted" not in capsys.readouterr().err
+
+
+def test_wandbs_argument_order_is_ours():
+    run = begin(config={"lr": 1})
+    run.config.update({"lr": 2}, True)
+    run.define_metric("loss", "epoch", True, None, "max", "maximize", False)
+    assert run._metrics == {"loss": {"summary": "max", "step_metric": "epoch"}}
 
 
 def test_a_namespace_is_a_config():
