@@ -12,16 +12,15 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from respool import local_attach, notices
+from respool import notices
 from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.link import Link, LinkError, candidates, close_all
 from respool.plan import Plan
 from respool.process import array_index, program, this_process
 from respool.segment_writer import Opened
-from respool.state_file import Key, StateFile
 from respool.tether import Tether
 from respool.util import generate_id
 from respool.wire.attempt import Request
@@ -29,6 +28,9 @@ from respool.wire.connection import Received
 from respool.wire.identity import run_id_of
 from respool.wire.limits import HANDSHAKE_SECONDS
 from respool.wire.messages import Attach, Attached, Refused, Waiting
+
+if TYPE_CHECKING:
+    from respool.state_file import StateFile
 
 GREETING_SECONDS = 5.0
 _DECIDED = frozenset({"exists", "missing", "live", "forbidden", "conflict", "bad-request"})
@@ -45,6 +47,8 @@ def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
         return _nobody(plan), None
     state_file = None
     if plan.resume == "auto" and plan.original_id is None:
+        from respool.state_file import Key, StateFile  # noqa: PLC0415 - json, which only auto-resume needs
+
         key = Key(program(), plan.project, array_index())
         state_file = StateFile(os.path.join(plan.place.folder, "respool"), key)
     found = state_file.find() if state_file is not None else None
@@ -70,6 +74,12 @@ def keep(plan: Plan, request: Request, client: str) -> Keeper:
             if keeper is not None:
                 return keeper
     # Another incarnation: a daemon that hung may have made the attempt of the first one all the same.
+    return _local(plan, request)
+
+
+def _local(plan: Plan, request: Request) -> Keeper:
+    from respool import local_attach  # noqa: PLC0415 - 5 ms that an init() with a daemon need not pay
+
     return local_attach.attach(plan, request._replace(incarnation=_incarnation()))
 
 
@@ -189,8 +199,6 @@ def renewal(plan: Plan, keeper: Keeper, client: str) -> Renew:
         except UsageError as error:
             notices.warn("renew", f"{error} The attempt goes on in the local spool.")
             place = again.place._replace(mode="spool")
-            return local_attach.attach(
-                again._replace(place=place), request._replace(incarnation=_incarnation())
-            )
+            return _local(again._replace(place=place), request)
 
     return renew

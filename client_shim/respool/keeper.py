@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from respool.local_spool import LocalSpool
+from typing import TYPE_CHECKING
+
 from respool.saving import Room
 from respool.segment_writer import Opened, Supply
 from respool.tether import Tether
 from respool.wire.messages import Attached
+
+if TYPE_CHECKING:
+    from respool.local_spool import LocalSpool
 
 
 class Keeper:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from respool import fetching, notices, saving, spool_history
+from respool import fetching, notices, saving
 from respool.errors import CommError
 from respool.keeper import Keeper
 from respool.link import close_all
@@ -49,6 +49,8 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
 
 
 def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
+    from respool import spool_history  # noqa: PLC0415 - json, which init() should not wait for
+
     spool = keeper.spool or os.path.dirname(keeper.attached.directory)
     entity, project, run_id = _run(keeper, run_path)
     attempts = spool_history.attempts_of(spool, project, run_id, entity) if spool else []

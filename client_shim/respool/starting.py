@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from respool import current, notices
 from respool.attaching import attach, renewal
@@ -12,8 +12,10 @@ from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.plan import Plan, plan_of
 from respool.run_handle import Run
-from respool.state_file import StateFile
 from respool.version import __version__
+
+if TYPE_CHECKING:
+    from respool.state_file import StateFile
 
 _CLIENT = f"respool {__version__}"
 _FINISH_FIRST = (True, "finish_previous")

@@ -6,7 +6,6 @@ An attempt id is derived, so that every rank, every retry and every lost answer 
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import NamedTuple
 
 from respool.wire.limits import MAX_RUN_ID
@@ -52,6 +51,8 @@ def project_of(original: str) -> str:
 
 def attempt_id_of(project: str, run_id: str, launch: str, incarnation: str) -> str:
     """The id of an attempt: 32 hexadecimal digits."""
+    from hashlib import blake2b  # noqa: PLC0415 - OpenSSL is 3 ms of an init() that a daemon answers
+
     joined = f"attempt\0{project}\0{run_id}\0{launch}\0{incarnation}"
     return blake2b(joined.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
