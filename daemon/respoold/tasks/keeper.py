@@ -83,10 +83,16 @@ class Keeper:
         if file.attempt_id in self.node:
             return None
         attempt = Attempt(file, directory, adopted=not own)
-        restore_progress(attempt, disk.read_progress(directory))
+        progress, writers = disk.read_progress(directory), disk.segments(directory)
+        restore_progress(attempt, progress)
         attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
+        if not (attempt.alive or writers or progress):
+            # Half made or half deleted when somebody was killed: there is nothing in it, nor will be.
+            if own:
+                disk.delete_attempt(directory)
+            return None
         self.node.add(attempt)
-        for writer in disk.segments(directory):
+        for writer in writers:
             self.open_reader(attempt, writer)
         self.births.ring()
         self.follow.ring()

@@ -48,8 +48,9 @@ async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
     """
     _drop_old_files(keeper, attempt)
     if finished or not disk.blob_tokens(attempt.directory):
-        keeper.forget(attempt)
+        # Known until it is gone: a rescan in between would adopt what is left of it, for good.
         await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
+        keeper.forget(attempt)
 
 
 async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
