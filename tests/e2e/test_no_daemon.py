@@ -1,0 +1,123 @@
+"""Promise P2: without a daemon everything is kept the same way, and arrives when one comes, or by one command."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from e2e.sites import PROJECT, RUN, Node, Site
+from e2e.truths import account
+
+ALONE = {"RESPOOL_MODE": "spool"}
+SPOOL = os.path.join("respool", "spool")
+
+
+def sync(node: Node, *words: str) -> dict[str, object]:
+    """`respool sync`, which must find everything well."""
+    done = node.call("sync", "--json", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def up(site: Site) -> Node:
+    """A hub, and a node with a key and no daemon."""
+    site.hub.start()
+    site.give_keys()
+    return site.node
+
+
+def test_a_killed_run_without_a_daemon_is_brought_by_one_command_and_only_once(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=10**6, pace=0.001, environ=ALONE).reach(500)
+    life.process.kill()
+    first = sync(node, SPOOL)
+    assert first["left_records"] == 0
+    assert account(site.view, PROJECT, RUN, [life]).kept >= 501
+    again = sync(node, SPOOL)
+    assert (again["records"], again["left_records"], again["lost"]) == (0, 0, 0)
+    account(site.view, PROJECT, RUN, [life])
+    run = site.view.show(PROJECT, RUN)
+    assert run is not None
+    assert run["state"] == "crashed"
+
+
+def test_sync_finds_the_spools_that_runs_registered(site: Site) -> None:
+    node = up(site)
+    elsewhere = site.path("elsewhere")
+    life = node.rows(steps=50, environ=ALONE | {"RESPOOL_SPOOL_DIR": elsewhere})
+    assert life.process.wait() == 0
+    assert sync(node)["left_records"] == 0
+    assert account(site.view, PROJECT, RUN, [life]).kept == 50
+
+
+def test_sync_brings_what_there_is_of_a_run_that_goes_on(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=10**6, pace=0.002, environ=ALONE).reach(200)
+    sync(node, SPOOL)
+    early = site.view.find(PROJECT, RUN)
+    assert early is not None
+    assert early["rows"] >= 200
+    assert early["state"] in {"running", "silent"}
+    life.reach(life.last_step + 100)
+    life.process.kill()
+    sync(node, SPOOL)
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_a_running_daemon_adopts_registered_spools_by_itself(site: Site) -> None:
+    site.open()
+    life = site.node.rows(steps=10**6, pace=0.001, environ=ALONE).reach(300)
+    life.process.kill()
+    found = site.drained()
+    assert found["state"] == "crashed"
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_a_daemon_that_comes_later_adopts_them_too(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=100).reach(99)
+    assert life.process.wait() == 0
+    assert "no daemon answers" in "\n".join(life.process.lines())
+    node.daemon.start()
+    assert site.drained()["state"] == "finished"
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_a_run_without_any_daemon_is_resumed_from_its_own_spool(site: Site) -> None:
+    node = up(site)
+    lives = []
+    for _ in range(3):
+        lives.append(node.rows(steps=10**6, pace=0.001, config=1, environ=ALONE))
+        lives[-1].reach(max(life.last_step for life in lives) + 100)
+        lives[-1].process.kill()
+    for before, after in zip(lives, lives[1:], strict=False):
+        facts = after.begun()
+        assert facts["resumed"]
+        assert before.last_step + 1 <= facts["step"] <= before.last_step + 2
+        assert facts["config"]["lr"] == 0.1
+    sync(node, SPOOL)
+    account(site.view, PROJECT, RUN, lives)
+
+
+def test_a_carried_spool_arrives_from_where_it_was_carried_to(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=80, environ=ALONE)
+    assert life.process.wait() == 0
+    os.rename(os.path.join(node.work, "respool", "spool"), site.path("carried"))
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    assert sync(other, site.path("carried"))["left_records"] == 0
+    assert account(site.view, PROJECT, RUN, [life]).kept == 80
+
+
+def test_sync_without_a_hub_says_so_and_keeps_everything(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=60, environ=ALONE)
+    assert life.process.wait() == 0
+    site.hub.kill()
+    done = node.call("sync", SPOOL)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "nothing is lost" in done.stdout + done.stderr
+    site.hub.start()
+    sync(node, SPOOL)
+    assert account(site.view, PROJECT, RUN, [life]).kept == 60
