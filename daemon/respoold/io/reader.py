@@ -101,7 +101,7 @@ class Reader:
         read, all of them are written to a new file in its place.
         """
         with self._closing:
-            segment, seq, offset = self.tail.segment, self.tail.next_seq, self.tail.offset
+            segment, seq, offset = self._position()
             for behind, end in sorted(self._behind.items()):
                 self._settle(behind, end)
             if self.suspect == segment:
@@ -182,6 +182,14 @@ class Reader:
                 self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
             )
         return found.frames
+
+    def _position(self) -> tuple[int, int, int]:
+        """Segment, seq and offset as they were together: the loop may be reading on while a thread syncs."""
+        tail = self.tail
+        while True:
+            at = tail.segment, tail.next_seq, tail.offset
+            if at == (tail.segment, tail.next_seq, tail.offset):
+                return at
 
     def _leave(self) -> None:
         """The present segment is complete; what of it is not durable yet is the next sync's."""
