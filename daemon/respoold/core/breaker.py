@@ -44,9 +44,13 @@ class Breaker:
         return reopened
 
     def failed(self, now: float, jitter: float, why: str, retry_after: float | None = None) -> None:
-        """A request was not answered, or the hub asked for patience."""
-        if self.failures == 0:
+        """A request was not answered, or the hub asked for patience. Of several that were under way together
+        one counts: an outage begins with the shortest pause, however many requests it broke.
+        """
+        if self.closed:
             self.since = now
+        elif not self._probing:
+            return
         self._probe_at = now + delay(self.failures, jitter, retry_after)
         self.failures += 1
         self._probing = False

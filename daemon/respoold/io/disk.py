@@ -96,7 +96,8 @@ def attempt_directory(root: str, uid: int, attempt_id: str) -> str:
 
 def create_attempt(directory: str, file: AttemptFile) -> None:
     """Make an attempt's folder. On return it is durable, with its papers."""
-    os.makedirs(os.path.join(directory, BLOBS), mode=0o700, exist_ok=True)
+    for folder in (os.path.dirname(directory), directory, os.path.join(directory, BLOBS)):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     write_json(os.path.join(directory, ATTEMPT_FILE), file._asdict())
     sync_directory(os.path.dirname(directory))
     sync_directory(os.path.dirname(os.path.dirname(directory)))

@@ -25,7 +25,7 @@ def watchdog_seconds() -> float | None:
     """How often systemd wants a sign of life, halved as sd_watchdog_enabled(3) advises; None for never."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(microseconds) / 2e6 if microseconds.isdigit() and mine else None
+    return int(microseconds) / 2e6 or None if microseconds.isdigit() and mine else None
 
 
 def inherited_listener() -> int | None:

@@ -220,7 +220,7 @@ class Reader:
                 self._fdatasync(fd)
             except OSError:
                 self.suspect = segment
-        if fd is not None and self.suspect == segment:
+        if fd is not None and self.suspect == segment and self.own:
             path = os.path.join(self.attempt.directory, segment_name(self.writer, segment))
             disk.write_bytes(path, os.pread(fd, end, 0))
             self._close(segment)

@@ -38,6 +38,14 @@ def test_a_breaker_is_closed_until_something_fails() -> None:
     assert breaker.since == 5.0
 
 
+def test_requests_that_fail_together_count_as_one_failure() -> None:
+    breaker = Breaker(0.0)
+    for _ in range(8):
+        breaker.failed(10.0, 1.0, "gone")
+    assert breaker.failures == 1
+    assert breaker.wake_at == 10.0 + delay(0, 1.0)
+
+
 def test_an_open_breaker_lets_one_probe_through_when_its_time_has_come() -> None:
     breaker = Breaker(0.0)
     breaker.failed(10.0, 1.0, "connection refused")
