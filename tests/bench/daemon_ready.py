@@ -61,7 +61,7 @@ def _judge(
 ) -> list[Result]:
     mebi = size.segments * SEGMENT_SIZE >> 20
     total, floor = spread(ready), spread(imports)
-    over = (total.least - floor.least) * 1000
+    over = max(0.0, total.least - floor.least) * 1000
     shown = f"imports alone {floor.text('s', 2)}; together {total.text('s', 2)}"
     what = f"daemon READY, {mebi} MiB of spool"
     seconds, cpu = reading

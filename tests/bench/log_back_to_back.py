@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from bench.hub_client import rows_of
-from bench.report import Result, Spread, main, spread
+from bench.report import Result, main, paired, spread
 from bench.stand import Process, Stand, has_wandb
 
 
 class Size(NamedTuple):
-    rounds: int = 7
+    rounds: int = 9
     calls: int = 50_000
     peer_calls: int = 20_000
 
@@ -53,32 +53,32 @@ def _rounds(subjects: dict[str, Process], size: Size) -> Rounds:
 
 
 def _judge(found: Rounds) -> list[Result]:
-    floor, ours = _of(found, "floor"), _of(found, "respool")
-    base = floor["p50"].median
-    text = f"floor p50 {floor['p50'].text('µs')}"
+    base = _of(found, "floor", "p50")
+    text = f"floor p50 {spread(base).text('µs')}"
     results = []
     for name, limit in (("p50", 3), ("p99", 20), ("p999", 100)):
-        ratio = ours[name].median / base
+        ours = _of(found, "respool", name)
+        ratio = paired(ours, base)
         label = f"`log()` back to back, {name.replace('999', '99.9')}"
         budget = f"≤ {limit}x floor p50"
-        results.append(Result(label, ours[name].text("µs"), text, f"{ratio:.1f}x", budget, ratio <= limit))
-    mean = f"floor mean {floor['mean'].text('µs')}"
-    ratio = f"{ours['mean'].median / floor['mean'].median:.1f}x"
-    results.append(Result("`log()` back to back, mean", ours["mean"].text("µs"), mean, ratio))
-    return results + (_against_peer(ours, _of(found, "wandb")) if "wandb" in found else [])
+        results.append(Result(label, spread(ours).text("µs"), text, f"{ratio:.1f}x", budget, ratio <= limit))
+    return results + _means(found)
 
 
-def _of(found: Rounds, kind: str) -> dict[str, Spread]:
-    return {name: spread(one[name] for one in found[kind]) for name in ("p50", "mean", "p99", "p999")}
+def _means(found: Rounds) -> list[Result]:
+    ours, floor = _of(found, "respool", "mean"), _of(found, "floor", "mean")
+    measured, shown = spread(ours).text("µs"), f"floor mean {spread(floor).text('µs')}"
+    results = [Result("`log()` back to back, mean", measured, shown, f"{paired(ours, floor):.1f}x")]
+    if "wandb" in found:
+        peer = _of(found, "wandb", "mean")
+        faster, shown = paired(peer, ours), f"wandb.log offline mean {spread(peer).text('µs', 0)}"
+        what, budget = "`log()` against W&B offline, mean", "≥ 25x faster"
+        results.append(Result(what, measured, shown, f"{faster:.0f}x faster", budget, faster >= 25))
+    return results
 
 
-def _against_peer(ours: dict[str, Spread], peer: dict[str, Spread]) -> list[Result]:
-    faster = peer["mean"].median / ours["mean"].median
-    shown = f"wandb.log offline mean {peer['mean'].text('µs', 0)}"
-    what = "`log()` against W&B offline, mean"
-    return [
-        Result(what, ours["mean"].text("µs"), shown, f"{faster:.0f}x faster", "≥ 25x faster", faster >= 25)
-    ]
+def _of(found: Rounds, kind: str, name: str) -> list[float]:
+    return [one[name] for one in found[kind]]
 
 
 if __name__ == "__main__":

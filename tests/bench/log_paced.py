@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bench.report import Result, Spread, main, quantile, spread
+from bench.report import Result, main, paired, quantile, spread
 from bench.stand import Stand, has_wandb
 
 
@@ -36,24 +36,24 @@ def run(size: Size = FULL) -> list[Result]:
                 answer = subjects[kind].ask(do="log", calls=size.calls, gap=size.gap)
                 medians[kind].append(answer["p50"])
                 calls[kind] += answer["raw"]
-    return _judge({kind: spread(found) for kind, found in medians.items()}, calls)
+    return _judge(medians, calls)
 
 
-def _judge(medians: dict[str, Spread], calls: dict[str, list[float]]) -> list[Result]:
+def _judge(medians: dict[str, list[float]], calls: dict[str, list[float]]) -> list[Result]:
     ours, floor = medians["respool"], medians["floor"]
-    ratio = ours.median / floor.median
-    shown = f"floor p50 {floor.text('µs')}"
+    measured, ratio = spread(ours).text("µs"), paired(ours, floor)
+    shown = f"floor p50 {spread(floor).text('µs')}"
     what = "`log()` once per 20 ms, p50"
-    results = [Result(what, ours.text("µs"), shown, f"{ratio:.2f}x", "≤ 2x the floor", ratio <= 2)]
+    results = [Result(what, measured, shown, f"{ratio:.2f}x", "≤ 2x the floor", ratio <= 2)]
     late = {kind: quantile(sorted(found), 0.99) for kind, found in calls.items()}
     ratio99 = f"{late['respool'] / late['floor']:.2f}x"
     shown99 = f"floor p99 {late['floor']:.0f} µs"
     results.append(Result("`log()` once per 20 ms, p99", f"{late['respool']:.0f} µs", shown99, ratio99))
     if "wandb" in medians:
         peer = medians["wandb"]
-        text = f"wandb.log offline p50 {peer.text('µs', 0)}"
-        faster = f"{peer.median / ours.median:.0f}x faster"
-        results.append(Result("`log()` once per 20 ms, against W&B", ours.text("µs"), text, faster))
+        text = f"wandb.log offline p50 {spread(peer).text('µs', 0)}"
+        faster = f"{paired(peer, ours):.0f}x faster"
+        results.append(Result("`log()` once per 20 ms, against W&B", measured, text, faster))
     return results
 
 

@@ -49,6 +49,11 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(min(found), statistics.median(found))
 
 
+def paired(over: Iterable[float], under: Iterable[float]) -> float:
+    """The median of the rounds' own ratios: what slows a whole round down slows both of its turns."""
+    return statistics.median(one / other for one, other in zip(over, under, strict=True))
+
+
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The value below which `share` of the sorted values lie."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
