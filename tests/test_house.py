@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for folder in ("client_shim", "daemon") for path in (ROOT / folder).rglob("*.py"))
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
-LOCAL = ("/work", "/tmp/v", "/home/", "/root/", "localhost.localdomain")
+LOCAL = (f"{ROOT}/", f"{Path.home()}/", "/home/")
 
 
 def name_of(path: Path) -> str:

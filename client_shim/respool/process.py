@@ -20,15 +20,15 @@ _ARRAY_VARIABLES = (
 
 def this_process() -> Process:
     """This process; boot id and start time are empty where the system does not tell them."""
-    return Process(_boot_id(), os.getpid(), _start_time(os.getpid()) or 0)
+    return Process(boot_id(), os.getpid(), start_time(os.getpid()) or 0)
 
 
 def alive(process: Process) -> bool:
     """Whether exactly that process runs here now. One of another boot or another host does not."""
-    if process.boot_id != _boot_id() or process.pid <= 0:
+    if process.boot_id != boot_id() or process.pid <= 0:
         return False
     if process.start_time:
-        return _start_time(process.pid) == process.start_time
+        return start_time(process.pid) == process.start_time
     try:
         os.kill(process.pid, 0)
     except ProcessLookupError:
@@ -53,7 +53,8 @@ def array_index() -> str:
     return ""
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """This boot of this machine; empty where the kernel does not say."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -61,8 +62,8 @@ def _boot_id() -> str:
         return ""
 
 
-def _start_time(pid: int) -> int | None:
-    """Clock ticks after boot; None for a process that is gone or a zombie."""
+def start_time(pid: int) -> int | None:
+    """When a process began, in clock ticks since boot; None for one that is gone, or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

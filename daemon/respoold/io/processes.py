@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import os
 import select
-from functools import cache
 
+from respool.process import boot_id, start_time
 from respool.wire.identity import Process
 
 
-@cache
-def boot_id() -> str:
-    """This boot of this machine; empty where the kernel does not say."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; None when there is no such process, or a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+def vouch(pid: int) -> Process | None:
+    """The process that has this pid here now; None when there is none."""
+    began = start_time(pid)
+    return None if began is None else Process(boot_id(), pid, began)
 
 
 def is_alive(process: Process) -> bool:

@@ -178,10 +178,8 @@ class Client:
 
     def _vouch(self, asked: Request) -> Request:
         """The kernel's word for who the process is, in place of its own."""
-        began = processes.start_time(self.peer.pid)
-        if began is None:
-            return asked
-        return asked._replace(boot_id=processes.boot_id(), pid=self.peer.pid, start_time=began)
+        process = processes.vouch(self.peer.pid)
+        return asked if process is None else asked._replace(**process._asdict())
 
     def _reattach(self, message: Reattach, request: int) -> None:
         attempt = self.keeper.node.get(message.attempt_id)
