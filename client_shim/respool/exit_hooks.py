@@ -1,13 +1,15 @@
 """How the script ends: its exit code for the last record, without a signal handler and without a thread.
 
-Seen: an uncaught exception (1), Ctrl-C (255, as W&B has it), `sys.exit(n)`, the interpreter's ordinary end (0).
+Seen: an uncaught exception (1), Ctrl-C (255, as W&B has it), `sys.exit(n)`, `exit(n)`, `quit(n)`, and the
+interpreter's ordinary end (0).
 Not seen: `os._exit`, a fatal signal. Then nothing is recorded, and who watches the process judges.
-A `raise SystemExit(n)` that does not go through `sys.exit` is seen by `with respool.init()` only.
+A `raise SystemExit(n)` that goes through none of them is seen by `with respool.init()` only.
 """
 
 from __future__ import annotations
 
 import atexit
+import builtins
 import os
 import sys
 from collections.abc import Callable
@@ -21,27 +23,36 @@ class ExitHooks:
         self.exit_code = 0
         self._at_end = at_end
         self._pid = os.getpid()
-        self._exit: Any = None
+        self._exits: list[tuple[Any, str, Any, Any]] = []
         self._excepthook: Any = None
 
     def install(self) -> None:
-        """Wrap sys.exit and sys.excepthook, and be called at the end."""
-        self._exit, sys.exit = sys.exit, self._on_exit
+        """Wrap the ways out and sys.excepthook, and be called at the end."""
+        for place, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
+            original = getattr(place, name, None)
+            if original is not None:
+                wrapped = self._noting(original)
+                self._exits.append((place, name, original, wrapped))
+                setattr(place, name, wrapped)
         self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
         atexit.register(self._finish)
 
     def remove(self) -> None:
         """Undo `install` where nobody wrapped us in turn."""
         atexit.unregister(self._finish)
-        if sys.exit == self._on_exit:
-            sys.exit = self._exit
+        for place, name, original, wrapped in self._exits:
+            if getattr(place, name, None) is wrapped:
+                setattr(place, name, original)
         if sys.excepthook == self._on_exception:
             sys.excepthook = self._excepthook
 
-    def _on_exit(self, status: Any = None, /) -> NoReturn:
-        self.exit_code = code_of(status)
-        self._exit(status)
-        raise SystemExit(status)
+    def _noting(self, leave: Callable[[Any], Any]) -> Callable[..., NoReturn]:
+        def noting(code: Any = None, /) -> NoReturn:
+            self.exit_code = code_of(code)
+            leave(code)
+            raise SystemExit(code)
+
+        return noting
 
     def _on_exception(self, kind: Any, error: Any, trace: Any) -> None:
         self.exit_code = 255 if issubclass(kind, KeyboardInterrupt) else 1

@@ -49,10 +49,16 @@ def adopt_spool(keeper: Keeper, spool: str) -> int:
     kept = os.path.join(folder, disk.ROOT)
     folders = [path for _, path in disk.tenants(kept)] if os.path.isdir(kept) else [folder]
     for directory in [one for each in folders for one in disk.attempt_directories(each)]:
-        owned = os.stat(directory).st_uid == os.getuid() or os.getuid() == 0
-        if owned and keeper.adopt(directory, own=False) is not None:
+        if _owned(directory) and keeper.adopt(directory, own=False) is not None:
             count += 1
     return count
+
+
+def _owned(directory: str) -> bool:
+    try:
+        return os.getuid() in {0, os.stat(directory).st_uid}
+    except FileNotFoundError:
+        return False  # it was complete and is being removed
 
 
 def registry_folder() -> str:

@@ -229,16 +229,17 @@ class Client:
             self.queue(BlobGrant("", refusal), request)
 
     async def _flush(self, reader: Reader, message: Flush, request: int) -> None:
-        """Answer when everything written before now is on disk, or at the hub with its files."""
+        """Answer when everything written before now is on disk, or at the hub with its files. What the hub has
+        need not be on disk: its segment may be gone by then.
+        """
         while self.keeper.look(reader):
             await trio.lowlevel.checkpoint()
         self.keeper.attend(reader)
         attempt, target = reader.attempt, reader.tail.next_seq
-        while reader.durable_seq < target and not _failure(reader):
+        while max(reader.durable_seq, attempt.acked.get(reader.writer, 0)) < target and not _failure(reader):
             await self.keeper.progress.wait()
-        if message.hub:
-            while attempt.acked.get(reader.writer, 0) < target or attempt.pending_files():
-                await self.keeper.progress.wait()
+        while message.hub and (attempt.acked.get(reader.writer, 0) < target or attempt.pending_files()):
+            await self.keeper.progress.wait()
         self.queue(Flushed(target, _failure(reader)), request)
 
     async def _restore(self, message: Restore, request: int) -> None:

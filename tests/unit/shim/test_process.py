@@ -47,6 +47,8 @@ def end(spool):
     [
         ("pass", 0, 0),
         ("sys.exit(7)", 7, 7),
+        ("exit(5)", 5, 5),
+        ("quit()", 0, 0),
         ("sys.exit('text')", 1, 1),
         ("sys.exit()", 0, 0),
         ("1 / 0", 1, 1),
