@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,9 @@ class Site:
         self.hub_url = listen or f"unix:{self.path('hub.sock')}"
         address = self.hub_url.removeprefix("http://")
         words = ["hub", "--data", self.path("hub"), "--listen", address]
-        self.hub = self.process("hub", respool(*words), self.environ("hub-home"), ready="respool hub ready at ")
+        self.hub = self.process(
+            "hub", respool(*words), self.environ("hub-home"), ready="respool hub ready at "
+        )
         self._view: HubView | None = None
         self.node = self.add_node("a")
 
@@ -57,12 +60,14 @@ class Site:
     ) -> None:
         for process in self.processes:
             process.kill()
+        left = left_running(self.root)
         if self._view is not None:
             self._view.close()
         if error is None or not os.environ.get("RESPOOL_E2E_KEEP"):
             shutil.rmtree(self.root, ignore_errors=True)
         else:
             print(f"kept: {self.root}", file=sys.stderr)
+        assert error is not None or not left, f"left running: {left}"
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)
@@ -150,7 +155,9 @@ class Node:
         os.makedirs(self.work)
         self.environ = site.environ(f"home-{name}") | {"RESPOOL_SOCKET": self.socket}
         words = ["daemon", "--spool", self.spool, "--socket", self.socket, "--hub", site.hub_url]
-        self.daemon = site.process(f"daemon-{name}", respool(*words), self.environ, ready="respoold ready at ")
+        self.daemon = site.process(
+            f"daemon-{name}", respool(*words), self.environ, ready="respoold ready at "
+        )
         self.lives: list[Life] = []
 
     def login(self, url: str, key: str) -> None:
@@ -200,8 +207,6 @@ class Node:
 
     def status(self) -> dict[str, Any] | None:
         """What the daemon says of itself; None when nobody answers."""
-        import socket
-
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(5)
             try:
@@ -213,6 +218,20 @@ class Node:
 
 def respool(*words: str) -> list[str]:
     return [sys.executable, "-m", "respool", *words]
+
+
+def left_running(folder: str) -> list[str]:
+    """Processes whose command line names this folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if folder in words:
+            found.append(f"{pid}: {words}")
+    return found
 
 
 def _ask_status(channel: Any) -> dict[str, Any] | None:

@@ -85,7 +85,12 @@ def test_a_run_outlives_its_daemon_without_being_called_dead(site: Site) -> None
         site.node.daemon.kill()
         site.node.daemon.start()
         reached = life.last_step
-        until(lambda at=reached: (site.view.find(PROJECT, RUN) or {})["last_step"] > at, "new rows", 20, site.words)
+        until(
+            lambda at=reached: (site.view.find(PROJECT, RUN) or {})["last_step"] > at,
+            "new rows",
+            20,
+            site.words,
+        )
         assert site.view.state(PROJECT, RUN) == "running"
     began = time.monotonic()
     life.process.kill()

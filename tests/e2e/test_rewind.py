@@ -70,7 +70,11 @@ def test_a_run_killed_three_times_behind_its_checkpoint_has_one_history(site: Si
 def test_the_same_with_the_hub_away_during_every_resume(site: Site) -> None:
     site.open()
     first = train(site, hang_at=KILLED).reach(KILLED)
-    until(lambda: (site.view.find(PROJECT, RUN) or {}).get("last_step") == KILLED, "all at the hub", why=site.words)
+    until(
+        lambda: (site.view.find(PROJECT, RUN) or {}).get("last_step") == KILLED,
+        "all at the hub",
+        why=site.words,
+    )
     site.hub.kill()
     first.process.kill()
     rest = [train(site, hang_at=KILLED).reach(KILLED) for _ in range(1)]

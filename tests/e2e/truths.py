@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from e2e.processes import Process, until
+from e2e.processes import Answer, Process, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from e2e.hub_view import HubView
 
@@ -25,6 +26,13 @@ Row = dict[str, Any]
 def value_of(attempt_id: str, step: int) -> float:
     """What this attempt logs at this step: nobody else logs the same."""
     return crc32(f"{attempt_id}:{step}".encode()) / 4294967296
+
+
+def content(step: int, size: int) -> bytes:
+    """The only right bytes of a checkpoint of this step."""
+    head = step.to_bytes(8, "big")
+    block = sha256(head).digest()
+    return (head + block * (size // len(block) + 1))[:size]
 
 
 class Noted(NamedTuple):
@@ -43,6 +51,13 @@ class Life:
         self._offset = 0
         self._facts: Row | None = None
         self._noted: list[Noted] = []
+        self._remarks: list[str] = []
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else it noted."""
+        self._read()
+        return self._remarks
 
     @property
     def facts(self) -> Row | None:
@@ -62,19 +77,29 @@ class Life:
 
     def begun(self, seconds: float = 30.0) -> Row:
         """Wait for what init() answered."""
-        return until(lambda: self._unless_dead(self.facts), "init()", seconds, self.process.words)
+        return self._await(lambda: self.facts, "init()", seconds)
 
     def reach(self, step: int, seconds: float = 60.0) -> Life:
         """Wait until this life has logged `step`."""
-        found = lambda: self._unless_dead(self if self.last_step >= step else None)
-        until(found, f"step {step} logged", seconds, lambda: f"at {self.last_step}; {self.process.words()}")
-        return self
+        return self._await(lambda: self if self.last_step >= step else None, f"step {step} logged", seconds)
 
-    def _unless_dead(self, answer: Any) -> Any:
-        if answer is None and not self.process.alive:
-            self._read()
-            assert self.process.alive, f"the trainer died\n{self.process.words()}"
-        return answer
+    def remark(self, beginning: str, seconds: float = 60.0, count: int = 1) -> str:
+        """Wait for the count-th remark that begins so."""
+
+        def found() -> str | None:
+            those = [one for one in self.remarks if one.startswith(beginning)]
+            return those[count - 1] if len(those) >= count else None
+
+        return self._await(found, f"the remark {beginning!r}", seconds)
+
+    def _await(self, ready: Callable[[], Answer | None], what: str, seconds: float) -> Answer:
+        def found() -> Answer | None:
+            alive = self.process.alive
+            answer = ready()
+            assert answer is not None or alive, f"the trainer ended before {what}\n{self.process.words()}"
+            return answer
+
+        return until(found, what, seconds, lambda: f"at step {self.last_step}; {self.process.words()}")
 
     def _read(self) -> None:
         if not os.path.exists(self.truth):
@@ -87,7 +112,9 @@ class Life:
         for line in data.splitlines():
             if self._facts is None:
                 self._facts = json.loads(line)
-            elif line[:1] != b"#":
+            elif line[:1] == b"#":
+                self._remarks.append(line[2:].decode())
+            else:
                 step, value = line.split()
                 self._noted.append(Noted(int(step), float(value)))
 
@@ -102,7 +129,9 @@ class Account(NamedTuple):
     history: int
 
 
-def account(view: HubView, project: str, run_id: str, lives: Iterable[Life], *, linear: bool = True) -> Account:
+def account(
+    view: HubView, project: str, run_id: str, lives: Iterable[Life], *, linear: bool = True
+) -> Account:
     """Compare every life with the hub, record by record, and the history with all of them. Raises
     AssertionError with the first difference. `linear`: the history is one line of steps from 0 on.
     """
@@ -138,7 +167,9 @@ def _compare(life: Life, by_attempt: dict[str, list[Row]]) -> int:
     """How many records more than the truth the hub has of this life: none or one."""
     assert life.facts is not None
     attempt_id = life.facts["attempt_id"]
-    assert attempt_id in by_attempt or not life.noted, f"attempt {attempt_id} is not at the hub\n{life.process.words()}"
+    assert attempt_id in by_attempt or not life.noted, (
+        f"attempt {attempt_id} is not at the hub\n{life.process.words()}"
+    )
     found = by_attempt.get(attempt_id, [])
     seqs = [row["_seq"] for row in found]
     assert seqs == sorted(set(seqs)), f"attempt {attempt_id} is out of order or doubled"
@@ -148,7 +179,9 @@ def _compare(life: Life, by_attempt: dict[str, list[Row]]) -> int:
         assert mine == theirs, f"attempt {attempt_id}, row {at}: logged {mine}, the hub has {theirs}"
         assert theirs.value == value_of(attempt_id, theirs.step), f"attempt {attempt_id}, row {at}: {theirs}"
     assert len(got) >= len(noted), f"attempt {attempt_id}: {len(noted)} rows logged, {len(got)} at the hub"
-    assert len(got) <= len(noted) + 1, f"attempt {attempt_id}: {len(got)} rows at the hub, {len(noted)} logged"
+    assert len(got) <= len(noted) + 1, (
+        f"attempt {attempt_id}: {len(got)} rows at the hub, {len(noted)} logged"
+    )
     return len(got) - len(noted)
 
 

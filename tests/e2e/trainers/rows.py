@@ -18,9 +18,13 @@ def main() -> None:
     run, notes = begin(options, config=config)
     begin_at = checkpoint(options.checkpoint) + 1 if options.restart == "checkpoint" else run.step
     explicit = options.restart == "checkpoint"
+    slowest = 0.0
+    pad = {"pad": "x" * options.pad} if options.pad else {}
     for step in range(begin_at, options.steps):
         value = value_of(run.attempt_id, step)
-        run.log({"value": value, "copy": step}, **({"step": step} if explicit else {}))
+        before = time.perf_counter()
+        run.log({"value": value, "copy": step, **pad}, **({"step": step} if explicit else {}))
+        slowest = max(slowest, time.perf_counter() - before)
         notes.row(step, value)
         if options.every and (step + 1) % options.every == 0:
             keep(options.checkpoint, step)
@@ -30,7 +34,7 @@ def main() -> None:
             time.sleep(options.pace)
     if options.preempting:
         run.mark_preempting()
-    notes.remark("done")
+    notes.remark(f"done; slowest {slowest:.6f}")
     end(options, run)
 
 
@@ -65,6 +69,7 @@ def keep(path: str, step: int) -> None:
 def parse():
     made = parser()
     made.add_argument("--steps", type=int, default=100)
+    made.add_argument("--pad", type=int, default=0, help="bytes to make each row larger by")
     made.add_argument("--pace", type=float, default=0.0)
     made.add_argument("--restart", choices=["step", "checkpoint"], default="step")
     made.add_argument("--checkpoint", default="steps.checkpoint")

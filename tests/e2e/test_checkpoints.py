@@ -1,0 +1,154 @@
+"""Promise P5: what save() took is restorable bit for bit, on any node, or not visible at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from typing import Any
+
+import pytest
+
+from e2e.processes import until
+from e2e.sites import PROJECT, RUN, Node, Site
+from e2e.truths import Life, content
+
+NAME = "checkpoint.bin"
+SIZE = 3 << 20
+ALONE = {"RESPOOL_MODE": "spool"}
+
+
+def train(node: Node, **options: Any) -> Life:
+    return node.train("checkpoints.py", **{"steps": 10**6, "size": SIZE, **options})
+
+
+def saved(life: Life) -> dict[int, str]:
+    """Step -> digest of every save() that returned."""
+    words = [one.split() for one in life.remarks if one.startswith("saved ")]
+    return {int(step): digest for _, step, digest in words}
+
+
+def killed(node: Node, rounds: int, **options: Any) -> Life:
+    """A training that saved so many checkpoints, and was killed while it overwrote the next."""
+    life = train(node, **options)
+    life.remark("saved ", count=rounds)
+    life.process.kill()
+    lose(node)
+    return life
+
+
+def lose(node: Node) -> None:
+    """The working copy is gone: what comes back comes from us."""
+    for name in (NAME, f"{NAME}.new"):
+        path = os.path.join(node.work, name)
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def back(life: Life, before: Life) -> None:
+    """The life began from a whole checkpoint: the newest whose save() returned, or the one after, whose did
+    not.
+    """
+    _, step, digest, verdict = life.remark("restored ").split()
+    assert verdict == "ok", "a checkpoint came back changed"
+    steps = saved(before)
+    newest = max(steps)
+    assert int(step) in {newest, newest + 1}
+    assert digest == hashlib.sha256(content(int(step), SIZE)).hexdigest()
+    if int(step) in steps:
+        assert steps[int(step)] == digest
+
+
+@pytest.mark.parametrize("rename", [0, 1])
+def test_a_killed_training_restores_its_newest_checkpoint_on_the_same_node(site: Site, rename: int) -> None:
+    site.open()
+    before = killed(site.node, random.randint(2, 6), rename=rename)
+    after = train(site.node, steps=1)
+    back(after, before)
+    assert after.process.wait() == 0
+
+
+def test_another_node_restores_it_from_the_hub(site: Site) -> None:
+    site.open()
+    before = killed(site.node, 4)
+    site.drained()
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    other.daemon.start()
+    after = train(other, steps=1)
+    back(after, before)
+    assert after.process.wait() == 0
+
+
+def test_a_node_without_the_hub_restores_what_it_has_itself(site: Site) -> None:
+    site.open()
+    before = killed(site.node, 3)
+    site.drained()
+    site.hub.kill()
+    after = train(site.node, steps=1)
+    back(after, before)
+    assert after.process.wait() == 0
+
+
+def test_a_node_without_a_daemon_restores_from_its_own_spool(site: Site) -> None:
+    before = killed(site.node, 4, environ=ALONE)
+    after = train(site.node, steps=1, environ=ALONE)
+    back(after, before)
+    assert after.process.wait() == 0
+
+
+def test_what_was_saved_without_a_daemon_is_restored_elsewhere_after_a_sync(site: Site) -> None:
+    site.hub.start()
+    site.give_keys()
+    before = killed(site.node, 4, environ=ALONE)
+    done = site.node.call("sync")
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    other.daemon.start()
+    back(train(other, steps=1), before)
+
+
+def test_checkpoints_survive_kills_of_daemon_and_hub_while_they_travel(site: Site) -> None:
+    site.open()
+    life = train(site.node, pace=0.05)
+    for at in range(4):
+        life.remark("saved ", count=2 * at + 2)
+        site.node.daemon.kill()
+        site.hub.kill()
+        site.hub.start()
+        site.node.daemon.start()
+    life.process.kill()
+    lose(site.node)
+    site.drained(90)
+    for file in site.view.files(PROJECT, RUN, every=True):
+        assert file["name"] == NAME
+    body = site.view.file(PROJECT, RUN, NAME)
+    assert body is not None
+    step = int.from_bytes(body[:8], "big")
+    assert body == content(step, SIZE)
+    assert step in {max(saved(life)), max(saved(life)) + 1}
+
+
+def test_the_command_line_restores_the_same_bytes(site: Site) -> None:
+    site.open()
+    life = train(site.node, steps=3)
+    assert life.process.wait() == 0
+    site.drained()
+    target = site.path("restored")
+    done = site.node.call("restore", RUN, NAME, "-o", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with open(target, "rb") as file:
+        assert file.read() == content(2, SIZE)
+
+
+def test_a_resume_after_a_finished_run_still_finds_its_checkpoint(site: Site) -> None:
+    site.open()
+    life = train(site.node, steps=3)
+    assert life.process.wait() == 0
+    site.drained()
+    until(lambda: site.view.state(PROJECT, RUN) == "finished", "finished")
+    lose(site.node)
+    after = train(site.node, steps=4)
+    back(after, life)
+    assert after.process.wait() == 0

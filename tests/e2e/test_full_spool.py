@@ -1,0 +1,83 @@
+"""Promise P6 when space runs out: training goes on, files are refused first, and lost rows are counted exactly."""
+
+from __future__ import annotations
+
+from e2e.processes import until
+from e2e.sites import PROJECT, RUN, Site
+from e2e.truths import Life
+
+KEY = 1 << 20
+
+
+def small(site: Site, **limits: str) -> Site:
+    """No hub for now, and a daemon of small means."""
+    site.hub.start()
+    site.give_keys()
+    assert site.hub.stop() == 0
+    site.node.daemon.environ |= limits
+    site.node.daemon.start()
+    return site
+
+
+def lost(site: Site, life: Life) -> int:
+    """How many of the logged rows are not at the hub; the others are, once, in order, unchanged."""
+    records = site.view.history(PROJECT, RUN, every=True)
+    steps = [row["_step"] for row in records]
+    assert steps == sorted(set(steps))
+    logged = dict(life.noted)
+    assert all(logged[row["_step"]] == row["value"] for row in records)
+    return len(logged) - len(steps)
+
+
+def test_rows_beyond_the_quota_are_counted_exactly_and_warned_of_once(site: Site) -> None:
+    small(site, RESPOOL_ROWS_QUOTA="16M")
+    life = site.node.rows(steps=20_000, pad=2000, pace=0.0001)
+    assert life.process.wait() == 0, life.process.words()
+    said = [line for line in life.process.lines() if "dropped" in line]
+    assert len(said) == 1, said
+    assert "quota" in said[0]
+    site.hub.start()
+    run = site.drained()
+    missing = lost(site, life)
+    assert missing > 3000
+    assert run["lost"] == missing
+    assert run["state"] == "finished", "what ends a run has a reserve"
+
+
+def test_when_the_hub_is_back_rows_are_kept_again(site: Site) -> None:
+    small(site, RESPOOL_ROWS_QUOTA="16M")
+    life = site.node.rows(steps=10**7, pad=2000, pace=0.0001)
+    until(
+        lambda: any("dropped" in line for line in life.process.lines()), "the quota used up", 60, site.words
+    )
+    site.hub.start()
+    full = life.last_step
+    until(
+        lambda: ((site.view.find(PROJECT, RUN) or {}).get("last_step") or -1) > full,
+        "later rows",
+        60,
+        site.words,
+    )
+    life.process.kill()
+    run = site.drained()
+    missing = lost(site, life)
+    assert 0 <= missing - run["lost"] <= life.last_step - full, "what was counted when the process died"
+    tail = [row["_step"] for row in site.view.history(PROJECT, RUN)][-50:]
+    assert tail[-1] - tail[0] == 49, "nothing is lost any more"
+
+
+def test_files_are_refused_before_rows_are(site: Site) -> None:
+    small(site, RESPOOL_BLOBS_QUOTA="4M")
+    life = site.node.train("checkpoints.py", steps=20, size=3 * KEY)
+    assert life.process.wait() == 0, life.process.words()
+    saved = [one for one in life.remarks if one.startswith("saved ")]
+    assert len(saved) < 20
+    assert any("no version of it was kept" in line for line in life.process.lines())
+    site.hub.start()
+    run = site.drained()
+    assert (run["rows"], run["lost"]) == (20, 0)
+    [file] = site.view.files(PROJECT, RUN)
+    newest = max(int(one.split()[1]) for one in saved)
+    body = site.view.file(PROJECT, RUN, file["name"])
+    assert body is not None
+    assert int.from_bytes(body[:8], "big") == newest

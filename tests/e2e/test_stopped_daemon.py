@@ -1,0 +1,71 @@
+"""A daemon that stands still (SIGSTOP) is noticed by nobody who logs."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from e2e.sites import PROJECT, RUN, Site
+from e2e.truths import account
+
+SLOWEST = 0.25
+"""Seconds that one log() may take on a busy machine: far less than any timeout there is."""
+
+
+def slowest(remark: str) -> float:
+    return float(remark.rpartition(" ")[2])
+
+
+def test_logging_does_not_wait_for_a_stopped_daemon(site: Site) -> None:
+    site.open()
+    life = site.node.rows(steps=40_000, pace=0.0, end="hang", hang_at=-1, every=0)
+    life.reach(100)
+    site.node.daemon.pause()
+    begin, began = life.last_step, time.monotonic()
+    done = life.remark("done", 60)
+    assert begin < 39_000, "it was over before the daemon stood still"
+    assert time.monotonic() - began < 20
+    assert slowest(done) < SLOWEST
+    life.process.kill()
+    site.node.daemon.signal(signal.SIGCONT)
+    site.drained()
+    assert account(site.view, PROJECT, RUN, [life]).kept == 40_000
+
+
+def test_two_thousand_rows_beside_a_stopped_daemon_take_no_time(site: Site) -> None:
+    site.open()
+    life = site.node.rows(steps=10**7, pace=0.001).reach(50)
+    site.node.daemon.pause()
+    begin, began = life.last_step, time.monotonic()
+    life.reach(begin + 2_000)
+    assert time.monotonic() - began < 2_000 * 0.001 + 5
+    life.process.kill()
+    site.node.daemon.kill()
+    site.node.daemon.start()
+    site.drained()
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_a_full_segment_beside_a_stopped_daemon_is_no_end(site: Site) -> None:
+    site.open()
+    life = site.node.rows(steps=12_000, pad=2000, pace=0.0001).reach(100)
+    site.node.daemon.pause()
+    done = life.remark("done", 60)
+    assert slowest(done) < SLOWEST
+    site.node.daemon.kill()
+    site.node.daemon.start()
+    assert life.process.wait() == 0
+    assert site.drained()["lost"] == 0
+    assert account(site.view, PROJECT, RUN, [life]).kept == 12_000
+
+
+def test_a_run_begun_beside_a_stopped_daemon_goes_to_its_own_spool(site: Site) -> None:
+    site.open()
+    site.node.daemon.pause()
+    life = site.node.rows(steps=200)
+    assert life.begun()["init_seconds"] < 7
+    assert "does not answer" in "\n".join(life.process.lines())
+    assert life.process.wait() == 0
+    site.node.daemon.signal(signal.SIGCONT)
+    site.drained()
+    assert account(site.view, PROJECT, RUN, [life]).kept == 200
