@@ -27,11 +27,11 @@ class Command(Protocol):
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Begin": {
-        "demo": "watch a training get killed, resume, and keep one history (40 s)",
+        "demo": "watch a training get killed, resume, keep one history (40 s)",
         "up": "a hub and a daemon here, for one person",
     },
     "Look": {
-        "status": "what waits on this machine, for whom, since when, why, and what to do",
+        "status": "what waits here, for whom, since when, why, and what to do",
         "runs": "the runs at the hub, newest activity first",
         "show": "one run: its attempts, config and summary",
         "history": "the logged rows of a run, one line a step",
@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Serve": {
         "daemon": "the daemon of a machine, in the foreground",
         "hub": "the hub, in the foreground",
+        "install-units": "write the systemd units of both",
         "login": "keep a key for a hub",
         "key": "make, list and revoke keys of a hub",
     },
@@ -77,11 +78,16 @@ def _dispatch(argv: list[str], screen: Screen) -> int:
         screen.say(f"respool {__version__}")
         return Exit.DONE
     _check_known(argv[0])
-    command: Any = importlib.import_module(f"respoold.cli.commands.{argv[0]}")
+    command: Any = importlib.import_module(module_of(argv[0]))
     args = parser_of(argv[0], command).parse_args(argv[1:])
     code: int = command.run(args, screen)
     sys.stdout.flush()
     return code
+
+
+def module_of(name: str) -> str:
+    """The module of a command."""
+    return f"respoold.cli.commands.{name.replace('-', '_')}"
 
 
 def parser_of(name: str, command: Command) -> ArgumentParser:
@@ -115,12 +121,12 @@ def overview() -> str:
     lines = ["usage: respool COMMAND [...]    `respool COMMAND --help` says more, with examples", ""]
     lines += ["Training runs that survive: a durable local spool, resume after preemption, one history.", ""]
     for group, commands in COMMANDS.items():
-        lines += [f"  {group}"] + [f"    {name:<9} {text}" for name, text in commands.items()] + [""]
+        lines += [f"  {group}"] + [f"    {name:<13} {text}" for name, text in commands.items()] + [""]
     return "\n".join([*lines, EXIT_CODES])
 
 
 def _explain(screen: Screen, error: CommandError, argv: list[str]) -> None:
-    command = argv[0] if argv and argv[0].isidentifier() else ""
+    command = argv[0] if argv and argv[0].replace("-", "_").isidentifier() else ""
     screen.note(f"respool {command}".rstrip() + f": {error.cause}")
     if error.advice:
         screen.note(f"  {error.advice}")

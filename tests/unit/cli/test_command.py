@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from respoold.cli.main import COMMANDS
+from respoold.cli.main import COMMANDS, module_of
 from unit.cli.fake_hub import Answer
 
 Respool = Callable[..., Answer]
@@ -86,7 +86,7 @@ def test_every_command_has_help_with_examples_that_fits_80_columns(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_a_module_with_a_docstring(name: str) -> None:
-    module = importlib.import_module(f"respoold.cli.commands.{name}")
+    module = importlib.import_module(module_of(name))
     assert module.__doc__
 
 
