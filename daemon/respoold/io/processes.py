@@ -16,8 +16,27 @@ def vouch(pid: int) -> Process | None:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether that very process runs here now."""
-    return process.boot_id == boot_id() and start_time(process.pid) == process.start_time
+    """Whether that very process runs here now.
+
+    Where /proc hides other users' processes (hidepid=), the pid alone must do: a run whose pid was given to
+    somebody else counts as alive for longer, which is better than one that goes on counting as crashed.
+    """
+    if process.boot_id != boot_id():
+        return False
+    began = start_time(process.pid)
+    return _runs(process.pid) if began is None else began == process.start_time
+
+
+def _runs(pid: int) -> bool:
+    """Whether any process has this pid, also one that /proc does not show us. A zombie has not."""
+    try:
+        fd = os.pidfd_open(pid)
+    except (OSError, OverflowError):
+        return False
+    try:
+        return not has_ended(fd)
+    finally:
+        os.close(fd)
 
 
 def open_pidfd(process: Process) -> int | None:

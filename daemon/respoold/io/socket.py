@@ -44,6 +44,7 @@ def listen(path: str) -> trio.socket.SocketType:
     """
     inherited = inherited_listener()
     if inherited is not None:
+        # Not listened at again: that would make us, not root, the one whom clients see there (SO_PEERCRED).
         return trio.socket.from_stdlib_socket(socket.socket(fileno=inherited))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -61,6 +62,15 @@ def listen(path: str) -> trio.socket.SocketType:
             f"the socket {path} cannot be made: {error}; choose another --socket"
         ) from error
     return trio.socket.from_stdlib_socket(listener)
+
+
+def inherited_path() -> str | None:
+    """Where systemd's socket is; None when there is none."""
+    inherited = inherited_listener()
+    if inherited is None:
+        return None
+    with socket.socket(fileno=os.dup(inherited)) as listener:
+        return str(listener.getsockname())
 
 
 def peer_of(connection: trio.socket.SocketType) -> Peer:

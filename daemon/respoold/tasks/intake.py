@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import trio
 
+from respool.process import boot_id
 from respool.wire.attempt import Request, parse_request
 from respool.wire.connection import Connection, Received, Role, choose_version
 from respool.wire.errors import WireError
@@ -53,7 +54,6 @@ async def serve_clients(
 ) -> None:
     """Accept until cancelled; connections end with the nursery they run in."""
     async with trio.open_nursery() as nursery:
-        listener.listen(doors.BACKLOG)
         task_status.started()
         while True:
             connection, _ = await listener.accept()
@@ -179,7 +179,10 @@ class Client:
     def _vouch(self, asked: Request) -> Request:
         """The kernel's word for who the process is, in place of its own."""
         process = processes.vouch(self.peer.pid)
-        return asked if process is None else asked._replace(**process._asdict())
+        if process is not None:
+            return asked._replace(**process._asdict())
+        # Hidden by the way /proc is mounted, or of a pid namespace that we cannot see into (0).
+        return asked._replace(pid=self.peer.pid, boot_id=boot_id()) if self.peer.pid else asked
 
     def _reattach(self, message: Reattach, request: int) -> None:
         attempt = self.keeper.node.get(message.attempt_id)

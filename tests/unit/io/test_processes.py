@@ -88,6 +88,19 @@ def test_a_pidfd_becomes_readable_when_its_process_ends() -> None:
         os.close(fd)
 
 
+def test_a_process_that_proc_hides_is_alive_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Child() as child:
+        monkeypatch.setattr(processes, "start_time", lambda _: None)
+        assert processes.is_alive(child.process)
+        fd = processes.open_pidfd(child.process)
+        assert fd is not None
+        os.close(fd)
+        assert not processes.is_alive(child.process._replace(boot_id="another"))
+        child.kill()
+        assert not processes.is_alive(child.process)
+        assert processes.open_pidfd(child.process) is None
+
+
 def test_a_stopped_process_is_alive() -> None:
     with Child() as child:
         os.kill(child.pid, signal.SIGSTOP)

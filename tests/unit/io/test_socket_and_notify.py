@@ -196,6 +196,22 @@ def test_a_sign_of_life_is_due_at_half_of_what_systemd_waits(
     assert notify.watchdog_seconds() == seconds
 
 
+async def test_systemds_listener_is_taken_as_it_is_and_tells_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doors.inherited_path() is None
+    path = str(tmp_path / "held")
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(path)
+        held.listen(1)
+        monkeypatch.setattr(doors, "inherited_listener", lambda: os.dup(held.fileno()))
+        assert doors.inherited_path() == path
+        with doors.listen("/nowhere") as listener, socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            connection, _ = await listener.accept()
+            connection.close()
+
+
 def test_a_listener_is_inherited_only_when_it_is_meant_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
     assert notify.inherited_listener() is None
     monkeypatch.setenv("LISTEN_FDS", "1")
