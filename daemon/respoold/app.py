@@ -35,7 +35,7 @@ from respoold.tasks.upload import upload_forever
 from respoold.tasks.watchdog import feed_watchdog
 
 BUSY = 75
-"""Exit status of a second daemon on the same spool or socket: EX_TEMPFAIL, which systemd does not restart."""
+"""Exit status of a second daemon on the same spool or socket: EX_TEMPFAIL, it may end by itself."""
 
 
 class Outcome(NamedTuple):

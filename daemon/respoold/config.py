@@ -45,6 +45,7 @@ ENVIRONMENT = {
     "RESPOOL_ROWS_QUOTA": "rows_quota",
     "RESPOOL_BLOBS_QUOTA": "blobs_quota",
 }
+CREDENTIAL = "hub-key"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -65,8 +66,19 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
         raise ConfigError("\n".join(bad))
     config = Config(**values)
     if config.api_key is None and config.hub is not None:
-        config = replace(config, api_key=stored_key(config.hub, environ))
+        config = replace(config, api_key=credential(environ) or stored_key(config.hub, environ))
     return config
+
+
+def credential(environ: Mapping[str, str]) -> str | None:
+    """The key that systemd handed to this service (LoadCredential=hub-key:...), or None."""
+    try:
+        with open(os.path.join(environ["CREDENTIALS_DIRECTORY"], CREDENTIAL), encoding="utf-8") as file:
+            return file.readline().strip() or None
+    except (KeyError, FileNotFoundError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the credential {CREDENTIAL}: cannot be read ({error})") from error
 
 
 def stored_key(hub: str, environ: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ what is not uploaded by then stays in the spool for the next start.
 
 Flags win over the environment (RESPOOL_HUB_URL, RESPOOL_SPOOL_DIR ...), that
 over ~/.config/respool/respoold.toml, that over /etc/respool/respoold.toml.
+A socket that systemd holds for it wins over all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from respoold.cli.household import check_socket
 from respoold.cli.hub import checked
 from respoold.cli.screen import Screen
 from respoold.config import Config, ConfigError, load
+from respoold.io.socket import inherited_path
 
 EXAMPLES = """
 examples:
@@ -40,22 +42,24 @@ def run(args: Namespace, _screen: Screen) -> int:
     """Serve until a signal; the daemon's own exit code."""
     key = _key(args.key_file) if args.key_file else None
     spool, socket = (os.path.abspath(path) if path else None for path in (args.spool, args.socket))
-    flags = {"spool": spool, "socket": socket, "hub": args.hub, "api_key": key}
+    held = inherited_path()
+    flags = {"spool": spool, "socket": held or socket, "hub": args.hub, "api_key": key}
     try:
         config = load(flags)
     except ConfigError as error:
         cause = f"The configuration cannot be used: {error}"
         raise CommandError(Exit.USAGE, cause, "`respool daemon --help` says where it comes from.") from error
-    _check(config)
+    _check(config, bind=held is None)
     return serve(config)
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, *, bind: bool) -> None:
     """What can be known to fail before anything is opened."""
     if config.hub is not None:
         checked(config.hub, "--hub, RESPOOL_HUB_URL or the configuration")
     check_socket(config.socket, "Choose a shorter --socket.")
-    for flag, folder in (("--spool", config.spool), ("--socket", os.path.dirname(config.socket))):
+    folders = [("--spool", config.spool)] + [("--socket", os.path.dirname(config.socket))] * bind
+    for flag, folder in folders:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             usable = os.access(folder, os.W_OK | os.X_OK)
