@@ -21,6 +21,7 @@ from respool_hub.api import answers, keys, machine, openapi, records, runs
 from respool_hub.api import bytes as raw
 from respool_hub.config import ConfigError, HubConfig, Listen, parse_listen
 from respool_hub.hub import KEY_FILE, Hub, open_hub
+from respool_hub.notify import notify, watchdog_seconds
 from respool_hub.service.refusal import RefusalError
 from respool_hub.store.ports import StoreError
 
@@ -73,7 +74,14 @@ def settings(hub: Hub) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        callback_notify=_show_life,
+        timeout_notify=int(watchdog_seconds() or IDLE_SECONDS),
     )
+
+
+async def _show_life() -> None:
+    """Called by uvicorn's loop, so that systemd hears from it as long as it turns."""
+    notify("WATCHDOG=1")
 
 
 class Server(uvicorn.Server):
@@ -88,7 +96,12 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and self._ready:
+            notify("READY=1")
             print(self._ready, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify("STOPPING=1")
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

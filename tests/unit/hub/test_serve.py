@@ -50,6 +50,23 @@ def test_one_ready_line_a_clean_stop_and_no_socket_left(tmp_path):
     assert not path.exists()
 
 
+def test_systemd_is_told_of_the_beginning_of_life_and_of_the_end(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        hub = start(tmp_path / "data", "127.0.0.1:0")
+        heard = {systemd.recv(100)}
+        while heard < {b"READY=1", b"WATCHDOG=1"}:
+            heard.add(systemd.recv(100))
+        assert stop(hub)[0] == 0
+        while b"STOPPING=1" not in heard:
+            heard.add(systemd.recv(100))
+        assert heard == {b"READY=1", b"WATCHDOG=1", b"STOPPING=1"}
+
+
 def test_a_port_of_ones_own_is_told_and_sigkill_leaves_nothing_that_hinders(tmp_path):
     data = tmp_path / "data"
     hub = start(data, "127.0.0.1:0")
