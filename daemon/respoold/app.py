@@ -121,7 +121,7 @@ async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nurser
             yield keeper, nursery
         finally:
             nursery.cancel_scope.cancel("the block has ended")
-            keeper.save_all()
+            keeper.settle_all()
 
 
 async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, Any]], None]) -> Outcome:

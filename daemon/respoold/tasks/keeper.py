@@ -167,7 +167,14 @@ class Keeper:
             with suppress(OSError):
                 disk.write_progress(attempt.directory, progress_of(attempt))
 
-    def save_all(self) -> None:
+    def settle_all(self) -> None:
+        """The last thing: everything read is durable, the durable marks say so, and progress is saved."""
+        for reader in self.readers.values():
+            with suppress(OSError):
+                # A mark is written by the sync that follows the one it speaks of.
+                for _ in range(2):
+                    if reader.dirty and reader.blocked is None:
+                        reader.durable_seq = max(reader.durable_seq, reader.sync())
         for attempt in self.node:
             self.save(attempt)
 
