@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from e2e.marks import slowly
 from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import Life
@@ -87,7 +88,7 @@ def in_header(_frame: Frame) -> int:
     return random.randrange(4, HEADER_SIZE)
 
 
-@pytest.mark.parametrize("where", [in_payload, in_length, in_header])
+@pytest.mark.parametrize("where", [in_payload, in_length, slowly(in_header)])
 def test_a_flipped_bit_costs_its_record_and_is_counted(site: Site, where: Callable[[Frame], int]) -> None:
     spoilt = Spoilt(site)
     rows = [(at, frame) for at, frame in spoilt.frames() if frame.kind == Kind.ROW]
@@ -113,7 +114,7 @@ def test_a_hole_of_zeros_costs_what_lay_in_it(site: Site) -> None:
     assert run["lost"] == 31
 
 
-@pytest.mark.parametrize("inside", [0, 7, HEADER_SIZE + 2])
+@pytest.mark.parametrize("inside", [slowly(0), 7, slowly(HEADER_SIZE + 2)])
 def test_a_truncated_segment_costs_what_was_synced_behind_the_cut(site: Site, inside: int) -> None:
     spoilt = Spoilt(site)
     frames = spoilt.frames()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import account
@@ -78,15 +80,16 @@ def test_many_runs_wait_together_and_arrive_apart(site: Site) -> None:
         assert account(site.view, PROJECT, run_id, [life]).kept == len(life.noted)
 
 
+@pytest.mark.slow
 def test_a_long_backlog_is_kept_on_disk_and_not_in_memory(site: Site) -> None:
     keyed(site).node.daemon.start()
-    life = site.node.rows(steps=60_000)
+    life = site.node.rows(steps=150_000)
     while life.process.alive:
         assert site.node.daemon.rss() < MOST_MEMORY
     assert life.process.code == 0, life.process.words()
     site.hub.start()
     until(lambda: _sane(site), "everything at the hub", 90, site.words)
-    assert account(site.view, PROJECT, RUN, [life]).kept == 60_000
+    assert account(site.view, PROJECT, RUN, [life]).kept == 150_000
 
 
 def _sane(site: Site) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 
@@ -90,7 +91,7 @@ def test_a_run_without_any_daemon_is_resumed_from_its_own_spool(site: Site) -> N
         lives.append(node.rows(steps=10**6, pace=0.001, config=1, environ=ALONE))
         lives[-1].reach(max(life.last_step for life in lives) + 100)
         lives[-1].process.kill()
-    for before, after in zip(lives, lives[1:], strict=False):
+    for before, after in itertools.pairwise(lives):
         facts = after.begun()
         assert facts["resumed"]
         assert before.last_step + 1 <= facts["step"] <= before.last_step + 2

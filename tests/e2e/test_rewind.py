@@ -149,4 +149,4 @@ def test_the_command_line_shows_attempts_cuts_and_hidden_rows(site: Site) -> Non
     assert sum(1 for row in rows if row.get("_hidden")) == 8
     text = site.node.call("show", RUN).stdout
     assert "1 from step 5" in text, text
-    assert "continues 2 from step 5" in text
+    assert "2 from step 5" in text

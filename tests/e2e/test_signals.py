@@ -110,7 +110,7 @@ def test_a_daemon_starts_over_the_socket_of_one_that_was_killed(site: Site) -> N
     site.node.daemon.kill()
     assert os.path.exists(site.node.socket)
     site.node.daemon.start()
-    until(lambda: site.node.status(), "an answer")
+    until(site.node.status, "an answer")
 
 
 def _once(site: Site, *words: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:

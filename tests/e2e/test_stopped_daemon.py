@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import account
 
@@ -16,6 +18,7 @@ def slowest(remark: str) -> float:
     return float(remark.rpartition(" ")[2])
 
 
+@pytest.mark.slow
 def test_logging_does_not_wait_for_a_stopped_daemon(site: Site) -> None:
     site.open()
     life = site.node.rows(steps=40_000, pace=0.0, end="hang", hang_at=-1, every=0)

@@ -21,13 +21,13 @@ def seed() -> int:
 
 
 def test_no_kill_of_trainer_daemon_and_hub_loses_doubles_or_moves_a_row(site: Site) -> None:
-    outcome = Storm(site, seed(), kills=18, rows=2000, patient=True).run()
+    outcome = Storm(site, seed(), kills=16, rows=2000, patient=True).run()
     print(outcome)
     assert outcome.account.kept >= 2000
 
 
 def test_trainers_started_while_the_daemon_is_dead_lose_no_row_either(site: Site) -> None:
-    outcome = Storm(site, seed(), kills=12, rows=2000, patient=False).run()
+    outcome = Storm(site, seed(), kills=10, rows=2000, patient=False).run()
     print(outcome)
     assert outcome.account.kept >= 2000
 

@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.proxy.closed(self.connection)
         super().finish()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Silent."""
 
     def _relay(self) -> None:
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._hang_up()
         return self._answer(fault, status, headers, answer)
 
-    do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _relay
+    do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _relay  # noqa: N815 - the base class's spelling
 
     def _body(self) -> bytes:
         size = int(self.headers.get("Content-Length") or 0)
@@ -202,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.proxy.connect()
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-            hub.request(self.command, self.path, body if body else None, headers)
+            hub.request(self.command, self.path, body or None, headers)
             answer = hub.getresponse()
             kept = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
             return answer.status, kept, answer.read()

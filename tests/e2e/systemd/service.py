@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -98,6 +99,10 @@ class Service:
 
     def pid(self, unit: str = DAEMON) -> int:
         return int(self.machine.show(unit, "MainPID"))
+
+    def signal(self, number: signal.Signals, unit: str = DAEMON) -> None:
+        """To the one process of a unit: `systemctl kill` complains when it is gone before all is told."""
+        self.machine.signal(self.pid(unit), number)
 
     def serving(self, unit: str = DAEMON) -> bool:
         return self.machine.show(unit, "SubState") == "running"

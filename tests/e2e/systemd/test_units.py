@@ -90,7 +90,7 @@ def test_a_daemon_that_is_killed_under_load_is_back_and_no_row_is_missing(
     for kill in range(5):
         before, step = service.pid(), life.last_step
         with timing(f"SIGKILL {kill + 1} until it serves again"):
-            service.machine.call("systemctl", "kill", "--signal=KILL", DAEMON)
+            service.signal(signal.SIGKILL)
             service.replaced(before)
         assert life.last_step > step, "the trainer waited"
         mine = [run for run in service.status(ada)["runs"] if run["run_id"] == life.facts["run_id"]]  # type: ignore[index]
@@ -104,7 +104,7 @@ def test_a_new_process_waits_at_the_socket_while_the_daemon_is_being_started(
     service: Service, ada: int, timing: Timing
 ) -> None:
     before = service.pid()
-    service.machine.call("systemctl", "kill", "--signal=KILL", DAEMON)
+    service.signal(signal.SIGKILL)
     with timing("a trainer's start while the daemon is down"):
         life = service.train(ada, steps=50)
         life.begun()
@@ -120,7 +120,7 @@ def test_a_daemon_that_is_stopped_by_sigstop_is_replaced_by_the_watchdog(
     life = service.train(ada, steps=8000, pace=0.001).reach(300)
     before = service.pid()
     with timing("SIGSTOP until another daemon serves (WatchdogSec=3s)"):
-        service.machine.call("systemctl", "kill", "--signal=STOP", DAEMON)
+        service.signal(signal.SIGSTOP)
         step = life.last_step
         life.reach(step + 500)
         service.replaced(before)
@@ -193,10 +193,10 @@ def test_a_hub_that_is_killed_or_hangs_is_back_and_misses_nothing(
     service: Service, ada: int, timing: Timing
 ) -> None:
     life = service.train(ada, steps=10000, pace=0.001).reach(200)
-    for number in ("KILL", "STOP"):
+    for number in (signal.SIGKILL, signal.SIGSTOP):
         before = service.pid(HUB)
-        with timing(f"SIG{number} of the hub until it serves again"):
-            service.machine.call("systemctl", "kill", f"--signal={number}", HUB)
+        with timing(f"{number.name} of the hub until it serves again"):
+            service.signal(number, HUB)
             service.replaced(before, HUB)
     ends_well(service, life)
 
@@ -238,7 +238,10 @@ def test_a_users_own_daemon_is_started_by_his_own_socket(service: Service, bob: 
     with timing("a trainer's start with no user daemon yet"):
         life = service.train(bob, environ=bus | named, steps=3000, pace=0.001)
         life.begun()
-    machine.call("systemctl", "--user", "kill", "--signal=KILL", DAEMON, uid=bob, environ=bus)
+    own = machine.call(
+        "systemctl", "--user", "show", "--property=MainPID", "--value", DAEMON, uid=bob, environ=bus
+    )
+    machine.signal(int(own), signal.SIGKILL)
     ends_well(service, life)
     status = machine.call(RESPOOL, "status", "--json", uid=bob, environ=bus | named)
     assert f"/home/u{bob}/.local/state/respool" in status

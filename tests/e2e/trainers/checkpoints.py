@@ -64,8 +64,7 @@ def restored(options, run, notes) -> int:
 def write(path: str, data: bytes) -> None:
     """In pieces, as torch.save does: a reader in between sees half of it."""
     with open(path, "wb", buffering=0) as file:
-        for at in range(0, len(data), 1 << 16):
-            file.write(data[at : at + (1 << 16)])
+        file.writelines(data[at : at + (1 << 16)] for at in range(0, len(data), 1 << 16))
 
 
 def parse():
