@@ -33,7 +33,7 @@ RESUME_MODES = ("none", "allow", "must", "never", "auto")
 
 class Request(NamedTuple):
     """What a process asks for. `incarnation` tells this call of init() from every other on earth;
-    `launch` names the launch that several processes share, `restart_count` its life (design 3.1, 3.2).
+    `launch` names the launch that several processes share, `restart_count` its life.
     `meta` holds what the call passed: name, notes, tags, group, job_type. `fixed_id` is False when the run id
     was made up or found, so that the keeper may choose another.
     """

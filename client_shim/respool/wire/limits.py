@@ -46,7 +46,7 @@ SILENT_AFTER = 3 * HEARTBEAT_SECONDS
 """Seconds without a heartbeat after which an attempt is shown as silent and may be taken over."""
 
 SILENCE_BOUND = 300.0
-"""Seconds without a heartbeat, of hub uptime, after which a silent attempt is judged (design 3.4)."""
+"""Seconds without a heartbeat, of hub uptime, after which a silent attempt is judged."""
 
 HANDSHAKE_SECONDS = 5.0
 """How long the daemon waits for the hub before it answers an attach from its journal."""

@@ -3,7 +3,7 @@
 `View.apply` is the one place that knows what each record means for step, config, summary, files and end.
 The daemon answers a resume with it, the shim resumes its own spool with it, the hub keeps one per attempt.
 
-Rules (design 3.3): `last_step` is the greatest step of any row; a summary key holds its last value, or what
+Rules: `last_step` is the greatest step of any row; a summary key holds its last value, or what
 `define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view.
 """
 

@@ -1,4 +1,4 @@
-"""The decision on an attach (design 3.1, 3.2, 3.5), as a function of what is known.
+"""The decision on an attach, as a function of what is known.
 
 Order: who may; then what `resume` says of a run that is or is not there; then whether somebody lives in it.
 An offline registration is past refusing: it is placed where it does no harm.

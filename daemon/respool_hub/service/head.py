@@ -1,4 +1,4 @@
-"""Who has the head (design 3.2, 3.5): decided when an attempt's first row or rewind comes.
+"""Who has the head: decided when an attempt's first row or rewind comes.
 
 Invariants:
 - an attempt without rows changes nothing;

@@ -1,4 +1,4 @@
-"""Lineage and cuts (design 3.3): which rows of which attempts are a run's history. Shared with the hub.
+"""Lineage and cuts: which rows of which attempts are a run's history. Shared with the hub.
 
 A run's history is the fold along the lineage of its head. An attempt hides its ancestors' rows from its cut
 on. Everything here is a function of data that only grows, so it may be asked again at any time.

@@ -1,4 +1,4 @@
-"""What a node remembers of a run, and the answer it gives to an attach when the hub does not (design 3.5).
+"""What a node remembers of a run, and the answer it gives to an attach when the hub does not.
 
 A memory is written when an attempt attaches (what the hub said) and when it ends (its own fold), so that it
 outlives the segments. Attempts that are still in the spool are newer than any memory and win over it.

@@ -1,4 +1,4 @@
-"""Who may still have how much: the order in which a full spool refuses (design 5.5).
+"""Who may still have how much: the order in which a full spool refuses.
 
 Files go first: a snapshot is refused when the user's blobs or the disk's floor would be exceeded. Rows have a
 reserve of their own: a spare segment is refused only when the user's rows are at their cap, or when the disk is

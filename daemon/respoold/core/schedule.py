@@ -18,7 +18,7 @@ from respoold.core.backoff import delay
 
 
 class Priority(IntEnum):
-    """Design 5.6: state changes, then rows, then files."""
+    """State changes, then rows, then files."""
 
     STATE = 0
     ROWS = 1

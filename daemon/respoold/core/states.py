@@ -1,4 +1,4 @@
-"""Exit states (design 3.4): what a run is called, from what is known of its newest attempt.
+"""Exit states: what a run is called, from what is known of its newest attempt.
 
 Facts are collected, the state is derived: nothing is final against evidence, so nothing is stored but facts.
 """
@@ -40,7 +40,11 @@ class Facts(NamedTuple):
 
 
 def state_of(facts: Facts) -> State:
-    """The table of design 3.4, first and third line, and its columns left to right.
+    """What the facts amount to:
+
+                  exit 0      exit != 0    gone, no exit status    silent for 5 min
+        marked    finished    preempted    preempted               preempted
+        not       finished    failed       crashed                 crashed
 
     `attended` is False for an attempt that no daemon watches (a carried spool): it is silent, never crashed.
     """

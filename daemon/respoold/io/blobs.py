@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from blake3 import blake3
 
 from respool.wire.attempt import BLOBS
 from respool.wire.errors import FormatError
-from respoold.io import disk
+from respoold.io.files import sync_directory
 
 PIECE = 1 << 20
 
@@ -19,11 +19,35 @@ class BlobGoneError(Exception):
     """A snapshot is not there, or has another size than was recorded: it is no version of the file."""
 
 
+def path_of(directory: str, token: str) -> str:
+    """Where a snapshot lies. Raises FormatError for a token that is no plain name."""
+    if not token.replace("-", "").replace("_", "").isalnum() or not token.isascii():
+        raise FormatError(f"blob token {token!r:.80} is not a plain name")
+    return os.path.join(directory, BLOBS, token)
+
+
+def create(directory: str, token: str) -> int:
+    """An empty snapshot's descriptor."""
+    return os.open(path_of(directory, token), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def tokens(directory: str) -> list[str]:
+    try:
+        return os.listdir(os.path.join(directory, BLOBS))
+    except FileNotFoundError:
+        return []
+
+
+def delete(directory: str, token: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path_of(directory, token))
+
+
 def settle(directory: str, token: str, size: int) -> str:
     """The BLAKE3 of a snapshot, in hex; on return its bytes are durable. Raises BlobGoneError."""
     hasher = blake3()
     try:
-        fd = os.open(disk.blob_path(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path_of(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (OSError, FormatError) as error:
         raise BlobGoneError(f"its snapshot is gone ({error})") from error
     try:
@@ -35,14 +59,14 @@ def settle(directory: str, token: str, size: int) -> str:
         os.fdatasync(fd)
     finally:
         os.close(fd)
-    disk.sync_directory(os.path.join(directory, BLOBS))
+    sync_directory(os.path.join(directory, BLOBS))
     return hasher.hexdigest()
 
 
 @contextmanager
 def open_blob(directory: str, token: str) -> Iterator[Callable[[int, int], bytes]]:
     """`read(offset, size)` of a snapshot, for as long as the block lasts."""
-    fd = os.open(disk.blob_path(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(path_of(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         yield lambda offset, size: os.pread(fd, size, offset)
     finally:

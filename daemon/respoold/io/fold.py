@@ -12,12 +12,12 @@ from respool.wire.errors import WireError
 from respool.wire.frames import Kind, resync, walk
 from respool.wire.segment import DATA
 from respool.wire.view import View
-from respoold.io import disk
+from respoold.io import segments
 
 
 def fold(directory: str, writer: int = 0) -> View:
     """Config, summary, meta and files of a writer. Blocks: up to a second for a full segment of small rows."""
-    indexes = disk.segments(directory).get(writer, [])
+    indexes = segments.indexes(directory).get(writer, [])
     for start in range(len(indexes) - 1, -1, -1):
         view = View()
         if _apply(directory, writer, indexes[start], view) or start == 0:
@@ -30,11 +30,11 @@ def fold(directory: str, writer: int = 0) -> View:
 def _apply(directory: str, writer: int, index: int, view: View) -> bool:
     """Fold one segment in, skipping damage; True when it began with a whole snapshot."""
     try:
-        fd = disk.open_segment(directory, writer, index, write=False)
+        fd = segments.open_existing(directory, writer, index, write=False)
     except (OSError, WireError):
         return False
     try:
-        data = os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA)
+        data = os.pread(fd, segments.data_end(fd, DATA) - DATA, DATA)
     finally:
         os.close(fd)
     at, whole, next_seq = 0, False, 0

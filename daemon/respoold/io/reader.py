@@ -17,7 +17,7 @@ from respool.wire.frames import HEADER_SIZE, Frame
 from respool.wire.segment import DATA, NO_MARK, Mark, segment_name
 from respoold.core.attempt import Attempt
 from respoold.core.tail import READ_SIZE, Extent
-from respoold.io import disk
+from respoold.io import files, segments
 
 
 class Look(NamedTuple):
@@ -147,7 +147,7 @@ class Reader:
         first, frames = extents[0].first_seq, self.read(extents)
         folder = os.path.join(self.attempt.directory, QUARANTINE)
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        disk.write_bytes(os.path.join(folder, f"refused-w{self.writer}-{first}"), frames)
+        files.write_bytes(os.path.join(folder, f"refused-w{self.writer}-{first}"), frames)
         self.tail.acknowledge(next_seq)
         self.tail.insert_loss(first, next_seq, reason, now)
 
@@ -174,11 +174,11 @@ class Reader:
 
     def _finish(self, fd: int, now: float, *, last: bool) -> list[Frame]:
         rest = os.fstat(fd).st_size - self.tail.offset
-        end = disk.data_end(fd, self.tail.offset)
+        end = segments.data_end(fd, self.tail.offset)
         data = os.pread(fd, end - self.tail.offset, self.tail.offset)
-        found = self.tail.close(data, disk.read_mark(fd), now)
+        found = self.tail.close(data, segments.read_mark(fd), now)
         if last and self.own and rest > 0 and self.suspect is None:
-            self.torn += disk.cut_tail(
+            self.torn += segments.cut_tail(
                 self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
             )
         return found.frames
@@ -201,7 +201,7 @@ class Reader:
         if fd is None:
             return
         try:
-            disk.write_mark(fd, self._mark if self.own and self._mark.generation else None)
+            segments.write_mark(fd, self._mark if self.own and self._mark.generation else None)
             self._fdatasync(fd)
         except OSError:
             self.suspect = segment
@@ -210,7 +210,7 @@ class Reader:
     def _generation(self, segment: int) -> int:
         """Where the marks of an earlier daemon ended: a lower generation than theirs would never count."""
         fd = self._open(segment)
-        return 0 if fd is None else disk.read_mark(fd).generation
+        return 0 if fd is None else segments.read_mark(fd).generation
 
     def _settle(self, segment: int, end: int) -> None:
         """Make a complete segment durable: a suspect one by writing what the page cache has to a new file."""
@@ -222,7 +222,7 @@ class Reader:
                 self.suspect = segment
         if fd is not None and self.suspect == segment and self.own:
             path = os.path.join(self.attempt.directory, segment_name(self.writer, segment))
-            disk.write_bytes(path, os.pread(fd, end, 0))
+            files.write_bytes(path, os.pread(fd, end, 0))
             self._close(segment)
             self.suspect = None
         del self._behind[segment]
@@ -238,12 +238,12 @@ class Reader:
         return _written(fd, DATA) or (self.closing and _had_data(fd))
 
     def _indexes(self) -> list[int]:
-        return disk.segments(self.attempt.directory).get(self.writer, [])
+        return segments.indexes(self.attempt.directory).get(self.writer, [])
 
     def _open(self, index: int) -> int | None:
         if index not in self._fds:
             try:
-                self._fds[index] = disk.open_segment(
+                self._fds[index] = segments.open_existing(
                     self.attempt.directory, self.writer, index, write=self.own
                 )
             except FileNotFoundError:
@@ -261,7 +261,7 @@ class Reader:
 
 def _had_data(fd: int) -> bool:
     """Whether records were ever here: what is left of them begins later, or only the mark knows."""
-    return disk.read_mark(fd).offset > DATA or any(os.pread(fd, disk.data_end(fd, DATA) - DATA, DATA))
+    return segments.read_mark(fd).offset > DATA or any(os.pread(fd, segments.data_end(fd, DATA) - DATA, DATA))
 
 
 def _written(fd: int, offset: int) -> bool:

@@ -1,4 +1,4 @@
-"""Attaching a process to a run: the handshake of design 3.1, 3.2 and 3.5.
+"""Attaching a process to a run: the handshake, with the hub and without it.
 
     1. read to their end the segments of this run's dead writers on this node
     2. ask the hub, or, when it does not answer within the handshake bound, the journal
@@ -28,7 +28,7 @@ from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.hubapi import AttachAnswer, AttachRequest
 from respoold.core.memory import Answer, Memory, answer_offline, merge_meta, newest, next_step, of_memory
 from respoold.core.quota import refuse_segment
-from respoold.io import disk, fold, processes
+from respoold.io import disk, fold, processes, segments
 from respoold.io.registration import register
 from respoold.tasks.keeper import Keeper
 
@@ -246,9 +246,9 @@ async def _create(
 
 def _make(directory: str, file: AttemptFile, writer: int) -> list[int]:
     disk.create_attempt(directory, file)
-    first = disk.create_segment(directory, file.attempt_id, writer, 0)
+    first = segments.create(directory, file.attempt_id, writer, 0)
     try:
-        return [first, disk.create_segment(directory, file.attempt_id, writer, 1)]
+        return [first, segments.create(directory, file.attempt_id, writer, 1)]
     except OSError:
         os.close(first)
         disk.delete_attempt(directory)

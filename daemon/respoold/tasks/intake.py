@@ -35,7 +35,7 @@ from respool.wire.messages import (
 )
 from respoold import __version__
 from respoold.core.attempt import Attempt
-from respoold.io import disk, processes
+from respoold.io import blobs, processes
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
@@ -224,7 +224,7 @@ class Client:
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
         if refusal is None:
             try:
-                self.queue(BlobGrant(token), request, [disk.create_blob(attempt.directory, token)])
+                self.queue(BlobGrant(token), request, [blobs.create(attempt.directory, token)])
             except OSError as error:
                 refusal = f"the spool cannot take it: {error}"
         if refusal is not None:

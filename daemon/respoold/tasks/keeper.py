@@ -25,7 +25,7 @@ from respoold.core.memory import Memory
 from respoold.core.node import Node
 from respoold.core.schedule import Priority, Schedule, Stream
 from respoold.doorbell import Doorbell, Progress
-from respoold.io import disk, processes
+from respoold.io import disk, files, processes, segments
 from respoold.io.hub import HubDoor
 from respoold.io.reader import Reader
 
@@ -63,7 +63,7 @@ class Keeper:
         self._full: dict[Reader, str] = {}
         self.sent = 0
         self.sent_files = 0
-        self._blobs_cap = quota.blobs_cap(config.blobs_quota, disk.free_share(root)[1])
+        self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.free_share(root)[1])
         self._saved: dict[str, float] = {}
 
     def load(self) -> None:
@@ -83,7 +83,7 @@ class Keeper:
         if file.attempt_id in self.node:
             return None
         attempt = Attempt(file, directory, adopted=not own)
-        progress, writers = disk.read_progress(directory), disk.segments(directory)
+        progress, writers = disk.read_progress(directory), segments.indexes(directory)
         restore_progress(attempt, progress)
         attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
         if not (attempt.alive or writers or progress):
@@ -187,7 +187,7 @@ class Keeper:
         attempt.rebase(writer, old[-1] + 1)
         self.save(attempt)
         for index in old:
-            disk.delete_segment(attempt.directory, writer, index)
+            segments.delete(attempt.directory, writer, index)
 
     def forget(self, attempt: Attempt) -> None:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
@@ -236,11 +236,11 @@ class Keeper:
         """Keep what is known of a run; durable on return."""
         path = self.memory_path(uid, (memory.project, memory.run_id))
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        disk.write_json(path, memory._asdict())
+        files.write_json(path, memory._asdict())
 
     def recall(self, uid: int, run: tuple[str, str]) -> Memory | None:
         """What this node remembers of a run."""
-        found: Any = disk.read_json(self.memory_path(uid, run))
+        found: Any = files.read_json(self.memory_path(uid, run))
         if not isinstance(found, dict):
             return None
         try:
@@ -260,7 +260,7 @@ class Keeper:
             refusal = quota.refuse_segment(self.room(attempt.file.uid), limits.SEGMENT_SIZE)
         try:
             if refusal is None:
-                fd = disk.create_segment(attempt.directory, attempt.id, reader.writer, segment)
+                fd = segments.create(attempt.directory, attempt.id, reader.writer, segment)
                 reader.keep(segment, fd)
                 return Spare(segment, limits.SEGMENT_SIZE), [os.dup(fd)]
         except OSError as error:

@@ -13,7 +13,7 @@ from respool.wire.identity import BadNameError, run_id_of, split_run_path
 from respool.wire.messages import Restore, Restored
 from respoold.core.attempt import Attempt, Blob, FileVersion
 from respoold.core.errors import HubAway, HubDenied, HubRefused
-from respoold.io import disk
+from respoold.io import blobs
 from respoold.tasks.keeper import Keeper
 
 
@@ -68,14 +68,14 @@ def _newest(chain: Iterable[Attempt], name: str) -> tuple[Attempt, FileVersion] 
         ]
         if versions:
             version = max(versions, key=lambda one: one.seq)
-            if os.path.exists(disk.blob_path(attempt.directory, version.token)):
+            if os.path.exists(blobs.path_of(attempt.directory, version.token)):
                 return attempt, version
             return None
     return None
 
 
 def _open_local(attempt: Attempt, version: FileVersion) -> tuple[Restored, int | None]:
-    fd = os.open(disk.blob_path(attempt.directory, version.token), os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(blobs.path_of(attempt.directory, version.token), os.O_RDONLY | os.O_CLOEXEC)
     size = os.fstat(fd).st_size
     if size != version.size:
         os.close(fd)

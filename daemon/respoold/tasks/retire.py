@@ -13,7 +13,7 @@ import trio
 from respoold.core.attempt import Attempt, Blob, progress_of
 from respoold.core.memory import Memory, next_step
 from respoold.core.states import State
-from respoold.io import disk, fold
+from respoold.io import blobs, disk, fold, segments
 from respoold.tasks.keeper import Keeper
 
 
@@ -32,12 +32,12 @@ def _read(keeper: Keeper, attempt: Attempt) -> bool:
 
 async def _retire(keeper: Keeper, attempt: Attempt) -> None:
     finished = attempt.state is State.FINISHED
-    if not attempt.adopted and disk.segments(attempt.directory):
+    if not attempt.adopted and segments.indexes(attempt.directory):
         await _remember_end(keeper, attempt)
         _drop_segments(keeper, attempt)
     for one in keeper.node.of_run(attempt.file.uid, attempt.run):
         # Another one of the run that still has segments was not folded into its memory yet: its turn comes.
-        if one.complete and (finished if one.adopted else not disk.segments(one.directory)):
+        if one.complete and (finished if one.adopted else not segments.indexes(one.directory)):
             await _drop(keeper, one, finished=finished)
     keeper.progress.moved()
 
@@ -47,7 +47,7 @@ async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
     the run has finished: without a daemon it is all there is to resume from.
     """
     _drop_old_files(keeper, attempt)
-    if finished or not disk.blob_tokens(attempt.directory):
+    if finished or not blobs.tokens(attempt.directory):
         # Known until it is gone: a rescan in between would adopt what is left of it, for good.
         await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
         keeper.forget(attempt)
@@ -85,9 +85,9 @@ def _drop_segments(keeper: Keeper, attempt: Attempt) -> None:
     disk.write_progress(attempt.directory, progress_of(attempt))
     for reader in keeper.readers_of(attempt):
         reader.close()
-    for writer, indexes in disk.segments(attempt.directory).items():
+    for writer, indexes in segments.indexes(attempt.directory).items():
         for index in indexes:
-            disk.delete_segment(attempt.directory, writer, index)
+            segments.delete(attempt.directory, writer, index)
 
 
 def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
@@ -98,6 +98,6 @@ def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
             if version.state in {Blob.SENT, Blob.PENDING}:
                 newest[version.name] = version.token
     kept = set(newest.values())
-    for token in disk.blob_tokens(attempt.directory):
+    for token in blobs.tokens(attempt.directory):
         if token not in kept:
-            disk.delete_blob(attempt.directory, token)
+            blobs.delete(attempt.directory, token)

@@ -16,7 +16,7 @@ from respoold.tasks.keeper import Keeper
 
 
 def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, Any]:
-    """The object of design 4, for one user's runs or (root only) for everybody's."""
+    """What `respool status --json` prints, for one user's runs or (root only) for everybody's."""
     mine = [one for one in keeper.node if one.file.uid == uid or (all_users and uid == 0)]
     kept = [one for one in mine if not one.complete]
     runs = [_run(keeper, one) for one in kept]

@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_written_anew_stays_and_nothing_is_called_durable(
         writer.log(1)
         look_all(reader)
         with monkeypatch.context() as patch:
-            patch.setattr("respoold.io.disk.write_bytes", full)
+            patch.setattr("respoold.io.files.write_bytes", full)
             for _ in range(2):
                 with pytest.raises(OSError, match="No space left"):
                     reader.sync()

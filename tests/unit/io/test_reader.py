@@ -10,7 +10,7 @@ from respool.wire import codec
 from respool.wire.frames import Kind, encode, walk
 from respool.wire.segment import DATA, SegmentHeader, decode_mark, encode_header, segment_name
 from respoold.core.attempt import Attempt, progress_of, restore_progress
-from respoold.io import disk
+from respoold.io import segments
 from respoold.io.fold import fold
 from respoold.io.reader import Reader
 from unit.io.spools import ATTEMPT_ID, a_folder, a_row, a_spool, an_attempt, lay, quarantined, read
@@ -32,7 +32,7 @@ class Writer:
     def roll(self) -> int:
         """Begin the next segment; its descriptor, which the reader owns."""
         self.index, self.at = self.index + 1, DATA
-        self.fd = disk.create_segment(self.folder, ATTEMPT_ID, 0, self.index, SIZE)
+        self.fd = segments.create(self.folder, ATTEMPT_ID, 0, self.index, SIZE)
         return self.fd
 
     def log(self, count: int = 1) -> None:
@@ -93,7 +93,7 @@ def test_a_spare_segment_that_is_empty_is_not_the_end_of_a_living_writer() -> No
         reader, writer = a_live_reader(folder)
         writer.log()
         look_all(reader)
-        reader.keep(1, disk.create_segment(folder, ATTEMPT_ID, 0, 1, SIZE))
+        reader.keep(1, segments.create(folder, ATTEMPT_ID, 0, 1, SIZE))
         assert reader.look(0.0).more is False
         assert (reader.finished, reader.tail.segment) == (False, 0)
         reader.closing = True
@@ -331,7 +331,7 @@ def test_a_fold_passes_over_payloads_that_are_none() -> None:
 
 def test_a_new_segment_is_allocated_private_and_empty() -> None:
     with a_folder() as folder:
-        fd = disk.create_segment(folder, ATTEMPT_ID, 0, 0, SIZE)
+        fd = segments.create(folder, ATTEMPT_ID, 0, 0, SIZE)
         found = os.fstat(fd)
         assert (found.st_size, stat.S_IMODE(found.st_mode)) == (SIZE, 0o600)
         assert os.listdir(folder) == [segment_name(0, 0)]
