@@ -1,4 +1,4 @@
-"""watchdog's door: a change in a folder rings a bell, nothing more."""
+"""watchdog's door: news in a folder ring a bell, nothing more."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import trio
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
 from respoold.doorbell import Doorbell
+
+
+NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
+"""What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""
 
 
 class _Ringer(FileSystemEventHandler):
@@ -24,11 +35,12 @@ class _Ringer(FileSystemEventHandler):
 
 @asynccontextmanager
 async def watch(folder: str) -> AsyncIterator[Doorbell]:
-    """A bell that rings when something changes in `folder` (its real path: a symlink would see nothing)."""
+    """A bell that rings when something appears in `folder` (its real path: a symlink would see nothing)."""
     bell = Doorbell()
     observer = Observer()
     ringer = _Ringer(bell, trio.lowlevel.current_trio_token())
-    observer.schedule(ringer, os.path.realpath(folder))  # noqa: ASYNC240 - once, at start
+    real = os.path.realpath(folder)  # noqa: ASYNC240 - once, at start
+    observer.schedule(ringer, real, event_filter=NEWS)
     observer.start()
     try:
         yield bell
