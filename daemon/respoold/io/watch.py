@@ -19,7 +19,6 @@ from watchdog.observers import Observer
 
 from respoold.doorbell import Doorbell
 
-
 NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""
 
