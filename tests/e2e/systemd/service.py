@@ -25,6 +25,7 @@ RESPOOL = f"{VENV}/bin/respool"
 SOCKET = "/run/respool/respoold.sock"
 PROJECT = "units"
 DAEMON, HUB = "respoold.service", "respool-hub.service"
+UNTIL_TOLD = "until_told.py"
 QUICK = "[Service]\nWatchdogSec=3s\n"
 
 
@@ -55,6 +56,9 @@ class Service:
         ]
         machine.call(f"{VENV}/bin/python", "-m", "pip", *words, f"{SHARED}/{os.path.basename(wheel)}")
         shutil.copytree(TRAINERS, os.path.join(machine.shared, "trainers"))
+        shutil.copy(
+            os.path.join(os.path.dirname(__file__), UNTIL_TOLD), os.path.join(machine.shared, "trainers")
+        )
 
     def configure(self) -> None:
         """What `install-units` says comes next; watchdogs in seconds instead of half a minute."""
@@ -80,16 +84,28 @@ class Service:
         self.machine.call("useradd", "--create-home", "--uid", str(uid), f"u{uid}")
         return uid
 
-    def train(self, uid: int, environ: Mapping[str, str] | None = None, **options: Any) -> Life:
+    def train(
+        self, uid: int, environ: Mapping[str, str] | None = None, script: str = "rows.py", **options: Any
+    ) -> Life:
         """Start a trainer as a user; its run is named after its number."""
         self.lives += 1
         name = f"trainer-{self.lives}"
         given = {"project": PROJECT, "id": name, **options}
         flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-        argv = [f"{VENV}/bin/python", f"{SHARED}/trainers/rows.py", f"--truth={SHARED}/{name}.truth", *flags]
+        argv = [f"{VENV}/bin/python", f"{SHARED}/trainers/{script}", f"--truth={SHARED}/{name}.truth", *flags]
         words = ["sh", "-c", 'cd "$HOME" && exec "$@"', "sh", *argv]
         process = self.machine.process(name, *words, uid=uid, environ=environ)
         return Life(process.launch(), os.path.join(self.machine.shared, f"{name}.truth"))
+
+    def load(self, uid: int, environ: Mapping[str, str] | None = None) -> Life:
+        """Start a trainer that logs a row a millisecond until `relieve`; it has begun when this returns."""
+        until_file = f"{SHARED}/enough-{self.lives + 1}"
+        return self.train(uid, environ, UNTIL_TOLD, until=until_file).reach(200)
+
+    def relieve(self) -> None:
+        """Trainers may finish: all that run until they are told."""
+        for number in range(1, self.lives + 1):
+            Path(self.machine.shared, f"enough-{number}").touch()
 
     def status(self, uid: int, *, bad: bool = False) -> dict[str, Any]:
         """`respool status --json` of a user; `bad` when it may find something to complain of."""
