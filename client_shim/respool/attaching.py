@@ -109,6 +109,7 @@ def request_of(plan: Plan, found: str | None) -> Request:
         program=program(),
         hub=plan.hub,
         takeover=plan.takeover,
+        trust=plan.offline_must,
         meta=plan.meta,
         started_at=time.time(),
     )

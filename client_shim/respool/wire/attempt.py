@@ -36,6 +36,7 @@ class Request(NamedTuple):
     `launch` names the launch that several processes share, `restart_count` its life.
     `meta` holds what the call passed: name, notes, tags, group, job_type. `fixed_id` is False when the run id
     was made up or found, so that the keeper may choose another.
+    `trust`: resume='must' believes that the run exists when nobody who could be asked knows it.
     """
 
     project: str
@@ -55,6 +56,7 @@ class Request(NamedTuple):
     program: str = ""
     hub: str | None = None
     takeover: bool = False
+    trust: bool = False
     meta: dict[str, Any] = {}
     started_at: float = 0.0
 

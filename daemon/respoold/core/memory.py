@@ -14,7 +14,6 @@ from respool.wire.frames import NO_STEP
 from respool.wire.messages import Refused
 from respoold.core.attempt import Attempt
 from respoold.core.lineage import Link, last_step
-from respoold.core.states import State
 
 
 class Memory(NamedTuple):
@@ -66,8 +65,8 @@ def next_step(attempts: Sequence[Attempt], head: Attempt) -> int:
     return 0 if last == NO_STEP else last + 1
 
 
-def answer_offline(request: Request, known: Answer | None, *, trust: bool) -> Answer | Refused:
-    """Table 3.1 with the hub away: what this node knows decides. `trust` is RESPOOL_OFFLINE_MUST=trust."""
+def answer_offline(request: Request, known: Answer | None) -> Answer | Refused:
+    """Table 3.1 with the hub away: what this node knows decides."""
     nothing = Answer(False, None, known is not None or request.resume == "none", 0, {}, {}, {})
     exists = known is not None
     if request.resume == "never" and exists:
@@ -76,7 +75,7 @@ def answer_offline(request: Request, known: Answer | None, *, trust: bool) -> An
             f"run {request.project}/{request.run_id} exists on this node and resume='never' forbids to continue it",
             "use resume='allow' or another id",
         )
-    if request.resume == "must" and not exists and not trust:
+    if request.resume == "must" and not exists and not request.trust:
         return Refused(
             "missing",
             f"run {request.project}/{request.run_id} is not known on this node and the hub does not answer",
@@ -95,7 +94,3 @@ def of_memory(memory: Memory) -> Answer:
 def merge_meta(old: dict[str, Any], passed: dict[str, Any]) -> dict[str, Any]:
     """Name, notes and tags carry over unless this call passed them."""
     return {**old, **{key: value for key, value in passed.items() if value is not None}}
-
-
-def finished(memory: Memory) -> bool:
-    return memory.state == State.FINISHED

@@ -122,7 +122,7 @@ async def _decide(
         problem = error.problem
         return Refused(problem.code, problem.cause, problem.advice)
     except (HubAway, HubDenied) as error:
-        return _decide_offline(keeper, request, local, str(error))
+        return _decide_offline(request, local, str(error))
     return Decided(_overlay(hub, local), hub, _hub_lines(hub))
 
 
@@ -178,8 +178,8 @@ async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> Attach
             return answer
 
 
-def _decide_offline(keeper: Keeper, request: Request, local: Answer | None, why: str) -> Decided | Refused:
-    answer = answer_offline(request, local, trust=keeper.config.trust_offline_must)
+def _decide_offline(request: Request, local: Answer | None, why: str) -> Decided | Refused:
+    answer = answer_offline(request, local)
     if isinstance(answer, Refused):
         return answer
     lines = [f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up"]

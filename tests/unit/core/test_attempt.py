@@ -355,7 +355,7 @@ KNOWN = Answer(True, "head", True, 1235, {"lr": 1}, {"best": 2}, {"name": "n"})
 def test_without_the_hub_what_the_node_knows_decides(
     resume: str, known: Answer | None, answer: tuple[Any, ...]
 ) -> None:
-    found = answer_offline(Request("p", "r", "r", "i", resume), known, trust=False)
+    found = answer_offline(Request("p", "r", "r", "i", resume), known)
     assert isinstance(found, Answer)
     assert found[:4] == answer
     assert found.config == (KNOWN.config if found.resumed else {})
@@ -365,7 +365,7 @@ def test_without_the_hub_what_the_node_knows_decides(
 def test_without_the_hub_must_needs_the_run_and_never_its_absence(
     resume: str, known: Answer | None, code: str
 ) -> None:
-    found = answer_offline(Request("p", "r", "r", "i", resume), known, trust=False)
+    found = answer_offline(Request("p", "r", "r", "i", resume), known)
     assert isinstance(found, Refused)
     assert found.code == code
     assert "p/r" in found.cause
@@ -373,7 +373,7 @@ def test_without_the_hub_must_needs_the_run_and_never_its_absence(
 
 
 def test_who_trusts_may_continue_unseen_what_nobody_here_knows() -> None:
-    found = answer_offline(Request("p", "r", "r", "i", "must"), None, trust=True)
+    found = answer_offline(Request("p", "r", "r", "i", "must", trust=True), None)
     assert isinstance(found, Answer)
     assert (found.resumed, found.parent_known) == (False, False)
 

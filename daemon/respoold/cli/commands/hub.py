@@ -9,7 +9,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from respool_hub.app import serve
-
 from respool_hub.config import ConfigError, HubConfig
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.screen import Screen
