@@ -16,6 +16,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
 
 from respoold.doorbell import Doorbell
 
@@ -34,16 +35,26 @@ class _Ringer(FileSystemEventHandler):
 
 @asynccontextmanager
 async def watch(folder: str) -> AsyncIterator[Doorbell]:
-    """A bell that rings when something appears in `folder` (its real path: a symlink would see nothing)."""
+    """A bell that rings when something appears in `folder` (its real path: a symlink would see nothing). It
+    stays silent where the system has no watch to give, such as a user whose inotify instances are used up:
+    events are hints, whoever waits for them looks by himself too.
+    """
     bell = Doorbell()
-    observer = Observer()
-    ringer = _Ringer(bell, trio.lowlevel.current_trio_token())
-    real = os.path.realpath(folder)  # noqa: ASYNC240 - once, at start
-    observer.schedule(ringer, real, event_filter=NEWS)
-    observer.start()
+    observer = _observe(folder, _Ringer(bell, trio.lowlevel.current_trio_token()))
     try:
         yield bell
     finally:
-        observer.stop()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(observer.join)
+        if observer is not None:
+            observer.stop()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(observer.join)
+
+
+def _observe(folder: str, ringer: _Ringer) -> BaseObserver | None:
+    try:
+        observer = Observer()
+        observer.schedule(ringer, os.path.realpath(folder), event_filter=NEWS)
+        observer.start()
+    except OSError:
+        return None
+    return observer
