@@ -49,6 +49,8 @@ async def _send(keeper: Keeper, stream: Stream) -> None:
         await _CARRIERS[stream.priority](keeper, attempt, stream)
     except HubError as error:
         _trouble(keeper, attempt, stream, error)
+        # The loop may sleep without a deadline: this stream's pause is one, and it was in flight till now.
+        keeper.upload.ring()
         return
     attempt.held = None
     keeper.hub_answered()
