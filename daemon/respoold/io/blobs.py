@@ -65,9 +65,21 @@ def settle(directory: str, token: str, size: int) -> str:
 
 @contextmanager
 def open_blob(directory: str, token: str) -> Iterator[Callable[[int, int], bytes]]:
-    """`read(offset, size)` of a snapshot, for as long as the block lasts."""
-    fd = os.open(path_of(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """`read(offset, size)` of a snapshot, for as long as the block lasts. Raises BlobGoneError, and so does
+    `read` when there is nothing at that offset.
+    """
     try:
-        yield lambda offset, size: os.pread(fd, size, offset)
+        fd = os.open(path_of(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise BlobGoneError(f"its snapshot is gone ({error})") from error
+    try:
+        yield lambda offset, size: _piece(fd, offset, size)
     finally:
         os.close(fd)
+
+
+def _piece(fd: int, offset: int, size: int) -> bytes:
+    piece = os.pread(fd, size, offset)
+    if not piece:
+        raise BlobGoneError(f"its snapshot ends at {offset} bytes")
+    return piece

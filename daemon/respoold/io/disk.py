@@ -31,6 +31,7 @@ from respool.wire.errors import FormatError, WireError
 from respoold.io.files import allocated, names, sync_directory, write_bytes, write_json
 
 ROOT = "v1"
+JOURNAL = "journal"
 
 
 class SpoolBusyError(Exception):
@@ -79,10 +80,15 @@ def attempt_directory(root: str, uid: int, attempt_id: str) -> str:
     return os.path.join(root, f"u{uid}", attempt_id)
 
 
-def create_attempt(directory: str, file: AttemptFile) -> None:
-    """Make an attempt's folder. On return it is durable, with its papers."""
+def make_folders(directory: str) -> None:
+    """Make an attempt's folder. Without papers it is nobody's, and removed at the next start."""
     for folder in (os.path.dirname(directory), directory, os.path.join(directory, BLOBS)):
         os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def create_attempt(directory: str, file: AttemptFile) -> None:
+    """Make an attempt's folder, if need be, and write its papers. Durable on return."""
+    make_folders(directory)
     write_json(os.path.join(directory, ATTEMPT_FILE), file._asdict())
     sync_directory(os.path.dirname(directory))
     sync_directory(os.path.dirname(os.path.dirname(directory)))
@@ -111,12 +117,18 @@ def attempt_directories(folder: str) -> list[str]:
     return [path for _, path in sorted(dated)]
 
 
-def sweep(directory: str) -> None:
-    """Remove what a kill left half made: names ending in `.part` were never published."""
-    for name in names(directory):
-        if name.endswith(".part"):
-            with suppress(OSError):
-                os.unlink(os.path.join(directory, name))
+def sweep(folder: str) -> None:
+    """Remove what a kill left half made in a user's folder: attempts without papers, and names ending in `.part`,
+    which were never published.
+    """
+    for name in names(folder):
+        directory = os.path.join(folder, name)
+        if name != JOURNAL and os.path.isdir(directory) and ATTEMPT_FILE not in names(directory):
+            delete_attempt(directory)
+        for part in names(directory):
+            if part.endswith(".part"):
+                with suppress(OSError):
+                    os.unlink(os.path.join(directory, part))
 
 
 def tenants(root: str) -> list[tuple[int, str]]:

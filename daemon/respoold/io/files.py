@@ -7,10 +7,18 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from respool.wire import codec
+
 
 def write_json(path: str, value: Any) -> None:
-    """Replace a file by a JSON value; durable on return."""
-    write_bytes(path, json.dumps(value, indent=1, default=str).encode("utf-8", "backslashreplace"))
+    """Replace a file by a JSON value; durable on return. What JSON cannot hold becomes text: the value may come
+    from a stranger's records.
+    """
+    try:
+        text = json.dumps(value, indent=1, default=str)
+    except (TypeError, ValueError, RecursionError):
+        text = json.dumps(codec.plain(value, lambda _: None), indent=1, default=str)
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: str) -> Any:
@@ -51,10 +59,13 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def free_share(path: str) -> tuple[float, int]:
-    """(share of the file system that is free for us, bytes of it)."""
-    found = os.statvfs(path)
-    return found.f_bavail / max(found.f_blocks, 1), found.f_bavail * found.f_frsize
+def capacity(path: str) -> tuple[int, int]:
+    """(size, free for us) of the file system, in bytes; nothing is free where it cannot be asked."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return 0, 0
+    return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
 
 def names(directory: str) -> list[str]:

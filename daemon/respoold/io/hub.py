@@ -31,6 +31,11 @@ BULK_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 PIECE = 256 << 10
 RETRY_STATUSES = frozenset({408, 425, 429})
 COMPRESS_ABOVE = 512
+MAX_ANSWER = 64 << 20
+"""Bytes of an answer that is held in memory: a config and a summary at their limits, and as much again."""
+DEADLINES = {True: 30.0, False: 3600.0}
+"""Seconds for a whole exchange, control or bulk: httpx's own timeouts only bound each read and write of it."""
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 def client_of(url: str, key: str | None, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient:
@@ -112,10 +117,10 @@ class HubDoor:
         path = "/runs/" + "/".join(quote(part, safe="") for part in run) + "/files/" + quote(name)
         async with self._slots[self._bulk]:
             request = self._bulk.build_request("GET", hubapi.API + path)
-            response = await self._exchange(self._bulk, request, stream=True)
+            response = await self._exchange(self._bulk, request)
             try:
                 if response.status_code != httpx.codes.OK:
-                    await response.aread()
+                    response = await _whole(response)
                 self._judge(response, frozenset())
                 yield response
             except httpx.TransportError as error:
@@ -145,19 +150,23 @@ class HubDoor:
     ) -> httpx.Response:
         async with self._slots[client]:
             request = client.build_request(method, hubapi.API + path, **parts)
-            response = await self._exchange(client, request)
+            try:
+                with trio.fail_after(DEADLINES[client is self._control]):
+                    response = await _whole(await self._exchange(client, request))
+            except trio.TooSlowError as error:
+                raise HubAway(f"{self.url} did not answer in time") from error
+            except httpx.TransportError as error:
+                raise HubAway(f"{self.url} broke off: {str(error) or type(error).__name__}") from error
+            except httpx.DecodingError as error:
+                raise HubAway(f"garbage from {self.url}: {error}") from error
         self._judge(response, answers)
         return response
 
-    async def _exchange(
-        self, client: httpx.AsyncClient, request: httpx.Request, *, stream: bool = False
-    ) -> httpx.Response:
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
-            return await client.send(request, stream=stream)
+            return await client.send(request, stream=True)
         except httpx.TransportError as error:
             raise HubAway(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
-        except httpx.DecodingError as error:
-            raise HubAway(f"garbage from {self.url}: {error}") from error
 
     def _judge(self, response: httpx.Response, answers: frozenset[int] | set[int]) -> None:
         status = response.status_code
@@ -188,10 +197,24 @@ class _Pieces(httpx.AsyncByteStream):
         at = 0
         while at < self._size:
             piece = await trio.to_thread.run_sync(self._read, at, min(PIECE, self._size - at))
-            if not piece:
-                raise httpx.WriteError(f"the snapshot ended at {at} of {self._size} bytes")
             at += len(piece)
             yield piece
+
+
+async def _whole(response: httpx.Response) -> httpx.Response:
+    """The same response with its body read, if that is of a size that our answers have."""
+    parts, size = [], 0
+    try:
+        async for part in response.aiter_bytes(PIECE):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_ANSWER:
+                raise HubAway(f"an answer of more than {MAX_ANSWER >> 20} MiB: that is no hub")
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await response.aclose()
+    kept = [(name, value) for name, value in response.headers.items() if name not in _OF_THE_BODY]
+    return httpx.Response(response.status_code, headers=kept, content=b"".join(parts))
 
 
 def _problem(response: httpx.Response) -> Problem:
@@ -200,16 +223,16 @@ def _problem(response: httpx.Response) -> Problem:
         if response.headers.get("Content-Type", "").startswith(hubapi.MSGPACK):
             return hubapi.load(Problem, response.content)  # type: ignore[no-any-return]
         found: Problem = build(Problem, response.json())
-    except (ValueError, WireError):
+    except (ValueError, RecursionError, WireError):
         return Problem("http", f"the hub answered {response.status_code} {response.reason_phrase}")
     return found
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -22,17 +22,19 @@ from respool.wire.segment import (
     parse_segment_name,
     segment_name,
 )
-from respoold.io.files import sync_directory, write_bytes
+from respoold.io.files import names, sync_directory, write_bytes
 
 
 def indexes(directory: str) -> dict[int, list[int]]:
-    """Writer -> its segments' indexes in order. Files of other names are nobody's."""
+    """Writer -> its segments' indexes in order. Files of other names are nobody's; a folder that somebody
+    removed has none.
+    """
     found: dict[int, list[int]] = {}
-    for name in os.listdir(directory):
+    for name in names(directory):
         parsed = parse_segment_name(name)
         if parsed is not None:
             found.setdefault(parsed[0], []).append(parsed[1])
-    return {writer: sorted(indexes) for writer, indexes in found.items()}
+    return {writer: sorted(numbers) for writer, numbers in found.items()}
 
 
 def create(directory: str, attempt_id: str, writer: int, index: int, size: int = SEGMENT_SIZE) -> int:

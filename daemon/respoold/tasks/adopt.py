@@ -26,10 +26,20 @@ async def adopt_forever(keeper: Keeper) -> NoReturn:
     async with watch(registry) as hints:
         while True:
             for spool in registered_spools(registry):
-                adopt_spool(keeper, spool)
+                _try_spool(keeper, spool)
             _look_again(keeper)
             with trio.move_on_after(RESCAN_SECONDS):
                 await hints.wait()
+
+
+def _try_spool(keeper: Keeper, spool: str) -> None:
+    """A folder that cannot be read now, such as one on a disk that is away, may be another time."""
+    try:
+        adopt_spool(keeper, spool)
+    except OSError as error:
+        keeper.warn(f"the spool {spool} cannot be read: {error}", about=spool)
+    else:
+        keeper.resolve(spool)
 
 
 def _look_again(keeper: Keeper) -> None:

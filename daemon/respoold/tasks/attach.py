@@ -1,9 +1,10 @@
 """Attaching a process to a run: the handshake, with the hub and without it.
 
     1. read to their end the segments of this run's dead writers on this node
-    2. ask the hub, or, when it does not answer within the handshake bound, the journal
-    3. lay what this node knows and the hub may not over the hub's answer
-    4. make the attempt's folder and its first two segments; only then answer
+    2. make the attempt's first two segments: what cannot be kept must not begin
+    3. ask the hub, or, when it does not answer within the handshake bound, the journal
+    4. lay what this node knows and the hub may not over the hub's answer
+    5. write the attempt's papers, which is what makes it one; only then answer
 
 A refusal leaves nothing behind. Asking twice for the same attempt gives the same answer.
 """
@@ -59,13 +60,19 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
         return _alive(rival)
     await _settle(keeper, before)
     local = await _local_answer(keeper, uid, request, before)
+    directory = disk.attempt_directory(keeper.root, uid, attempt_id)
+    fds = await _make_room(keeper, uid, request.writer, directory, attempt_id)
+    if isinstance(fds, Refused):
+        return fds
     decided = await _decide(keeper, request, attempt_id, before, local, wait)
     if isinstance(decided, Refused):
+        _give_back(directory, fds)
         return decided
-    refusal = refuse_segment(keeper.room(uid), 2 * limits.SEGMENT_SIZE)
-    if refusal:
-        return Refused("quota", refusal, "see `respool status`; connect the hub, or raise rows_quota")
-    return await _create(keeper, uid, request, attempt_id, decided)
+    try:
+        return await _create(keeper, uid, request, attempt_id, decided, fds)
+    except OSError as error:
+        _give_back(directory, fds)
+        return _no_room(str(error))
 
 
 def _lives(attempt: Attempt) -> bool:
@@ -86,7 +93,8 @@ async def _settle(keeper: Keeper, attempts: list[Attempt]) -> None:
     with trio.move_on_after(SETTLE_SECONDS):
         for attempt in attempts:
             for reader in keeper.readers_of(attempt):
-                if not processes.is_alive(attempt.request.process):
+                foreign = attempt.elsewhere(disk.node_name())
+                if not foreign and not processes.is_alive(attempt.request.process):
                     attempt.alive, reader.closing = False, True
                 while keeper.look(reader):
                     await trio.lowlevel.checkpoint()
@@ -130,7 +138,8 @@ def _hub_request(
     request: Request, attempt_id: str, before: list[Attempt], local: Answer | None
 ) -> AttachRequest:
     shared = {name: getattr(request, name) for name in AttachRequest._fields if name in Request._fields}
-    dead = [attempt.id for attempt in before if not attempt.alive]
+    here = disk.node_name()
+    dead = [one.id for one in before if not one.alive and not one.elsewhere(here)]
     return AttachRequest(attempt_id=attempt_id, dead=dead, parent=local.parent if local else None, **shared)
 
 
@@ -207,9 +216,47 @@ def _hub_lines(hub: AttachAnswer) -> list[str]:
     return [f"{was}: {now}; pass resume='allow' to continue it"]
 
 
+async def _make_room(
+    keeper: Keeper, uid: int, writer: int, directory: str, attempt_id: str
+) -> list[int] | Refused:
+    """The attempt's first two segments, made before the hub is asked: what cannot be kept must not begin."""
+    refusal = refuse_segment(keeper.room(uid), 2 * limits.SEGMENT_SIZE)
+    if refusal:
+        return _no_room(refusal)
+    try:
+        return await trio.to_thread.run_sync(_make_segments, directory, attempt_id, writer)
+    except OSError as error:
+        return _no_room(str(error))
+
+
+def _no_room(why: str) -> Refused:
+    return Refused(
+        "quota",
+        f"The spool cannot take another attempt: {why}.",
+        "See `respool status`; connect the hub, free space, or raise rows_quota.",
+    )
+
+
+def _give_back(directory: str, fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+    disk.delete_attempt(directory)
+
+
+def _make_segments(directory: str, attempt_id: str, writer: int) -> list[int]:
+    disk.make_folders(directory)
+    first = segments.create(directory, attempt_id, writer, 0)
+    try:
+        return [first, segments.create(directory, attempt_id, writer, 1)]
+    except OSError:
+        _give_back(directory, [first])
+        raise
+
+
 async def _create(
-    keeper: Keeper, uid: int, request: Request, attempt_id: str, decided: Decided
-) -> Granted | Refused:
+    keeper: Keeper, uid: int, request: Request, attempt_id: str, decided: Decided, fds: list[int]
+) -> Granted:
+    """Write the attempt's papers, which is what makes it one, and take it up. Raises OSError."""
     answer, hub = decided.answer, decided.hub
     file = AttemptFile(
         attempt_id=attempt_id,
@@ -224,12 +271,7 @@ async def _create(
         parent_known=answer.parent_known,
     )
     directory = disk.attempt_directory(keeper.root, uid, attempt_id)
-    try:
-        fds = await trio.to_thread.run_sync(_make, directory, file, request.writer)
-    except OSError as error:
-        return Refused(
-            "quota", f"the spool cannot take a new attempt: {error}", "free space, or move the spool"
-        )
+    await trio.to_thread.run_sync(disk.create_attempt, directory, file)
     attempt = Attempt(file, directory)
     attempt.alive = True
     keeper.node.add(attempt)
@@ -242,17 +284,6 @@ async def _create(
     keeper.births.ring()
     keeper.offer(attempt)
     return Granted(_attached(attempt, answer, meta, decided), attempt, [os.dup(fd) for fd in fds])
-
-
-def _make(directory: str, file: AttemptFile, writer: int) -> list[int]:
-    disk.create_attempt(directory, file)
-    first = segments.create(directory, file.attempt_id, writer, 0)
-    try:
-        return [first, segments.create(directory, file.attempt_id, writer, 1)]
-    except OSError:
-        os.close(first)
-        disk.delete_attempt(directory)
-        raise
 
 
 def _remember(

@@ -45,6 +45,7 @@ async def _beat(keeper: Keeper) -> None:
         with trio.fail_after(TIMEOUT):
             answer = await keeper.hub.heartbeat(beat)
     except HubDenied as error:
+        keeper.denied = True
         keeper.hub_failed(f"the hub refuses this daemon's key: {error}", 60.0)
     except HubAway as error:
         keeper.hub_failed(error.why, error.retry_after)
@@ -81,7 +82,6 @@ def _report(attempt: Attempt) -> dict[str, Any]:
 
 
 def _obey(keeper: Keeper, answer: BeatAnswer) -> None:
-    keeper.incarnation = answer.incarnation
     for attempt_id in answer.unknown:
         attempt = keeper.node.get(attempt_id)
         if attempt is not None:

@@ -220,15 +220,17 @@ class Client:
 
     async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
         refusal = self.keeper.make_room(attempt.file.uid, message.size)
+        about = f"files of {self.peer.uid}"
         self._blobs += 1
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
         if refusal is None:
             try:
                 self.queue(BlobGrant(token), request, [blobs.create(attempt.directory, token)])
+                self.keeper.resolve(about)
             except OSError as error:
                 refusal = f"the spool cannot take it: {error}"
         if refusal is not None:
-            self.keeper.warn(refusal)
+            self.keeper.warn(refusal, about=about)
             self.queue(BlobGrant("", refusal), request)
 
     async def _flush(self, reader: Reader, message: Flush, request: int) -> None:

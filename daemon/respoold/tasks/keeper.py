@@ -32,6 +32,9 @@ from respoold.io.reader import Reader
 Listener = Callable[[Message, int, list[int]], None]
 """A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
 
+MAX_WARNINGS = 50
+"""Kept at most; the oldest go first. Texts may name files and sizes, so their number has no other bound."""
+
 SUPERSEDED = Notice(
     "superseded",
     "another attempt continues this run: what is logged here from now on stays on this attempt's own branch",
@@ -56,21 +59,21 @@ class Keeper:
         self.pulse = Doorbell()
         self.progress = Progress()
         self.listeners: dict[str, list[Listener]] = {}
-        self.warnings: list[str] = []
-        self.incarnation: str | None = None
+        self.denied = False
+        self._warnings: dict[str, str] = {}
         self.caught_up: set[str] = set()
         self._told: set[str] = set()
         self._full: dict[Reader, str] = {}
         self.sent = 0
         self.sent_files = 0
-        self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.free_share(root)[1])
+        self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.capacity(root)[1])
         self._saved: dict[str, float] = {}
 
     def load(self) -> None:
         """Take up every attempt that lies in the spool. Reads papers and progress only, no segment."""
         for _, folder in disk.tenants(self.root):
+            disk.sweep(folder)
             for directory in disk.attempt_directories(folder):
-                disk.sweep(directory)
                 self.adopt(directory, own=True)
 
     def adopt(self, directory: str, *, own: bool) -> Attempt | None:
@@ -118,10 +121,16 @@ class Keeper:
 
     def look(self, reader: Reader) -> bool:
         """One look at one writer's segments; True when another would find more."""
-        if reader.finished:
+        if reader.finished or reader.blocked:
             return False
         now = trio.current_time()
-        look, attempt = reader.look(now), reader.attempt
+        attempt = reader.attempt
+        try:
+            look = reader.look(now)
+        except OSError as error:
+            reader.blocked = f"its segments cannot be read: {error}"
+            self.warn(f"{'/'.join(attempt.run)}: {reader.blocked}")
+            return False
         if look.frames:
             reader.follow_until = now + limits.FOLLOW_SECONDS
             if "state" in attempt.note(reader.writer, look.frames, now) and attempt.facts.ended:
@@ -217,26 +226,31 @@ class Keeper:
     def room(self, uid: int) -> quota.Room:
         """What a user holds and may hold, counted now."""
         used = [disk.usage(one.directory) for one in self.node if one.file.uid == uid and not one.adopted]
-        found = os.statvfs(self.root)
+        size, free = files.capacity(self.root)
         return quota.Room(
             rows=sum(one.rows for one in used),
             blobs=sum(one.blobs for one in used),
             rows_cap=self.config.rows_quota,
             blobs_cap=self._blobs_cap,
-            free=found.f_bavail * found.f_frsize,
-            size=found.f_blocks * found.f_frsize,
+            free=free,
+            size=size,
             floor=self.config.free_floor,
         )
 
     def memory_path(self, uid: int, run: tuple[str, str]) -> str:
         name = quote(run[0], safe="") + "~" + quote(run[1], safe="") + ".json"
-        return os.path.join(self.root, f"u{uid}", "journal", name)
+        return os.path.join(self.root, f"u{uid}", disk.JOURNAL, name)
 
     def remember(self, uid: int, memory: Memory) -> None:
-        """Keep what is known of a run; durable on return."""
+        """Keep what is known of a run; durable on return. A disk that fails costs the memory, not the daemon."""
         path = self.memory_path(uid, (memory.project, memory.run_id))
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        files.write_json(path, memory._asdict())
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            files.write_json(path, memory._asdict())
+        except OSError as error:
+            self.warn(f"the journal cannot be written: {error}", about="journal")
+        else:
+            self.resolve("journal")
 
     def recall(self, uid: int, run: tuple[str, str]) -> Memory | None:
         """What this node remembers of a run."""
@@ -296,6 +310,7 @@ class Keeper:
 
     def hub_answered(self) -> None:
         """A request was answered; after an outage everything that waited goes on at once."""
+        self.denied = False
         if self.breaker.succeeded(trio.current_time()):
             self.schedule.hasten()
             self.upload.ring()
@@ -313,11 +328,17 @@ class Keeper:
 
     def complaints(self) -> list[str]:
         """What people should know: what went wrong, and what is full at this moment."""
-        return self.warnings + list(self._full.values())
+        return [*self._warnings.values(), *self._full.values()]
 
-    def warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
+    def warn(self, text: str, about: str = "") -> None:
+        """Something people should know. What is said `about` the same thing replaces what was said before."""
+        self._warnings[about or text] = text
+        while len(self._warnings) > MAX_WARNINGS:
+            del self._warnings[next(iter(self._warnings))]
+
+    def resolve(self, about: str) -> None:
+        """That is no longer so."""
+        self._warnings.pop(about, None)
 
     @staticmethod
     def jitter() -> float:

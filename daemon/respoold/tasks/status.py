@@ -85,6 +85,8 @@ def _why(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
         return None, None
     if keeper.hub is None:
         return "no hub is configured", "set RESPOOL_HUB_URL or hub in respoold.toml and restart the daemon"
+    if keeper.denied:
+        return keeper.breaker.why, f"run: respool login {keeper.config.hub}; then restart the daemon"
     if not keeper.breaker.closed:
         return (
             f"the hub does not answer: {keeper.breaker.why}",

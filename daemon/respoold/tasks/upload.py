@@ -52,7 +52,9 @@ async def _send(keeper: Keeper, stream: Stream) -> None:
         # The loop may sleep without a deadline: this stream's pause is one, and it was in flight till now.
         keeper.upload.ring()
         return
-    attempt.held = None
+    if attempt.held:
+        attempt.held = None
+        keeper.resolve(attempt.id)
     keeper.hub_answered()
     keeper.schedule.done(stream)
     keeper.offer(attempt)
@@ -79,7 +81,7 @@ def _trouble(keeper: Keeper, attempt: Attempt, stream: Stream, error: HubError) 
         case _:
             attempt.held = f"the hub refuses: {error}"
             keeper.schedule.failed(stream, now, jitter)
-    keeper.warn(f"{'/'.join(attempt.run)}: {error}")
+    keeper.warn(f"{'/'.join(attempt.run)}: {error}", about=attempt.id)
 
 
 async def _carry_state(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
@@ -130,7 +132,6 @@ def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: i
 
 
 def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appended, first_seq: int) -> None:
-    keeper.incarnation = answer.incarnation
     writer = reader.writer
     if answer.next_seq < first_seq:
         attempt.acked[writer] = answer.next_seq
@@ -146,32 +147,30 @@ def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appen
 
 async def _carry_files(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
     """Bring the newest version first; the older ones of its name were skipped when it was handed over."""
-    assert keeper.hub is not None
     for version in attempt.pending_files()[:1]:
-        digest = version.digest or await _digest(keeper, attempt, version)
-        if digest is None:
-            continue
-        if not await keeper.hub.has_blob(digest):
-            with blobs.open_blob(attempt.directory, version.token) as read:
-                await keeper.hub.put_blob(digest, version.size, read)
-        await keeper.hub.commit_file(attempt.id, _commit(version, digest))
-        attempt.files[version.token] = version._replace(digest=digest, state=Blob.SENT)
-        keeper.sent_files += 1
+        try:
+            sent = await _carry_file(keeper, attempt, version)
+        except blobs.BlobGoneError as error:
+            sent = version._replace(state=Blob.MISSING)
+            attempt.warnings.append(f"{version.name}: {error}")
+        else:
+            keeper.sent_files += 1
+        attempt.files[version.token] = sent
         keeper.save(attempt)
 
 
-async def _digest(keeper: Keeper, attempt: Attempt, version: FileVersion) -> str | None:
-    """The digest of a snapshot, computed once; it is durable by then. None: the snapshot is not what it was."""
-    try:
-        digest = await trio.to_thread.run_sync(blobs.settle, attempt.directory, version.token, version.size)
-    except blobs.BlobGoneError as error:
-        attempt.files[version.token] = version._replace(state=Blob.MISSING)
-        attempt.warnings.append(f"{version.name}: {error}")
-        keeper.warn(f"{'/'.join(attempt.run)}: {version.name}: {error}")
-        keeper.save(attempt)
-        return None
-    attempt.files[version.token] = version._replace(digest=digest)
-    return digest
+async def _carry_file(keeper: Keeper, attempt: Attempt, version: FileVersion) -> FileVersion:
+    """Hash a snapshot once (it is durable by then), upload what the hub has not, make the version visible."""
+    assert keeper.hub is not None
+    if not version.digest:
+        directory, token, size = attempt.directory, version.token, version.size
+        version = version._replace(digest=await trio.to_thread.run_sync(blobs.settle, directory, token, size))
+        attempt.files[token] = version
+    if not await keeper.hub.has_blob(version.digest):
+        with blobs.open_blob(attempt.directory, version.token) as read:
+            await keeper.hub.put_blob(version.digest, version.size, read)
+    await keeper.hub.commit_file(attempt.id, _commit(version, version.digest))
+    return version._replace(state=Blob.SENT)
 
 
 def _commit(version: FileVersion, digest: str) -> FileCommit:
