@@ -57,8 +57,17 @@ def test_after_a_clean_end_the_next_run_is_a_new_one(site: Site) -> None:
     assert second.begun()["resumed"] is False
 
 
-def test_a_run_begun_with_a_daemon_is_continued_by_name_without_one(site: Site) -> None:
+@pytest.mark.xfail(
+    reason="without its daemon the shim does not look into the daemon's spool, and starts over"
+)
+def test_a_run_begun_with_a_daemon_continues_without_one(site: Site) -> None:
     site.open()
     first = train(site, die_at=5)
-    second = train(site, epochs=8, RESPOOL_MODE="spool", RESPOOL_RESUME="")
+    site.node.daemon.kill()
+    second = train(site, epochs=8)
     assert second.begun()["run_id"] == first.begun()["run_id"]
+    assert (second.begun()["resumed"], second.begun()["step"]) == (True, 6)
+    site.node.daemon.start()
+    run_id = first.begun()["run_id"]
+    site.drained(project=PROJECT, run_id=run_id)
+    account(site.view, PROJECT, run_id, [first, second])

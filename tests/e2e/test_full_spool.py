@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
 from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import Life
@@ -81,3 +87,36 @@ def test_files_are_refused_before_rows_are(site: Site) -> None:
     body = site.view.file(PROJECT, RUN, file["name"])
     assert body is not None
     assert int.from_bytes(body[:8], "big") == newest
+
+
+@pytest.fixture
+def small_disk(site: Site) -> Iterator[Site]:
+    """The first node's spool is on a disk of its own, of 48 MiB."""
+    os.makedirs(site.node.spool)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", site.node.spool]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nobody but root may mount a small disk")
+    yield site
+    for process in site.processes:
+        process.kill()
+    subprocess.run(["umount", site.node.spool], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_ends_nothing_and_is_counted(small_disk: Site) -> None:
+    site = small(small_disk)
+    life = site.node.rows(steps=40_000, pad=2000, pace=0.00005)
+    saver = site.node.train("checkpoints.py", id="saver", steps=30, size=4 * KEY)
+    assert life.process.wait(90) == 0, life.process.words()
+    assert saver.process.wait(90) == 0, saver.process.words()
+    assert site.node.daemon.alive, site.node.daemon.words()
+    site.hub.start()
+    run = site.drained(90)
+    missing = lost(site, life)
+    assert missing > 0
+    assert run["lost"] == missing
+    assert site.drained(run_id="saver")["rows"] == 30
+    again = site.node.rows(steps=42_000)
+    assert again.process.wait() == 0
+    after = site.drained()
+    assert (after["lost"], after["state"]) == (missing, "finished"), "there is room again"

@@ -3,8 +3,8 @@
     with Machine() as machine:
         machine.call("systemctl", "is-system-running")
 
-Everything that is mounted is mounted in a namespace of its own, so nothing has to be unmounted, not even after a
-SIGKILL of the tests. The network is the host's: a hub in there can be asked from out here.
+It lives in namespaces of its own, for mounts and for processes, so that nothing has to be unmounted and nobody
+survives, not even a SIGKILL of the tests. The network is the host's: a hub in there can be asked from out here.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ PYTHON = "/opt/python"
 DEPENDENCIES = "/opt/dependencies"
 SHARED = "/shared"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ALONE = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc")
 NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd")
 BOOT = """
 set -e
+for group in $CGROUPS; do echo 0 > "$group/cgroup.procs"; done
 mount -t tmpfs -o size=4g,mode=755 respool "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
@@ -60,9 +62,14 @@ def cannot() -> str | None:
 
 
 def _mounts() -> str | None:
-    """Try the two mounts."""
+    """Try the cgroups and the two mounts."""
+    try:
+        for group in _make_cgroups():
+            os.rmdir(group)
+    except OSError as error:
+        return f"no cgroup can be made: {error}"
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        trial = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "sh", folder, "true"]
+        trial = [*ALONE, "sh", "-c", BOOT, "sh", folder, "true"]
         done = subprocess.run(trial, capture_output=True, text=True, timeout=60)
     return None if done.returncode == 0 else f"no overlay can be mounted: {done.stderr.strip()}"
 
@@ -74,9 +81,9 @@ class Machine:
         self.folder = tempfile.mkdtemp(prefix="respool-machine-", dir="/var/tmp")
         self.shared = os.path.join(self.folder, "shared")
         self.processes: list[Process] = []
-        self.boot_seconds = 0.0
         self._leader = 0
         self._nspawn: Process | None = None
+        self._cgroups: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -94,6 +101,9 @@ class Machine:
         """Off, hard: there is nothing in it that anybody wants."""
         for process in [*self.processes, *([self._nspawn] if self._nspawn else [])]:
             process.kill()
+        if self._leader:
+            until(lambda: not os.path.exists(f"/proc/{self._leader}"), "the end of the machine", 20)
+        until(lambda: all(_removed(group) for group in self._cgroups), "the end of its cgroups", 20)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -161,28 +171,26 @@ class Machine:
         return self.call("journalctl", "--unit", unit, "--no-pager", "--output=cat")
 
     def _boot(self) -> Self:
-        began = time.monotonic()
         os.mkdir(self.shared)
         os.chmod(self.shared, 0o1777)
         root = os.path.join(self.folder, "root")
         os.mkdir(root)
-        private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "sh", root]
-        log = os.path.join(self.folder, "console.log")
-        self._nspawn = Process(
-            "systemd-nspawn", [*private, *self._nspawn_words(root)], dict(os.environ), log, "/"
-        )
+        self._cgroups = _make_cgroups()
+        argv = [*ALONE, "sh", "-c", BOOT, "sh", root, *self._nspawn_words(root)]
+        environ = {**os.environ, "CGROUPS": " ".join(self._cgroups)}
+        self._nspawn = Process("nspawn", argv, environ, os.path.join(self.folder, "console.log"), "/")
         self._nspawn.launch()
         self._leader = until(self._find_leader, "systemd in the machine", 30, self._nspawn.words)
         until(self._up, "the end of booting", 60, self._nspawn.words)
         if PYTHON in self.python:
             self.write("/etc/ld.so.conf.d/respool-test.conf", f"{PYTHON}/lib\n")
             self.call("ldconfig")
-        self.boot_seconds = time.monotonic() - began
         return self
 
     def _nspawn_words(self, root: str) -> list[str]:
         name = f"respool-test-{os.getpid()}"
-        words = ["systemd-nspawn", f"--directory={root}/root", "--boot", "--register=no", "--keep-unit"]
+        words = ["systemd-nspawn", f"--directory={root}/root", "--boot", "--register=no"]
+        words += ["--keep-unit"] * bool(self._cgroups)
         words += [f"--machine={name}", f"--hostname={name}", "--console=pipe", "--link-journal=no"]
         words += [
             f"--bind={self.shared}:{SHARED}",
@@ -196,9 +204,8 @@ class Machine:
         """PID 1 of the machine: nspawn's child that has become systemd. nspawn has short-lived other children."""
         assert self._nspawn is not None
         assert self._nspawn.alive, self._nspawn.words()
-        with open(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children", encoding="ascii") as file:
-            children = [int(one) for one in file.read().split()]
-        return next((child for child in children if _is_init(child)), None)
+        below = [child for nspawn in _children(self._nspawn.pid) for child in _children(nspawn)]
+        return next((child for child in below if _is_init(child)), None)
 
     def _up(self) -> bool:
         return self.run("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"}
@@ -206,6 +213,41 @@ class Machine:
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Signal a process, by the pid that it has in the machine."""
         self.call("kill", f"-{number.value}", str(pid))
+
+
+def _make_cgroups() -> list[str]:
+    """A cgroup for the machine alone in each hierarchy that systemd uses: two machines in one would take each
+    other's processes for their own. None where a systemd runs outside, which gives it one.
+    """
+    if os.path.isdir("/run/systemd/system"):
+        return []
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        mine = {names: path for _, names, path in (line.rstrip("\n").split(":", 2) for line in file)}
+    unified = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+    mounts = {"name=systemd": "/sys/fs/cgroup/systemd", "": unified}
+    name = f"respool-test-{os.getpid()}-{time.monotonic_ns()}"
+    made = [os.path.join(mount + mine[key], name) for key, mount in mounts.items() if key in mine]
+    for group in made:
+        os.mkdir(group)
+    return made
+
+
+def _removed(group: str) -> bool:
+    """Remove a cgroup and those below it; False while somebody is still dying in there."""
+    try:
+        for folder, _, _ in os.walk(group, topdown=False):
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(one) for one in file.read().split()]
+    except FileNotFoundError:
+        return []
 
 
 def _is_init(pid: int) -> bool:

@@ -77,6 +77,7 @@ class Service:
             machine.call(RESPOOL, *words, environ={"RESPOOL_API_KEY": self.key}),
             0o600,
         )
+        machine.call("systemctl", "enable", "--now", "respoold.socket")
         self.view = HubView(self.hub_url, self.key)
 
     def user(self, uid: int) -> int:

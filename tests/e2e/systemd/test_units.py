@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -42,11 +44,25 @@ def ends_well(service: Service, life: Life) -> None:
     assert not any("warning" in line.lower() for line in said), said
 
 
+def kept(service: Service, uid: int, life: Life) -> list[dict[str, Any]]:
+    """What the daemon says of a run to its owner."""
+    assert life.facts is not None
+    runs = service.status(uid, bad=True)["runs"]
+    return [run for run in runs if run["run_id"] == life.facts["run_id"]]
+
+
+def crashed(service: Service, run_id: str) -> bool:
+    return service.view.state(PROJECT, run_id) == "crashed"
+
+
+def sent(service: Service, uid: int) -> bool:
+    return not service.status(uid)["pending_records"]
+
+
 def test_the_first_connection_starts_a_daemon_that_never_ran(
     service: Service, ada: int, timing: Timing
 ) -> None:
     machine = service.machine
-    machine.call("systemctl", "enable", "--now", "respoold.socket")
     assert machine.show(DAEMON, "ActiveEnterTimestampMonotonic") == "0"
     assert machine.call("stat", "--format=%a %U", SOCKET, "/run/respool") == "666 root\n755 root\n"
     with timing("a trainer's start with no daemon yet"):
@@ -78,6 +94,8 @@ def test_the_hardening_is_in_force(service: Service) -> None:
         "CapBnd": "0" * 16,
     }
     assert found["Uid"].split()[0] != "0"
+    fields = service.machine.call("cat", f"/proc/{service.pid()}/stat").rpartition(")")[2].split()
+    assert fields[16] == "5", "the nice value"
     rated = service.machine.call("systemd-analyze", "security", "--no-pager", DAEMON)
     level = re.search(r"exposure level for \S+: ([0-9.]+)", rated)
     assert level, rated
@@ -88,16 +106,17 @@ def test_a_daemon_that_is_killed_under_load_is_back_and_no_row_is_missing(
     service: Service, ada: int, timing: Timing
 ) -> None:
     life = service.load(ada)
+    restarts = int(service.machine.show(DAEMON, "NRestarts"))
     for kill in range(5):
         before, step = service.pid(), life.last_step
         with timing(f"SIGKILL {kill + 1} until it serves again"):
             service.signal(signal.SIGKILL)
             service.replaced(before)
         assert life.last_step > step, "the trainer waited"
-        mine = [run for run in service.status(ada)["runs"] if run["run_id"] == life.facts["run_id"]]  # type: ignore[index]
-        assert [(run["alive"], run["state"]) for run in mine] == [(True, "running")]
+        assert [(run["alive"], run["state"]) for run in kept(service, ada, life)] == [(True, "running")]
         life.reach(life.last_step + 100)
     ends_well(service, life)
+    assert int(service.machine.show(DAEMON, "NRestarts")) == restarts + 5
     assert service.machine.show("respoold.socket", "Result") == "success"
 
 
@@ -152,10 +171,8 @@ def test_two_users_of_one_daemon_see_their_own_runs_only(service: Service, ada: 
         assert life.facts is not None
         service.machine.signal(life.facts["pid"], signal.SIGKILL)
     for uid, life in lives.items():
-        until(lambda uid=uid: service.view.state(PROJECT, names[uid]) == "crashed", "crashed at the hub", 30)
-        run = service.view.show(PROJECT, names[uid])
-        assert run is not None
-        until(lambda uid=uid: not service.status(uid)["pending_records"], "everything sent", 30)
+        until(partial(crashed, service, names[uid]), "crashed at the hub", 30)
+        until(partial(sent, service, uid), "everything sent", 30)
         account(service.view, PROJECT, names[uid], [life])
 
 
@@ -208,10 +225,9 @@ def test_without_a_key_everything_is_kept_and_status_says_what_is_missing(servic
     machine.call("systemctl", "restart", DAEMON)
     life = service.train(bob, steps=30)
     assert life.process.wait() == 0, life.process.words()
-    status = service.status(bob, bad=True)
-    kept = [run for run in status["runs"] if run["run_id"] == life.facts["run_id"]]  # type: ignore[index]
-    assert kept[0]["pending_records"] >= 30
-    assert "respool login" in str(kept[0]["advice"]) or "key" in str(kept[0]["why"])
+    (run,) = kept(service, bob, life)
+    assert run["pending_records"] >= 30
+    assert "respool login" in str(run["advice"]) or "key" in str(run["why"])
     machine.call("mv", "/etc/respool/hub-key.away", "/etc/respool/hub-key")
     machine.call("systemctl", "restart", DAEMON)
     ends_well(service, life)
