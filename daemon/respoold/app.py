@@ -52,7 +52,8 @@ class Outcome(NamedTuple):
 def serve(config: Config) -> int:
     """Run the daemon in the foreground until SIGTERM or SIGINT. Returns the process's exit status."""
     _raise_descriptor_limit()
-    os.nice(config.nice)
+    with suppress(PermissionError):  # a sandbox forbids it, as our own unit does, which sets it itself
+        os.nice(config.nice)
     status = 0
     try:
         trio.run(_serve, config)
