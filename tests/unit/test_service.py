@@ -65,7 +65,12 @@ def test_a_socket_that_systemd_holds_wins_and_its_folder_need_not_be_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[Config] = []
-    monkeypatch.setattr(command, "serve", lambda config: served.append(config) or 0)
+
+    def serve(asked: Config) -> int:
+        served.append(asked)
+        return 0
+
+    monkeypatch.setattr(command, "serve", serve)
     monkeypatch.setattr(command, "inherited_path", lambda: "/proc/held.sock")
     monkeypatch.setattr(sys, "argv", ["respoold", "--spool", str(tmp_path), "--socket", "/elsewhere"])
     assert daemon() == 0
