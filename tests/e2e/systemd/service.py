@@ -36,6 +36,7 @@ class Service:
         self.machine = machine
         self.hub_url = f"http://127.0.0.1:{_free_port()}"
         self.lives = 0
+        self.signals: list[tuple[signal.Signals, str]] = []
 
     def install(self, wheel: str) -> None:
         """The package, in a venv where a service may see it. Its dependencies are those of the tests."""
@@ -119,6 +120,7 @@ class Service:
 
     def signal(self, number: signal.Signals, unit: str = DAEMON) -> None:
         """To the one process of a unit: `systemctl kill` complains when it is gone before all is told."""
+        self.signals.append((number, unit))
         self.machine.signal(self.pid(unit), number)
 
     def serving(self, unit: str = DAEMON) -> bool:

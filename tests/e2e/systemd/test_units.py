@@ -261,3 +261,10 @@ def test_a_users_own_daemon_is_started_by_his_own_socket(service: Service, bob: 
     ends_well(service, life)
     status = machine.call(RESPOOL, "status", "--json", uid=bob, environ=bus | named)
     assert f"/home/u{bob}/.local/state/respool" in status
+
+
+@pytest.mark.parametrize("unit", [DAEMON, HUB])
+def test_the_watchdog_killed_nobody_but_those_that_stood_still(service: Service, unit: str) -> None:
+    journal = service.machine.journal(unit)
+    stopped = [one for one in service.signals if one == (signal.SIGSTOP, unit)]
+    assert len(re.findall("Watchdog timeout", journal)) == len(stopped), journal[-3000:]
