@@ -53,7 +53,7 @@ def cannot() -> str | None:
     """Why no machine can be booted here; None when one can."""
     missing = [tool for tool in ("systemd-nspawn", "nsenter", "unshare", "useradd") if not shutil.which(tool)]
     if missing:
-        return f"{', '.join(missing)} missing: apt-get install systemd systemd-container util-linux passwd"
+        return f"{', '.join(missing)} missing: apt-get install systemd systemd-container dbus libpam-systemd"
     if not any(os.path.exists(one) for one in INIT):
         return "systemd is not installed: apt-get install systemd"
     if os.geteuid() != 0:
