@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import trio
@@ -25,19 +23,13 @@ from respool.wire.attempt import AttemptFile, Request
 from respool.wire.identity import attempt_id_of
 from respool.wire.messages import Attached, Refused
 from respoold.core.attempt import Attempt
-from respoold.core.errors import HubAway, HubDenied, HubRefused
-from respoold.core.hubapi import AttachAnswer, AttachRequest
-from respoold.core.memory import Answer, Memory, answer_offline, merge_meta, newest, next_step, of_memory
+from respoold.core.memory import Answer, Memory, merge_meta, newest, next_step, of_memory
 from respoold.core.quota import refuse_segment
 from respoold.io import disk, fold, processes, segments
-from respoold.io.registration import register
+from respoold.tasks.consult import Decided, Waiter, decide
 from respoold.tasks.keeper import Keeper
 
-LIVE_RETRY_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
-
-Waiter = Callable[[str, float], Awaitable[None]]
-"""Tells the client what is waited for, and for how many seconds at most."""
 
 
 class Granted(NamedTuple):
@@ -64,7 +56,7 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     fds = await _make_room(keeper, uid, request.writer, directory, attempt_id)
     if isinstance(fds, Refused):
         return fds
-    decided = await _decide(keeper, request, attempt_id, before, local, wait)
+    decided = await decide(keeper, request, attempt_id, before, local, wait)
     if isinstance(decided, Refused):
         _give_back(directory, fds)
         return decided
@@ -78,14 +70,6 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
 def _lives(attempt: Attempt) -> bool:
     """Asked of the kernel: a death that the reaper has not seen yet counts."""
     return attempt.alive and not attempt.facts.ended and processes.is_alive(attempt.request.process)
-
-
-class Decided(NamedTuple):
-    """What the attempt continues: the hub's word (`hub`) or the journal's, after the overlay."""
-
-    answer: Answer
-    hub: AttachAnswer | None
-    lines: list[str]
 
 
 async def _settle(keeper: Keeper, attempts: list[Attempt]) -> None:
@@ -112,108 +96,6 @@ async def _local_answer(keeper: Keeper, uid: int, request: Request, before: list
     if not (config or summary) and memory is not None and memory.head == head.id:
         config, summary, meta = memory.config, memory.summary, memory.meta
     return Answer(True, head.id, True, next_step(before, head), config, summary, meta or inherited.meta)
-
-
-async def _decide(
-    keeper: Keeper,
-    request: Request,
-    attempt_id: str,
-    before: list[Attempt],
-    local: Answer | None,
-    wait: Waiter,
-) -> Decided | Refused:
-    asked = _hub_request(request, attempt_id, before, local)
-    try:
-        await _register(keeper, before)
-        hub = await _ask_hub(keeper, asked, wait)
-    except HubRefused as error:
-        problem = error.problem
-        return Refused(problem.code, problem.cause, problem.advice)
-    except (HubAway, HubDenied) as error:
-        return _decide_offline(request, local, str(error))
-    return Decided(_overlay(hub, local), hub, _hub_lines(hub))
-
-
-def _hub_request(
-    request: Request, attempt_id: str, before: list[Attempt], local: Answer | None
-) -> AttachRequest:
-    shared = {name: getattr(request, name) for name in AttachRequest._fields if name in Request._fields}
-    here = disk.node_name()
-    dead = [one.id for one in before if not one.alive and not one.elsewhere(here)]
-    return AttachRequest(attempt_id=attempt_id, dead=dead, parent=local.parent if local else None, **shared)
-
-
-async def _register(keeper: Keeper, attempts: list[Attempt]) -> None:
-    """Parents first: the hub must know those that were answered offline before their child asks."""
-    if keeper.hub is None or not keeper.breaker.closed:
-        return
-    for attempt in attempts:
-        if not attempt.registered:
-            with _handshake(keeper):
-                await register(keeper.hub, attempt)
-
-
-@contextmanager
-def _handshake(keeper: Keeper) -> Iterator[None]:
-    """The bound within which the hub must answer; an absence is the breaker's to know."""
-    try:
-        with trio.fail_after(keeper.config.handshake):
-            yield
-    except (HubAway, trio.TooSlowError) as error:
-        why = str(error) or f"no answer within {keeper.config.handshake:.0f} s"
-        keeper.hub_failed(why)
-        raise HubAway(why) from error
-
-
-async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> AttachAnswer:
-    """The hub's answer. Waits for a live head to fall silent, 3 heartbeats at most, saying so."""
-    if keeper.hub is None:
-        raise HubAway("no hub is configured")
-    if not keeper.breaker.closed:
-        raise HubAway(keeper.breaker.why or "the hub does not answer")
-    give_up = trio.current_time() + limits.SILENT_AFTER
-    while True:
-        try:
-            with _handshake(keeper):
-                answer = await keeper.hub.attach(asked)
-        except HubRefused as error:
-            left = give_up - trio.current_time()
-            if error.problem.code != "live" or left <= 0:
-                raise
-            await wait(error.problem.cause, left)
-            await trio.sleep(min(LIVE_RETRY_SECONDS, left))
-        else:
-            keeper.hub_answered()
-            return answer
-
-
-def _decide_offline(request: Request, local: Answer | None, why: str) -> Decided | Refused:
-    answer = answer_offline(request, local)
-    if isinstance(answer, Refused):
-        return answer
-    lines = [f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up"]
-    if not answer.parent_known and (request.resume in {"allow", "must", "auto"} or request.restart_count):
-        lines.append("this node knows no earlier attempt of this run: it starts at its initial step")
-    return Decided(answer, None, lines)
-
-
-def _overlay(hub: AttachAnswer, local: Answer | None) -> Answer:
-    """The hub's answer, with this node's tail over it where the lineage ends on this node."""
-    if not hub.resumed:
-        return Answer(False, None, True, 0, {}, {}, hub.meta)
-    if local is None or local.parent != hub.parent:
-        return Answer(True, hub.parent, True, hub.step, hub.config, hub.summary, hub.meta)
-    config = {**hub.config, **local.config}
-    return Answer(True, hub.parent, True, local.step, config, {**hub.summary, **local.summary}, hub.meta)
-
-
-def _hub_lines(hub: AttachAnswer) -> list[str]:
-    behind = hub.left_behind
-    if not behind:
-        return []
-    was = f"run {hub.run_id} existed ({behind.get('state')}, last step {behind.get('last_step')})"
-    now = f"this is a new history, attempt {behind.get('number')} stays as a branch"
-    return [f"{was}: {now}; pass resume='allow' to continue it"]
 
 
 async def _make_room(
