@@ -2,7 +2,7 @@
 
     SPOOL/v1/lock                       flock: a second daemon on the same spool is refused
     SPOOL/v1/u<uid>/ATTEMPT_ID/         one attempt (`respool.wire.attempt`)
-    SPOOL/v1/u<uid>/journal/RUN.json    what this node remembers of a run
+    SPOOL/v1/u<uid>/journal/RUN.json    what this node remembers of a run (`respoold.io.journal`)
 
 Every function here blocks; tasks call the slow ones in a thread. A name is published by rename or link and then
 its folder is synced, so after a power cut it is either all there or not at all.

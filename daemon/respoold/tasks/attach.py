@@ -86,7 +86,7 @@ async def _settle(keeper: Keeper, attempts: list[Attempt]) -> None:
 
 async def _local_answer(keeper: Keeper, uid: int, request: Request, before: list[Attempt]) -> Answer | None:
     """What this node knows of the run: its newest attempt that counts, else its journal."""
-    memory = keeper.recall(uid, (request.project, request.run_id))
+    memory = keeper.journal.recall(uid, (request.project, request.run_id))
     head = newest(before)
     if head is None:
         return None if memory is None else of_memory(memory)
@@ -161,7 +161,7 @@ async def _create(
     for index, fd in enumerate(fds):
         reader.keep(index, fd)
     meta = merge_meta(answer.meta, request.meta)
-    if answer.resumed or keeper.recall(uid, attempt.run) is None:
+    if answer.resumed or keeper.journal.recall(uid, attempt.run) is None:
         _remember(keeper, uid, request, attempt, answer, meta)
     keeper.births.ring()
     keeper.offer(attempt)
@@ -216,7 +216,7 @@ async def _again(keeper: Keeper, attempt: Attempt) -> Granted | Refused:
     writer = attempt.request.writer
     if attempt.tail(writer).next_seq or attempt.over:
         return Refused("conflict", f"attempt {attempt.id} exists and has records", "start a new process")
-    memory = keeper.recall(attempt.file.uid, attempt.run)
+    memory = keeper.journal.recall(attempt.file.uid, attempt.run)
     base = memory or Memory(*attempt.run, attempt.request.original_id)
     answer = Answer(
         attempt.file.resumed,

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote
 
 import trio
 
@@ -27,6 +26,7 @@ from respoold.core.schedule import Priority, Schedule, Stream
 from respoold.doorbell import Doorbell, Progress
 from respoold.io import disk, files, processes, segments
 from respoold.io.hub import HubDoor
+from respoold.io.journal import Journal
 from respoold.io.reader import Reader
 
 Listener = Callable[[Message, int, list[int]], None]
@@ -49,6 +49,7 @@ class Keeper:
         self.root = root
         self.hub = hub
         self.node = Node()
+        self.journal = Journal(root)
         self.schedule = Schedule()
         self.breaker = Breaker(trio.current_time())
         self.readers: dict[tuple[str, int], Reader] = {}
@@ -237,30 +238,14 @@ class Keeper:
             floor=self.config.free_floor,
         )
 
-    def memory_path(self, uid: int, run: tuple[str, str]) -> str:
-        name = quote(run[0], safe="") + "~" + quote(run[1], safe="") + ".json"
-        return os.path.join(self.root, f"u{uid}", disk.JOURNAL, name)
-
     def remember(self, uid: int, memory: Memory) -> None:
         """Keep what is known of a run; durable on return. A disk that fails costs the memory, not the daemon."""
-        path = self.memory_path(uid, (memory.project, memory.run_id))
         try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            files.write_json(path, memory._asdict())
+            self.journal.remember(uid, memory)
         except OSError as error:
             self.warn(f"the journal cannot be written: {error}", about="journal")
         else:
             self.resolve("journal")
-
-    def recall(self, uid: int, run: tuple[str, str]) -> Memory | None:
-        """What this node remembers of a run."""
-        found: Any = files.read_json(self.memory_path(uid, run))
-        if not isinstance(found, dict):
-            return None
-        try:
-            return Memory(**{field: found[field] for field in Memory._fields if field in found})
-        except TypeError:
-            return None
 
     def spare(self, reader: Reader, segment: int) -> tuple[Spare, list[int]]:
         """The segment ahead of a writer, made now unless it exists, and its descriptor; or the word that the

@@ -59,7 +59,7 @@ async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
         return
     uid, request = attempt.file.uid, attempt.request
     view = await trio.to_thread.run_sync(fold.fold, attempt.directory)
-    old = keeper.recall(uid, attempt.run)
+    old = keeper.journal.recall(uid, attempt.run)
     memory = Memory(
         project=request.project,
         run_id=request.run_id,
