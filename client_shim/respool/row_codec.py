@@ -8,6 +8,7 @@ from respool import notices
 from respool.wire import codec
 from respool.wire.limits import MAX_KEY, MAX_PAYLOAD
 
+RESERVED = frozenset({"_step", "_timestamp", "_runtime", "_attempt"})
 UNPACKABLE = (TypeError, ValueError, OverflowError)
 
 
@@ -21,6 +22,8 @@ def pack_map(value: dict[Any, Any]) -> bytes | None:
     """The payload of a map of anything; None when it is too large for a record, which is warned of."""
     try:
         payload = codec.pack(value)
+        if codec.has_odd_key(value):
+            payload = codec.pack(plain_map(value))
     except UNPACKABLE:
         payload = codec.pack(plain_map(value))
     if len(payload) <= MAX_PAYLOAD:
@@ -33,18 +36,33 @@ def pack_map(value: dict[Any, Any]) -> bytes | None:
     return None
 
 
-def has_long_key(row: dict[Any, Any]) -> bool:
-    """Whether a metric's name is longer than its limit."""
-    return any(isinstance(key, str) and len(key) > MAX_KEY for key in row)
+def has_odd_name(row: dict[Any, Any], known: set[str]) -> bool:
+    """Whether a key of a row is no str or longer than its limit. If none is, they are `known` from now on.
+    A reserved name is warned of: readers show their own value under it.
+    """
+    if not all(isinstance(key, str) and len(key) <= MAX_KEY for key in row):
+        return True
+    known.update(row)
+    reserved = sorted(RESERVED.intersection(row))
+    if reserved:
+        text = (
+            f"log() was given {', '.join(reserved)}, which respool itself sets; rename it to see your value."
+        )
+        notices.warn("reserved", text)
+    return False
 
 
 def step_of(value: Any) -> int | None:
-    """An integer step of what was passed as one (numpy and torch scalars too), None when it is none."""
+    """An integer step of what was passed as one (numpy and torch scalars too), None when it is none. The
+    greatest is one less than 64 bits hold: the step after it is a step too.
+    """
     try:
         step = int(value)
+        if isinstance(value, float) and step != value:
+            return None
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
-    return step if -(1 << 63) < step < (1 << 63) else None
+    return step if -(1 << 63) < step < (1 << 63) - 1 else None
 
 
 def _key(key: str) -> str:

@@ -29,8 +29,8 @@ from respool.wire.messages import Notice, Status, StatusRequest
 from respool.wire.view import merge_summary
 
 _LIVE, _FINISHED, _FORKED, _DISABLED = "live", "finished", "forked", "disabled"
-_LONG = 1024
 _ROW = int(Kind.ROW)
+_flat = codec.LEAVES.issuperset
 
 
 class Run(RunFacts):
@@ -48,6 +48,7 @@ class Run(RunFacts):
         self._on_end = on_end
         self._pack = codec.new_packer()
         self._metrics: dict[str, Any] = dict(self._meta.get("metrics") or {})
+        self._names: set[str] = set()
         self._summary_values: dict[str, Any] = dict(keeper.attached.summary)
         self._config_values: dict[str, Any] = dict(keeper.attached.config)
         self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
@@ -100,7 +101,10 @@ class Run(RunFacts):
             except row_codec.UNPACKABLE:
                 data = row_codec.plain_map(data)
                 payload = self._pack(data)
-            if len(payload) > _LONG and row_codec.has_long_key(data):
+            # msgpack takes keys that no reader does: names are looked at when new, and values that hold dicts.
+            if (not self._names.issuperset(data) and row_codec.has_odd_name(data, self._names)) or (
+                not _flat(map(type, data.values())) and codec.has_odd_key(data)
+            ):
                 data = row_codec.plain_map(data)
                 payload = self._pack(data)
             # Folded after it is written: a snapshot that makes room for this row must not contain it.

@@ -17,6 +17,9 @@ from respool.wire.errors import RemoteProtocolError
 MAX_DEPTH = 64
 MAX_ARRAY = 4096
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
+LEAVES = frozenset({type(None), bool, int, float, str, bytes})
+"""Types that hold no dict."""
+_BRANCHES = (dict, list, tuple)
 
 
 def new_packer() -> Callable[[Any], bytes]:
@@ -30,11 +33,46 @@ pack: Callable[[Any], bytes] = new_packer()
 
 
 def unpack(payload: bytes) -> Any:
-    """The value of a payload. Raises RemoteProtocolError for bytes that are no msgpack."""
+    """The value of a payload; keys that are no text become text. Raises RemoteProtocolError for bytes that are
+    no msgpack.
+    """
     try:
-        return msgpack.unpackb(payload, raw=False, strict_map_key=False)
+        value = msgpack.unpackb(payload, raw=False)
+        if not has_odd_key(value):
+            return value
+    except ValueError:  # Among other things: a key that is neither text nor bytes.
+        pass
+    except (RecursionError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"payload is not msgpack: {error!r}") from error
+    return _unpack_spelled(payload)
+
+
+def _unpack_spelled(payload: bytes) -> Any:
+    try:
+        return msgpack.unpackb(payload, raw=False, strict_map_key=False, object_pairs_hook=_spelled_map)
     except (ValueError, RecursionError, TypeError, msgpack.UnpackException) as error:
         raise RemoteProtocolError(f"payload is not msgpack: {error!r}") from error
+
+
+def _spelled_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    return {_key(tuple(key) if isinstance(key, list) else key): item for key, item in pairs}
+
+
+def has_odd_key(value: Any) -> bool:
+    """Whether a dict in `value`, at any depth, has a key that is no str. For values that end: not for cycles."""
+    left = [value] if isinstance(value, _BRANCHES) else []
+    while left:
+        branch = left.pop()
+        items: Any = branch
+        if isinstance(branch, dict):
+            try:
+                "".join(branch)
+            except TypeError:
+                return True
+            items = branch.values()
+        if not LEAVES.issuperset(map(type, items)):
+            left += [item for item in items if isinstance(item, _BRANCHES)]
+    return False
 
 
 def unpack_map(payload: bytes) -> dict[str, Any]:
@@ -95,6 +133,8 @@ def _elements(value: Any) -> int:
 
 
 def _key(key: Any) -> str:
+    if isinstance(key, bytes):
+        return key.decode("utf-8", "backslashreplace")
     return _text(key) if isinstance(key, str) else _spelled(key, str)
 
 

@@ -490,3 +490,47 @@ def test_a_closed_standard_error_reaches_nobody(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     run.log([])
     run.finish()
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ({b"k": 1}, {"k": 1}),
+        ({3: 1}, {"3": 1}),
+        ({(0, 1): 1}, {"(0, 1)": 1}),
+        ({"conf": {(0, 1): 3}}, {"conf": {"(0, 1)": 3}}),
+        ({"list": [1, ({b"k": {2: 0}},)]}, {"list": [1, [{"k": {"2": 0}}]]}),
+    ],
+)
+def test_keys_of_any_type_at_any_depth_are_written_as_text(spool, row, kept):
+    run = begin()
+    run.log(row)
+    ((directory, _),) = attempts(spool)
+    (frame,) = [frame for frame in frames_in(directory) if frame.kind == Kind.ROW]
+    assert frame.payload == codec.pack(kept)
+    run.config.update({"deep": row})
+    assert codec.unpack(frames_in(directory)[-1].payload)["set"] == {"deep": kept}
+
+
+def test_keys_that_an_earlier_release_wrote_as_they_came_are_read_as_text():
+    payload = codec.pack({b"a": 1, 3: {(0, b"x"): 2}, "list": [{b"k": 1}]})
+    assert codec.unpack(payload) == {"a": 1, "3": {"(0, b'x')": 2}, "list": [{"k": 1}]}
+
+
+def test_reserved_names_are_warned_of_once_and_kept(spool, capsys):
+    run = begin()
+    run.log({"_step": 1, "x": 2})
+    run.log({"_runtime": 1})
+    assert capsys.readouterr().err.count("which respool itself sets") == 1
+    ((directory, _),) = attempts(spool)
+    assert rows(directory) == [(0, {"_step": 1, "x": 2}), (1, {"_runtime": 1})]
+
+
+def test_a_step_that_is_no_integer_or_has_no_successor_is_not_used(spool, capsys):
+    run = begin()
+    run.log({"x": 1}, step=5.7)
+    run.log({"x": 2}, step=(1 << 63) - 1)
+    run.log({"x": 3}, step=5.0)
+    assert "no integer" in capsys.readouterr().err
+    ((directory, _),) = attempts(spool)
+    assert [step for step, _ in rows(directory)] == [0, 1, 5]
