@@ -1,9 +1,11 @@
 """How the script ends: its exit code for the last record, without a signal handler and without a thread.
 
 Seen: an uncaught exception (1), Ctrl-C (255, as W&B has it), `sys.exit(n)`, `exit(n)`, `quit(n)`, and the
-interpreter's ordinary end (0).
+interpreter's ordinary end (0). An exception is seen even if another library took sys.excepthook: the
+interpreter itself keeps the last one. A `sys.exit(n)` that the script caught and went on after is void.
 Not seen: `os._exit`, a fatal signal. Then nothing is recorded, and who watches the process judges.
-A `raise SystemExit(n)` that goes through none of them is seen by `with respool.init()` only.
+A `raise SystemExit(n)` that goes through none of them, as after `from sys import exit` before init(), is seen
+by `with respool.init()` only: the interpreter drops it before it calls what runs at the end.
 """
 
 from __future__ import annotations
@@ -17,17 +19,23 @@ from typing import Any, NoReturn
 
 
 class ExitHooks:
-    """Installed once per run. `at_end` is called with the exit code at the interpreter's end."""
+    """Installed once per run. `at_end` is called with the exit code at the interpreter's end. `progress` is a
+    number that moves with the rows: one that moved since sys.exit() says that the script went on.
+    """
 
-    def __init__(self, at_end: Callable[[int], None]) -> None:
+    def __init__(self, at_end: Callable[[int], None], progress: Callable[[], int]) -> None:
         self.exit_code = 0
         self._at_end = at_end
+        self._progress = progress
+        self._left_at = 0
+        self._earlier_error: Any = None
         self._pid = os.getpid()
         self._exits: list[tuple[Any, str, Any, Any]] = []
         self._excepthook: Any = None
 
     def install(self) -> None:
         """Wrap the ways out and sys.excepthook, and be called at the end."""
+        self._earlier_error = getattr(sys, "last_value", None)
         for place, name in ((sys, "exit"), (builtins, "exit"), (builtins, "quit")):
             original = getattr(place, name, None)
             if original is not None:
@@ -48,19 +56,25 @@ class ExitHooks:
 
     def _noting(self, leave: Callable[[Any], Any]) -> Callable[..., NoReturn]:
         def noting(code: Any = None, /) -> NoReturn:
-            self.exit_code = code_of(code)
+            self.exit_code, self._left_at = code_of(code), self._progress()
             leave(code)
             raise SystemExit(code)
 
         return noting
 
     def _on_exception(self, kind: Any, error: Any, trace: Any) -> None:
-        self.exit_code = 255 if issubclass(kind, KeyboardInterrupt) else 1
+        self.exit_code, self._left_at = code_of_exception(kind, error), self._progress()
         self._excepthook(kind, error, trace)
 
     def _finish(self) -> None:
         if os.getpid() == self._pid:
-            self._at_end(self.exit_code)
+            self._at_end(self._final_code())
+
+    def _final_code(self) -> int:
+        error = getattr(sys, "last_value", None)
+        if error is not None and error is not self._earlier_error:
+            return code_of_exception(type(error), error)
+        return self.exit_code if self._progress() == self._left_at else 0
 
 
 def code_of(status: Any) -> int:

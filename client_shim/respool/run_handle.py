@@ -53,7 +53,7 @@ class Run(RunFacts):
         self._config_values: dict[str, Any] = dict(keeper.attached.config)
         self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
         self.summary = Summary(self._summary_values, self._summary_changed)
-        self.hooks = ExitHooks(lambda code: self._end(code, "exit"))
+        self.hooks = ExitHooks(lambda code: self._end(code, "exit"), lambda: self._last_step)
         self._state = _LIVE
         self._off = False
         self._stop = False
