@@ -17,7 +17,8 @@ from respool.blobs import SnapshotError
 from respool.compat import absent
 from respool.config_map import Config
 from respool.errors import RecordLostError, Superseded, UsageError
-from respool.exit_hooks import ExitHooks, code_of_exception
+from respool.exit_hooks import ExitHooks, code_of, code_of_exception
+from respool.guard import guarded
 from respool.keeper import Keeper
 from respool.run_facts import Place, RunFacts
 from respool.segment_writer import SegmentWriter
@@ -118,6 +119,7 @@ class Run(RunFacts):
         if not 0.0 <= now - self._rung < RING_SECONDS:
             self._upkeep(now)
 
+    @guarded(None)
     def define_metric(
         self,
         name: str,
@@ -141,6 +143,7 @@ class Run(RunFacts):
         self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
         self._describe(metrics=self._metrics)
 
+    @guarded(False)
     def save(
         self, glob_str: Any = None, base_path: Any = None, policy: str = "live", *, glob: bool = True
     ) -> list[str] | bool:
@@ -173,6 +176,7 @@ class Run(RunFacts):
         """
         return restoring.restore(self._keeper, name, run_path, root, self.dir, replace=replace)
 
+    @guarded(False)
     def rewind(self, step: int) -> bool:
         """The history continues at `step`: rows from there on are hidden, not deleted. After the first row of
         an attempt this opens a further one. Says whether it was done.
@@ -198,6 +202,7 @@ class Run(RunFacts):
             self._writer.record(Kind.STATE, {"state": "preempting"})
             self._upkeep(time(), urgent=True)
 
+    @guarded(False)
     def flush(self, timeout: float | None = None, hub: bool = True) -> bool:
         """Wait until everything logged is at the hub; at most `timeout` seconds, 120 unless given. True when it
         is. With `hub=False`: until it is durable in the spool. Without a daemon only the latter can be.
@@ -225,7 +230,7 @@ class Run(RunFacts):
         """End the run: exit code 0 unless given. Returns when everything is durable in the spool, or, where no
         daemon outlives this process, at the hub (120 s at most). Further calls do nothing.
         """
-        self._end(exit_code or 0, "finish")
+        self._end(code_of(exit_code), "finish")
 
     def __enter__(self) -> Self:
         return self
@@ -294,8 +299,11 @@ class Run(RunFacts):
             )
         if self._off:
             return None
-        if hasattr(data, "keys"):
-            return dict(data)
+        try:
+            if hasattr(data, "keys"):
+                return dict(data)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign mapping raises, it is no row
+            notices.warn("mapping", f"log() could not read its argument: {error!r:.200}.")
         text = f"log() takes a dict of values, not {type(data).__name__}; the call is ignored."
         if self._place.settings.strict:
             raise RecordLostError(f"{text} Pass {{'name': value}}.")

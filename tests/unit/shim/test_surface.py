@@ -155,3 +155,41 @@ def test_settings_take_anything_and_say_what_has_no_effect(capsys):
 def test_login_is_explained(capsys):
     assert respool.login(key="x") is True
     assert "respool login" in capsys.readouterr().err
+
+
+class _Broken:
+    def keys(self):
+        raise RuntimeError("no keys")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("save", (5,)),
+        ("save", ("x", 5)),
+        ("save", ("a\0b",)),
+        ("define_metric", (["a"],)),
+        ("log", (dict,)),
+        ("log", (_Broken(),)),
+        ("flush", ("x",)),
+        ("rewind", (4.5,)),
+    ],
+)
+def test_a_wrong_argument_is_a_warning_and_the_run_goes_on(capsys, name, arguments):
+    run = respool.init(project="p", mode="spool")
+    assert not getattr(run, name)(*arguments)
+    run.log({"x": 1})
+    assert "warning" in capsys.readouterr().err
+    assert run.last_step == 0
+
+
+def test_a_text_as_exit_code_is_a_failure():
+    run = respool.init(project="p", mode="spool")
+    run.finish("x")
+    assert respool.run is None
+
+
+def test_a_wrong_argument_raises_in_strict_mode():
+    run = respool.init(project="p", mode="spool", settings={"strict": True})
+    with pytest.raises(respool.UsageError, match="save"):
+        run.save(5)
