@@ -1,7 +1,7 @@
 """Who has the head: decided when an attempt's first row or rewind comes.
 
 Invariants:
-- an attempt without rows changes nothing;
+- an attempt without rows changes nothing, and the first one has the head only until another has rows;
 - the head goes to a descendant of the present one, or to an attempt that this hub let in after it;
 - what was registered afterwards (offline) moves it only along a chain of parents, or where nobody is left.
 """
@@ -54,21 +54,21 @@ def _continues_unknown(
 def _may_take(known: Mapping[str, AttemptRow], head: str, me: AttemptRow, quiet: Quiet) -> bool:
     if head in ancestors(known, me.attempt_id):
         return True
-    over = state(known[head], quiet) in OVER
-    if over and not known[head].claimed:
-        return True  # it had the head for being the first, and ended without a row: it changed nothing
+    if not known[head].claimed:
+        return True  # it had the head for being the first; when its first row comes it is one candidate of many
     if not me.offline:
         return me.number > known[head].number
     started_over = me.parent is None and me.parent_known and me.resume == "none"
-    return started_over and me.number > known[head].number and over
+    return started_over and me.number > known[head].number and state(known[head], quiet) in OVER
 
 
 def _give(known: dict[str, AttemptRow], head: str | None, who: str) -> str:
     if head is not None and head != who:
         old = known[head]
-        # One that is known to be dead keeps the name of its death: nobody took the run from it.
-        taken = not (old.ended or old.gone)
-        known[head] = old._replace(was_head=True, superseded=old.superseded or taken)
+        # One that is known to be dead keeps the name of its death: nobody took the run from it. Nor does what
+        # was registered afterwards take anything from one that had no row.
+        taken = not (old.ended or old.gone) and (old.claimed or not known[who].offline)
+        known[head] = old._replace(was_head=old.claimed, superseded=old.superseded or taken)
     known[who] = known[who]._replace(was_head=True, branch=False, superseded=False)
     return who
 

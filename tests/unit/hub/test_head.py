@@ -1,3 +1,5 @@
+import pytest
+
 from respool.wire.frames import Kind
 from unit.hub.kit import name, record, row, rows
 
@@ -85,6 +87,41 @@ def test_a_head_without_a_row_that_ended_is_nobodys_history(desk):
     desk.attach(B, offline=True, parent_known=True, parent=None)
     desk.append(B, 0, row(0, 0))
     assert (desk.head(), desk.show()["diverged"]) == (B, False)
+
+
+@pytest.mark.parametrize("how", ["offline", "online", "started over"])
+@pytest.mark.parametrize("quiet", [1, 60])
+def test_a_head_without_a_row_never_pushes_one_with_rows_off_the_lineage(desk, how, quiet):
+    desk.attach(A)
+    desk.clock.advance(quiet)
+    more = {
+        "offline": {"offline": True},
+        "online": {"takeover": True},
+        "started over": {"takeover": True, "resume": "none"},
+    }
+    desk.attach(B, **more[how])
+    desk.append(B, 0, rows(0, range(310)))
+    shown = desk.show()
+    assert (desk.head(), shown["diverged"], len(desk.lines())) == (B, False, 310)
+
+
+def test_a_head_that_yielded_is_a_candidate_when_its_first_row_comes(desk):
+    desk.attach(A)
+    desk.attach(B, offline=True, parent_known=True)
+    desk.append(B, 0, rows(0, range(5)))
+    assert desk.show()["attempts"][0]["state"] == "running"
+    assert desk.append(A, 0, row(0, 0)).appended.superseded
+    assert (desk.head(), desk.show()["diverged"], len(desk.lines())) == (B, True, 5)
+
+
+def test_a_child_that_was_the_first_to_register_gets_the_head_back_along_its_chain(desk):
+    desk.attach(A, offline=True, parent=B)
+    desk.attach(C, offline=True, parent_known=True)
+    desk.append(C, 0, rows(0, range(5)))
+    desk.append(A, 0, rows(0, range(8, 10)))
+    desk.attach(B, offline=True, parent=C)
+    desk.append(B, 0, rows(0, range(5, 8)))
+    assert (desk.head(), desk.show()["diverged"], len(desk.lines())) == (A, False, 10)
 
 
 def test_the_state_is_the_heads_unless_a_younger_one_lives(desk):
