@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+from respool import notices
 from respool.settings import Settings
 from respool.wire.frames import NO_STEP
 from respool.wire.messages import Attached
@@ -100,11 +101,18 @@ class RunFacts:
 
     @property
     def dir(self) -> str:
-        """A folder for this run's files; made when first asked for."""
-        path = os.path.join(self._place.folder, "respool", "runs", self.id)
-        if self._place.mode != "disabled":
-            os.makedirs(path, exist_ok=True)
+        """A folder for this run's files; made when first asked for, or warned of when it cannot be."""
+        path = self._folder
+        try:
+            if self._place.mode != "disabled":
+                os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            notices.warn("dir", f"{path} cannot be made ({error.strerror}); pass another dir= to init().")
         return path
+
+    @property
+    def _folder(self) -> str:
+        return os.path.join(self._place.folder, "respool", "runs", self.id)
 
     @property
     def start_time(self) -> float:

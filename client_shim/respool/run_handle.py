@@ -158,6 +158,9 @@ class Run(RunFacts):
             notices.warn(
                 "policy", f"save(policy={policy!r}): known are live, now, end; the file is kept now."
             )
+        if isinstance(glob_str, (list, tuple)):
+            each = [self.save(one, base_path, policy, glob=glob) for one in glob_str if one is not None]
+            return [path for found in each if isinstance(found, list) for path in found] or False
         pattern = os.fsdecode(glob_str)
         base = None if base_path is None else os.fsdecode(base_path)
         found = saving.matches(pattern, literal=not glob)
@@ -182,7 +185,7 @@ class Run(RunFacts):
         an attempt this opens a further one. Says whether it was done.
         """
         to = row_codec.step_of(step)
-        if self._off or to is None:
+        if self._off or to is None or to < 0:
             notices.warn(
                 "rewind", f"rewind({step!r:.40}) was not done: it takes a step, and a run that is going on."
             )
@@ -349,7 +352,7 @@ class Run(RunFacts):
 
     def _save_one(self, path: str, base: str | None, policy: str) -> bool:
         try:
-            name = saving.name_in_run(path, base, self.dir)
+            name = saving.name_in_run(path, base, self._folder)
             saved = saving.take(path, name, policy, self._keeper.room.grant)
         except SnapshotError as error:
             saving.complain(path, error)

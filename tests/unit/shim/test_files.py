@@ -244,3 +244,25 @@ def test_a_snapshot_that_is_not_whole_is_passed_over_for_an_older_one(run, capsy
 def test_restore_without_a_run_says_what_to_do():
     with pytest.raises(respool.UsageError, match="Call init"):
         respool.restore("x")
+
+
+def test_a_list_saves_each_of_its_paths(run):
+    write("a")
+    write("b")
+    assert run.save(["a", "b"]) == ["a", "b"]
+    assert names(run) == ["a", "b"]
+
+
+def test_a_folder_that_cannot_be_made_does_not_keep_a_file_from_being_saved(monkeypatch, tmp_path, capsys):
+    (tmp_path / "no-folder").write_bytes(b"")
+    monkeypatch.setenv("RESPOOL_SPOOL_DIR", str(tmp_path / "spool"))
+    run = respool.init(project="p", mode="spool", dir=str(tmp_path / "no-folder"))
+    write("a")
+    assert run.save("a") == ["a"]
+    assert run.dir.startswith(str(tmp_path / "no-folder"))
+    assert "cannot be made" in capsys.readouterr().err
+
+
+def test_a_run_is_not_rewound_before_its_first_step(run, capsys):
+    assert not run.rewind(-3)
+    assert "rewind(-3) was not done" in capsys.readouterr().err
