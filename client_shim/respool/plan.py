@@ -50,7 +50,7 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
         raise UsageError(f"{error}.") from error
     return Plan(
         project=project,
-        entity=_text("entity", _first(arguments.get("entity"), settings.entity, env.entity)),
+        entity=_entity(_first(arguments.get("entity"), settings.entity, env.entity)),
         original_id=original_id,
         resume=_resume(arguments, settings, env),
         meta=_meta(arguments, settings, env),
@@ -65,9 +65,7 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
 
 
 def _place(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> Place:
-    folder = os.path.abspath(
-        os.fsdecode(_first(arguments.get("dir"), settings.root_dir, env.dir, os.getcwd()))
-    )
+    folder = _folder(_first(arguments.get("dir"), settings.root_dir, env.dir, os.getcwd()))
     spool = env.spool or os.path.join(folder, "respool", "spool")
     mode = _first(arguments.get("mode"), settings.mode)
     try:
@@ -95,11 +93,35 @@ def _meta(arguments: Mapping[str, Any], settings: Settings, env: Environment) ->
     found = {
         "name": _text("name", _first(arguments.get("name"), settings.run_name, env.name)),
         "notes": _text("notes", _first(arguments.get("notes"), settings.run_notes, env.notes)),
-        "tags": None if tags is None else [tags] if isinstance(tags, str) else [str(tag) for tag in tags],
+        "tags": None if tags is None else _tags(tags),
         "group": _text("group", _first(arguments.get("group"), settings.run_group, env.group)),
         "job_type": _text("job_type", _first(arguments.get("job_type"), settings.run_job_type, env.job_type)),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _entity(value: Any) -> str | None:
+    entity = _text("entity", value)
+    try:
+        return project_of(entity) if entity else entity
+    except BadNameError as error:
+        raise UsageError(f"{str(error).replace('project', 'entity', 1)}.") from None
+
+
+def _folder(value: Any) -> str:
+    try:
+        return os.path.abspath(os.fsdecode(value))
+    except TypeError:
+        raise UsageError(f"dir is {value!r:.80}, a {type(value).__name__}. Pass a path.") from None
+
+
+def _tags(value: Any) -> list[str]:
+    try:
+        return [value] if isinstance(value, str) else [str(tag) for tag in value]
+    except TypeError:
+        raise UsageError(
+            f"tags is {value!r:.80}, a {type(value).__name__}. Pass a list of strings."
+        ) from None
 
 
 def _first(*values: Any) -> Any:

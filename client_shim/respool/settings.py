@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from respool import notices
+from respool.errors import UsageError
 
 _DEFAULTS: dict[str, Any] = {
     "strict": False,
@@ -44,7 +45,13 @@ class Settings:
 
 
 def settings_of(value: Any) -> Settings:
-    """Settings from what init(settings=) was given: Settings, a dict or None."""
+    """Settings from what init(settings=) was given: Settings, a dict or None. Raises UsageError."""
     if isinstance(value, Settings):
         return value
-    return Settings(**value) if isinstance(value, dict) else Settings()
+    if value is None:
+        return Settings()
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return Settings(**value)
+    raise UsageError(
+        f"settings is {value!r:.80}, a {type(value).__name__}. Pass Settings(...) or a dict of names."
+    )

@@ -117,3 +117,21 @@ def test_arguments_of_wandb_are_taken_with_one_warning(capsys):
     text = capsys.readouterr().err
     assert "without effect here: monitor_gym, sync_tensorboard" in text
     assert "save_code" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("entity", ".."),
+        ("entity", "a/b"),
+        ("entity", 5),
+        ("tags", 5),
+        ("dir", 5),
+        ("settings", 5),
+        ("settings", {1: 2}),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_an_error_that_names_it(name, value):
+    with pytest.raises(respool.UsageError, match=name):
+        respool.init(project="p", mode="spool", **{name: value})
+    assert respool.run is None
