@@ -29,7 +29,7 @@ class Config(MutableMapping[str, Any]):
         """Set several at once. A key that had another value is changed with a warning, or raises UsageError in
         strict mode, unless `allow_val_change`.
         """
-        given = {**mapping_of(values), **more}
+        given = {**self._readable(values), **more}
         if not allow_val_change:
             self._guard(given)
         new = {key: value for key, value in given.items() if not self._has(key, value)}
@@ -39,12 +39,21 @@ class Config(MutableMapping[str, Any]):
 
     def setdefaults(self, values: Any) -> dict[str, Any]:
         """Set what is not set yet; returns the whole config."""
-        self.update({key: value for key, value in mapping_of(values).items() if key not in self._values})
+        self.update({key: value for key, value in self._readable(values).items() if key not in self._values})
         return self.as_dict()
 
     def as_dict(self) -> dict[str, Any]:
         """A copy."""
         return dict(self._values)
+
+    def _readable(self, values: Any) -> dict[str, Any]:
+        try:
+            return mapping_of(values)
+        except UsageError as error:
+            if self._strict:
+                raise
+            notices.warn("config", f"{error} The call is ignored.")
+            return {}
 
     def _guard(self, given: dict[str, Any]) -> None:
         for key, value in given.items():

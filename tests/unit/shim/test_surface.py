@@ -193,3 +193,10 @@ def test_a_wrong_argument_raises_in_strict_mode():
     run = respool.init(project="p", mode="spool", settings={"strict": True})
     with pytest.raises(respool.UsageError, match="save"):
         run.save(5)
+
+
+def test_a_config_without_keys_is_a_warning_after_init(capsys):
+    run = respool.init(project="p", mode="spool", config={"a": 1})
+    run.config.update([1, 2])
+    assert "config is [1, 2]" in capsys.readouterr().err
+    assert run.config.as_dict() == {"a": 1}
