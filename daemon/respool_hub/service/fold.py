@@ -35,12 +35,16 @@ class Fold:
 
     def take(self, frames: list[Frame]) -> None:
         """Apply frames."""
-        apply, special = self.view.apply, _SPECIAL
+        view, special = self.view, _SPECIAL
+        apply = view.apply
         for frame in frames:
             if frame.kind in special:
                 special[frame.kind](self, frame)
             elif self._limit is None or frame.step < self._limit:
+                known = view.rows
                 apply(frame)
+                if view.rows == known and frame.kind == Kind.ROW:
+                    view.lost += 1  # kept, but nobody can read it: it must not vanish in silence
 
     def _load(self, kept: bytes) -> None:
         view, row = self.view, self.row

@@ -1,12 +1,13 @@
 import json
 from itertools import pairwise
 
+import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from respool.wire import codec
-from respool.wire.frames import Kind, walk
+from respool.wire.frames import Kind, encode, walk
 from respool.wire.view import View
 from respoold.core.lineage import Link, visible
 from unit.hub.kit import Desk, name, record, row, rows
@@ -243,3 +244,13 @@ def test_name_notes_and_tags_change_by_record(desk):
     shown = desk.show()
     assert (shown["name"], shown["meta"]["notes"]) == ("y", "n")
     assert sorted(shown["meta"]["metrics"]) == ["a", "b"]
+
+
+def test_a_row_that_cannot_be_read_is_counted_as_lost_and_one_with_odd_keys_is_shown(desk):
+    desk.attach(A)
+    odd = encode(Kind.ROW, msgpack.packb({1: 2, b"k": 3}), seq=1, step=1, time=1.0)
+    bad = encode(Kind.ROW, codec.pack([1, 2]), seq=2, step=2, time=1.0)
+    desk.append(A, 0, row(0, 0) + odd + bad)
+    shown = desk.show()
+    assert (shown["rows"], shown["lost"], shown["attempts"][0]["lost"]) == (2, 1, 1)
+    assert '"1":2' in desk.lines()[1]
