@@ -198,8 +198,9 @@ def _asked(request: Request) -> history.Asked:
 def _run(reader: Reader, caller: Caller, request: Request) -> RunRow:
     path = request.path_params
     entity, project, run_id = path["entity"], path["project"], path["run_id"]
-    allow_project(caller, entity, project)
+    entity = caller.user if entity == "-" else entity
     run = reader.run(entity, project, run_id)
     if run is None:
         raise refuse("missing", f"There is no run {entity}/{project}/{run_id}.", "See respool runs.")
+    allow_project(caller, entity, project)
     return run

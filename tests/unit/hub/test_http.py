@@ -343,3 +343,10 @@ def test_a_fault_of_the_hub_is_a_problem_that_tells_nothing_of_its_inside(web, d
     answer = web.ask("GET", RUN)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
+
+
+def test_a_run_of_nobody_is_missing_and_a_dash_is_oneself(web):
+    web.attach(A)
+    assert web.json("GET", "/v1/runs/-/p/run")["entity"] == "anna"
+    assert web.json("GET", "/v1/runs/-/p/none", 404)["code"] == "missing"
+    assert web.json("GET", "/v1/runs/nobody/p/run", 404)["code"] == "missing"
