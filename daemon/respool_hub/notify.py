@@ -1,4 +1,7 @@
-"""systemd's notifications (sd_notify(3)); silence outside systemd."""
+"""systemd's notifications (sd_notify(3)); silence outside systemd.
+
+The same code as `respoold.io.notify`: the hub imports nothing of the daemon but its core.
+"""
 
 from __future__ import annotations
 

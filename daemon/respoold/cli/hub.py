@@ -79,7 +79,7 @@ class Hub:
     def stream(self, path: str, **query: Any) -> Iterator[httpx.Response]:
         """An answer whose body is still to be read, through `chunks`."""
         with self._translated(), self._client.stream("GET", path, params=_given(query)) as response:
-            if response.is_error:
+            if not response.is_success:
                 response.read()
                 raise self._problem(response)
             yield response
@@ -91,14 +91,14 @@ class Hub:
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._translated():
             response = self._client.request(method, path, **options)
-        if response.is_error:
+        if not response.is_success:
             raise self._problem(response)
         return self._object(response.text) if response.content else {}
 
     def _object(self, text: str) -> dict[str, Any]:
         try:
             item = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             item = None
         if not isinstance(item, dict):
             raise CommandError(
@@ -122,13 +122,14 @@ class Hub:
         try:
             problem = response.json()
             cause, advice = str(problem["cause"]), str(problem.get("advice", ""))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             cause, advice = f"The hub at {self.address.url} answered {response.status_code}.", ""
         status = response.status_code
         if status in {401, 403}:
             login = f"Log in with `respool login {self.address.url}`."
             return CommandError(Exit.UNREACHABLE, cause, advice or login)
-        code = Exit.UNREACHABLE if status >= 500 or status == 429 else Exit.USAGE
+        ours = 400 <= status < 500 and status != 429
+        code = Exit.USAGE if ours else Exit.UNREACHABLE
         return CommandError(code, cause, advice or "Try again later; the hub's log says more.")
 
 

@@ -274,3 +274,17 @@ def test_restore_from_a_hub_that_names_no_digest_is_refused(
     stored.headers.clear()
     assert respool("restore", "mlp", "out/model.pt").code == 3
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("page", [(302, {}), (400, b"[" * 200_000), (200, b"[" * 200_000)])
+def test_what_is_no_hub_is_told_in_words(hub, respool, page):
+    hub.pages["/v1/runs"] = page
+    done = respool("runs")
+    assert done.code in {2, 3}
+    assert "Traceback" not in done.err
+    assert hub.url in done.err
+
+
+def test_a_list_of_runs_counts_attempts_by_their_name(hub, respool):
+    hub.runs(a_run("r"))
+    assert "ATTEMPTS" in respool("runs").out

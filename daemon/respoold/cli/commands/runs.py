@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("RUN"),
     Column("STATE", shrink=True),
     Column("STEP", right=True),
-    Column("TRIES", right=True, rank=1),
+    Column("ATTEMPTS", right=True, rank=1),
     Column("ACTIVE", right=True),
     Column("NAME", shrink=True, rank=3),
     Column("ENTITY", shrink=True, rank=2),
