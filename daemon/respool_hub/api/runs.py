@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from threading import Lock
 from typing import Any
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -32,6 +33,21 @@ LOOKED_AT = 32
 MAX_KEYS = 1000
 
 
+class _FileName(Convertor[str]):
+    """What is left of a path, whatever is in it: Starlette's own `path` ends at a newline."""
+
+    regex = r"(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("filename", _FileName())
+
+
 def routes(hub: Hub) -> list[Route]:
     def reading(path: str, handle: Any) -> Route:
         return Route(path, Door(hub, Scope.READ, handle), methods=["GET"])
@@ -42,7 +58,7 @@ def routes(hub: Hub) -> list[Route]:
         reading(RUN, show_run),
         reading(RUN + "/history", show_history),
         reading(RUN + "/files", list_files),
-        reading(RUN + "/files/{name:path}", get_file),
+        reading(RUN + "/files/{name:filename}", get_file),
     ]
 
 

@@ -55,9 +55,7 @@ def _may_take(known: Mapping[str, AttemptRow], head: str, me: AttemptRow, quiet:
     if head in ancestors(known, me.attempt_id):
         return True
     if not known[head].claimed:
-        return (
-            True  # it had the head for being the first; when its first row comes it is one candidate of many
-        )
+        return True  # it was the first, no more; when its first row comes it is one candidate of many
     if not me.offline:
         return me.number > known[head].number
     started_over = me.parent is None and me.parent_known and me.resume == "none"

@@ -1,5 +1,6 @@
 import json
 import os
+from urllib.parse import quote
 
 import pytest
 import zstandard
@@ -350,3 +351,17 @@ def test_a_run_of_nobody_is_missing_and_a_dash_is_oneself(web):
     assert web.json("GET", "/v1/runs/-/p/run")["entity"] == "anna"
     assert web.json("GET", "/v1/runs/-/p/none", 404)["code"] == "missing"
     assert web.json("GET", "/v1/runs/nobody/p/run", 404)["code"] == "missing"
+
+
+@pytest.mark.parametrize("file", ["a\nb", "\n", "a\n", "%41", "a?b#c d", "ü/é漢"])
+def test_a_file_is_found_by_whatever_name_it_has(web, file):
+    web.attach(A)
+    digest = blake3(b"bytes").hexdigest()
+    assert web.ask("PUT", f"/v1/blobs/{digest}", content=b"bytes").is_success
+    commit = hubapi.FileCommit(
+        name=file, digest=digest, size=5, step=0, seq=1, writer=0, time=1.0, metadata={}
+    )
+    assert web.ask("POST", f"/v1/attempts/{A}/files", content=hubapi.dump(commit)).is_success
+    path = f"{RUN}/files/{quote(file)}"
+    assert web.ask("GET", path).content == b"bytes"
+    assert web.ask("HEAD", path).headers["x-respool-digest"] == digest
