@@ -28,13 +28,15 @@ GAP = "  "
 
 class Column(NamedTuple):
     """A column of a table. `shrink`: may be cut with an ellipsis where the screen is narrow; `rank`: columns
-    with the highest rank above 0 are left out first. Ids are neither cut nor left out.
+    with the highest rank above 0 are left out first; `middle`: shrinks too,
+    and keeps both ends. Ids are neither cut nor left out.
     """
 
     title: str
     right: bool = False
     shrink: bool = False
     rank: int = 0
+    middle: bool = False
 
 
 class Cell(NamedTuple):
@@ -89,7 +91,7 @@ class Screen:
 
     def _line(self, row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int]) -> None:
         shown = [
-            self.paint(pad(cell.text, width, right=column.right), cell.style)
+            self.paint(pad(_middle(cell.text, width, column), width, right=column.right), cell.style)
             for cell, column, width in zip(row, columns, widths, strict=True)
             if width
         ]
@@ -115,7 +117,7 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int | None) ->
 
 def _squeeze(columns: Sequence[Column], widths: list[int], excess: int) -> bool:
     """Take `excess` from the columns that may shrink, the widest first; True when that was enough."""
-    able = [at for at, column in enumerate(columns) if column.shrink and widths[at]]
+    able = [at for at, column in enumerate(columns) if (column.shrink or column.middle) and widths[at]]
     while excess > 0:
         able = [at for at in able if widths[at] > max(12, columns_of(columns[at].title))]
         if not able:
@@ -133,6 +135,19 @@ def _total(widths: Sequence[int]) -> int:
 def columns_of(text: str) -> int:
     """How many columns of a terminal a text takes."""
     return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _middle(text: str, width: int, column: Column) -> str:
+    """A text without its middle, where the column wants that and it is too long."""
+    if not column.middle or columns_of(text) <= width:
+        return text
+    front, back = text[: len(text) // 2], text[len(text) // 2 :]
+    while columns_of(front) + columns_of(back) > width - 1:
+        if columns_of(front) > columns_of(back):
+            front = front[:-1]
+        else:
+            back = back[1:]
+    return front + ELLIPSIS + back
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

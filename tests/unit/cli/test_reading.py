@@ -288,3 +288,16 @@ def test_what_is_no_hub_is_told_in_words(hub, respool, page):
 def test_a_list_of_runs_counts_attempts_by_their_name(hub, respool):
     hub.runs(a_run("r"))
     assert "ATTEMPTS" in respool("runs").out
+
+
+def test_a_long_file_name_loses_its_middle_on_a_terminal_only(hub, respool, monkeypatch):
+    hub.runs(a_run("r"))
+    name = "first" + "x" * 245 + "last"
+    hub.pages["/v1/runs/ada/digits/r/files"] = {"files": [{"name": name, "size": 1, "digest": "d" * 64}]}
+    assert name in respool("files", "r").out
+    monkeypatch.setenv("COLUMNS", "80")
+    out = respool("files", "r").out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "first" in out
+    assert "last" in out
+    assert name in respool("files", "r", "--json").out

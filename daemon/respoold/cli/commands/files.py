@@ -20,7 +20,7 @@ examples:
 """
 
 _COLUMNS = (
-    Column("NAME"),
+    Column("NAME", middle=True),
     Column("SIZE", right=True),
     Column("STEP", right=True),
     Column("ATTEMPT", right=True),
