@@ -200,8 +200,10 @@ def find_key(address: Address, places: Places) -> str | None:
     Raises CommandError for a key that would cross the network in plain text.
     """
     filed = credentials.find(places.credentials, address.url)
+    # The key of the environment belongs to the hub of the environment, and is shown to no other.
+    own = places.environ.get("RESPOOL_HUB_URL")
     key = (
-        places.environ.get("RESPOOL_API_KEY")
+        (places.environ.get("RESPOOL_API_KEY") if not own or credentials.normal(own) == address.url else None)
         or (filed.api_key if filed else None)
         or places.configured("api_key")
     )

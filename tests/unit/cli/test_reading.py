@@ -301,3 +301,13 @@ def test_a_long_file_name_loses_its_middle_on_a_terminal_only(hub, respool, monk
     assert "first" in out
     assert "last" in out
     assert name in respool("files", "r", "--json").out
+
+
+def test_the_key_of_the_environment_is_not_sent_to_another_hub_than_the_environments(
+    hub, respool, monkeypatch
+):
+    monkeypatch.setenv("RESPOOL_HUB_URL", "https://elsewhere.example")
+    done = respool("runs", "--hub", hub.url)
+    assert done.code == 3
+    assert f"respool login {hub.url}" in done.err
+    assert not hub.asked
