@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -50,6 +51,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
 }
 HELP_WIDTH = 78
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 EXIT_CODES = "exit codes: 0 done, 1 it is in a bad state, 2 usage, 3 cannot reach"
 
 
@@ -66,8 +68,18 @@ def main(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # The reader has seen enough (`| head`). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return Exit.DONE
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_output()
+        screen.note(f"respool: the output cannot be written: {error.strerror}.")
+        return Exit.BAD
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str], screen: Screen) -> int:

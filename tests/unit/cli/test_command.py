@@ -118,3 +118,17 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert ended.stdout.splitlines()[-1] == "0"
     assert ended.stderr == ""
+
+
+def test_an_output_that_is_full_is_told_in_one_sentence():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "respool", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
