@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -68,6 +69,8 @@ def value(item: Any) -> str:
         return "true" if item else "false"
     if isinstance(item, float):
         return f"{item:.6g}" if math.isfinite(item) else str(item)
+    if isinstance(item, (dict, list)):
+        return clean(json.dumps(item, ensure_ascii=False))
     return clean(str(item))
 
 

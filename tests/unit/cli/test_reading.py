@@ -311,3 +311,11 @@ def test_the_key_of_the_environment_is_not_sent_to_another_hub_than_the_environm
     assert done.code == 3
     assert f"respool login {hub.url}" in done.err
     assert not hub.asked
+
+
+@pytest.mark.parametrize("more", [[], ["--csv"]])
+def test_nested_values_of_a_history_are_json(hub, respool, more):
+    hub.runs(a_run("r"))
+    hub.history("ada/digits/r", [{"_step": 0, "box": [1, "a", None]}])
+    out = respool("history", "r", *more).out
+    assert '[1, "a", null]' in out.replace('""', '"')

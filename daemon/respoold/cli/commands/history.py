@@ -105,7 +105,8 @@ def _print_csv(screen: Screen, hub: Hub, query: Query, some: list[Row] | None) -
     writer = csv.DictWriter(screen.out, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in some if some is not None else rows(hub, query):
-        writer.writerow(row)
+        nested = {key: words.value(item) for key, item in row.items() if isinstance(item, (dict, list))}
+        writer.writerow(row | nested)
 
 
 def _print_table(screen: Screen, args: Namespace, found: list[Row]) -> None:
