@@ -19,8 +19,8 @@ class ConfigError(ValueError):
 class Config:
     """All that a daemon is told. Sizes in bytes, times in seconds.
 
-    `nice`: trainers go first where cores are short; on two saturated ones it cuts the p99.9 of log() to a tenth.
-    `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start.
+    `refusal_patience`: how long a hub may refuse records before they are set aside. `nice`: trainers go first
+    where cores are short; on two saturated ones it cuts the p99.9 of log() to a tenth. `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start.
     """
 
     spool: str
@@ -33,6 +33,7 @@ class Config:
     handshake: float = limits.HANDSHAKE_SECONDS
     heartbeat: float = limits.HEARTBEAT_SECONDS
     grace: float = 5.0
+    refusal_patience: float = 60.0
     nice: int = 5
 
 

@@ -113,9 +113,21 @@ def test_a_refusal_after_the_last_record_is_tried_again(site: Site, proxy: Proxy
 
 
 @pytest.mark.slow
+def test_a_hub_that_refuses_for_a_short_time_costs_nothing(site: Site, proxy: Proxy) -> None:
+    proxy.plan = first(6, Fault.BAD_400, "/records/")
+    life = site.node.rows(steps=50)
+    assert life.process.wait() == 0
+    site.drained(100)
+    assert account(site.view, PROJECT, RUN, [life]).kept == 50
+
+
+@pytest.mark.slow
 def test_a_batch_that_the_hub_refuses_for_good_stands_aside_counted_and_blocks_nothing(
     site: Site, proxy: Proxy
 ) -> None:
+    assert site.node.daemon.stop() == 0
+    site.node.configure(refusal_patience=0)
+    site.node.daemon.start()
     proxy.plan = first(5, Fault.BAD_400, "/records/")
     life = site.node.rows(steps=10**9, pace=0.002)
     until(lambda: (shown(site).get("last_step") or 0) > 100, "rows behind the refused ones", 120, site.words)

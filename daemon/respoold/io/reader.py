@@ -51,6 +51,7 @@ class Reader:
         self.torn = 0
         self.shrunk = 0
         self.refusals = 0
+        self.refused_since = 0.0
         self._fds: dict[int, int] = {}
         self._behind: dict[int, int] = {}
         self._foreign = False

@@ -93,7 +93,7 @@ def _why(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
             "nothing is lost; it is tried again by itself",
         )
     if attempt.held:
-        return attempt.held, f"run: respool login {keeper.config.hub}"
+        return attempt.held, "it is tried again by itself; the hub's log says more"
     if not attempt.registered:
         return "waiting to be registered at the hub", None
     return "being sent", None

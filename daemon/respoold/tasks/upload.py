@@ -24,6 +24,8 @@ from respoold.tasks.keeper import Keeper
 from respoold.tasks.retire import retire_if_complete
 
 TRIES_BEFORE_QUARANTINE = 5
+SMALLEST = 12
+"""Halvings of a batch after which it is one extent."""
 SAVE_SECONDS = 1.0
 DENIED_SECONDS = 60.0
 
@@ -118,17 +120,22 @@ async def _carry_rows(keeper: Keeper, attempt: Attempt, stream: Stream) -> None:
 
 
 def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: int) -> None:
-    """413: smaller next time. Anything else but a forgotten attempt: after some tries the batch stands aside,
-    a LOSS in its place, so that one poisoned batch never blocks what comes behind it.
+    """413: smaller next time. Anything else but a forgotten attempt: one extent at a time, so that what is good
+    goes through; and the first that is still refused after some tries and `refusal_patience` seconds (the hub
+    may be what is wrong) stands aside with a LOSS in its place, so that it never blocks what comes behind it.
     """
-    if error.status == 413 and reader.shrunk < 12:
+    now = trio.current_time()
+    if error.status == 413 and reader.shrunk < SMALLEST:
         reader.shrunk += 1
     elif error.status != 404:
-        reader.refusals += 1
-        if reader.refusals >= TRIES_BEFORE_QUARANTINE:
+        reader.refused_since = reader.refused_since if reader.refusals else now
+        reader.shrunk, reader.refusals = SMALLEST, reader.refusals + 1
+        patient = now - reader.refused_since < keeper.config.refusal_patience
+        if reader.refusals >= TRIES_BEFORE_QUARANTINE and not patient:
             reader.refusals = 0
-            reader.set_aside(next_seq, f"the hub refused them: {error}", trio.current_time())
-            keeper.warn(f"{'/'.join(reader.attempt.run)}: records set aside in quarantine: {error}")
+            reader.set_aside(next_seq, f"the hub refused them: {error}", now)
+            run = "/".join(reader.attempt.run)
+            keeper.warn(f"{run}: records set aside in quarantine: {error}", about=f"{run} quarantine")
 
 
 def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appended, first_seq: int) -> None:
