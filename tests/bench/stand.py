@@ -177,9 +177,11 @@ def until(seconds: float, ready: Callable[[], bool], pause: float = 0.05) -> flo
 
 def has_wandb() -> bool:
     """Whether the peer can be measured; says how to get it when not."""
-    import importlib.util
+    import importlib.metadata
 
-    if importlib.util.find_spec("wandb") is not None:
-        return True
-    print("The W&B part is left out: pip install wandb==0.31.0")
-    return False
+    try:
+        importlib.metadata.version("wandb")
+    except importlib.metadata.PackageNotFoundError:
+        print("The W&B part is left out: pip install wandb==0.31.0")
+        return False
+    return True

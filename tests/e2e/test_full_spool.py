@@ -50,6 +50,11 @@ def test_rows_beyond_the_quota_are_counted_exactly_and_warned_of_once(site: Site
     assert run["state"] == "finished", "what ends a run has a reserve"
 
 
+def beyond(site: Site, step: int) -> int | None:
+    last: int | None = (site.view.find(PROJECT, RUN) or {}).get("last_step")
+    return last if last is not None and last > step else None
+
+
 def test_when_the_hub_is_back_rows_are_kept_again(site: Site) -> None:
     small(site, RESPOOL_ROWS_QUOTA="16M")
     life = site.node.rows(steps=10**7, pad=2000, pace=0.0001)
@@ -58,12 +63,8 @@ def test_when_the_hub_is_back_rows_are_kept_again(site: Site) -> None:
     )
     site.hub.start()
     full = life.last_step
-    until(
-        lambda: ((site.view.find(PROJECT, RUN) or {}).get("last_step") or -1) > full,
-        "later rows",
-        60,
-        site.words,
-    )
+    later = until(lambda: beyond(site, full), "later rows", 60, site.words)
+    until(lambda: beyond(site, later + 200), "rows enough to see that none is missing", 60, site.words)
     life.process.kill()
     run = site.drained()
     missing = lost(site, life)
