@@ -41,7 +41,7 @@ def run(size: Size = FULL) -> list[Result]:
         env = stand.environment()
         for turn in range(-1, size.rounds):
             for kind, code in KINDS.items():
-                if kind == "wandb" and turn >= peer:
+                if kind == "wandb" and (not peer or turn >= peer):
                     continue
                 took, pages = _process(code, env)
                 if turn >= 0:
