@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from time import monotonic
 from typing import NamedTuple
 
 from respool import notices
@@ -20,6 +21,8 @@ from respool.wire.messages import BlobGrant, BlobRequest
 
 POLICIES = ("live", "now", "end")
 GRANT_SECONDS = 5.0
+OWN_SECONDS = 1.0
+DEAF_SECONDS = 30.0
 
 
 class Grant(NamedTuple):
@@ -106,11 +109,16 @@ class Room:
         self._directory = directory
         self._tether = tether
         self._count = 0
+        self._deaf_until = 0.0
 
     def grant(self, name: str, size: int) -> Grant:
-        """Raises SnapshotError when there is no room or nobody to ask."""
-        if self._tether is not None:
-            answer = self._tether.ask(BlobRequest(name, size), GRANT_SECONDS)
+        """Raises SnapshotError when there is no room or nobody to ask. A daemon that hangs costs a second once in
+        DEAF_SECONDS, or five where only it may write to the spool.
+        """
+        if self._tether is not None and monotonic() >= self._deaf_until:
+            answer = self._tether.ask(BlobRequest(name, size), OWN_SECONDS if self._ours() else GRANT_SECONDS)
+            if answer is None:
+                self._deaf_until = monotonic() + DEAF_SECONDS
             if answer is not None and isinstance(answer.message, BlobGrant):
                 close_all(answer.fds[1:])
                 if answer.fds:
@@ -118,10 +126,16 @@ class Room:
                 raise SnapshotError(answer.message.error or "the daemon has no room for it")
         return self._own()
 
+    def _ours(self) -> bool:
+        try:
+            return bool(self._directory) and os.stat(self._directory).st_uid == os.getuid()
+        except OSError:
+            return False
+
     def _own(self) -> Grant:
         folder = os.path.join(self._directory, BLOBS)
         try:
-            if not self._directory or os.stat(self._directory).st_uid != os.getuid():
+            if not self._ours():
                 raise SnapshotError("the daemon is away, and its spool is not ours to write")
             while True:
                 self._count += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -72,3 +74,26 @@ def test_a_run_begun_beside_a_stopped_daemon_goes_to_its_own_spool(site: Site) -
     site.node.daemon.signal(signal.SIGCONT)
     site.drained()
     assert account(site.view, PROJECT, RUN, [life]).kept == 200
+
+
+def test_a_stopped_daemon_costs_saves_one_second_in_all(site: Site) -> None:
+    site.open()
+    code = (
+        "import os, signal, sys, time, respool\n"
+        f"run = respool.init(project={PROJECT!r}, id={RUN!r})\n"
+        "run.log({'x': 1}); open('f', 'w').write('one')\n"
+        "os.kill(int(sys.argv[1]), signal.SIGSTOP)\n"
+        "begin = time.monotonic()\n"
+        "kept = [run.save('f') for _ in range(4)]\n"
+        "took = time.monotonic() - begin\n"
+        "os.kill(int(sys.argv[1]), signal.SIGCONT)\n"
+        "run.finish(); print(kept, round(took, 2)); sys.exit(took > 4)\n"
+    )
+    argv = [sys.executable, "-c", code, str(site.node.daemon.pid)]
+    done = subprocess.run(
+        argv, env=site.node.environ, cwd=site.node.work, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("[['f'], ['f'], ['f'], ['f']]")
+    site.drained()
+    assert site.view.file(PROJECT, RUN, "f") == b"one"
