@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from respool.state_file import StateFile
 
 GREETING_SECONDS = 5.0
+RETURN_SECONDS = 5.0
 _DECIDED = frozenset({"exists", "missing", "live", "forbidden", "conflict", "bad-request"})
 _calls = itertools.count()
 
@@ -123,7 +124,7 @@ def _incarnation() -> str:
 def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
     """The daemon's keeper, or None when nobody there can keep it. Raises UsageError for a refusal."""
     try:
-        link = Link(path, client, lambda received: close_all(received.fds))
+        link = _reach(path, client, patient=request.resume != "none")
         deadline = time.monotonic() + GREETING_SECONDS
         if not link.wait(lambda: link.open or link.refused is not None, deadline) or link.refused is not None:
             _say_unfit(path, link.refused)
@@ -134,6 +135,25 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
     except LinkError:
         return None
     return _keeper_of(link, answer, client)
+
+
+def _reach(path: str, client: str, *, patient: bool) -> Link:
+    """A connection to the daemon. A socket at which nobody listens any more is a killed daemon's: who continues a
+    run waits a little for the next one, which knows where the run was. Raises LinkError.
+    """
+    deadline = time.monotonic() + RETURN_SECONDS
+    while True:
+        try:
+            return Link(path, client, lambda received: close_all(received.fds))
+        except LinkError as error:
+            killed = isinstance(error.__cause__, ConnectionRefusedError)
+            if not (patient and killed) or time.monotonic() >= deadline:
+                raise
+            text = (
+                f"the daemon at {path} was killed; waiting up to {RETURN_SECONDS:.0f} s for it to come back."
+            )
+            notices.warn(f"killed {path}", text)
+        time.sleep(0.05)
 
 
 def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
@@ -155,7 +175,7 @@ def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
 
 def _refused(path: str, refused: Refused) -> None:
     """Raise what the user must decide about; the rest is a line."""
-    text = f"{refused.cause} {refused.advice}".strip()
+    text = notices.joined(refused.cause, refused.advice)
     if refused.code == "live":
         raise LiveRunError(text)
     if refused.code in _DECIDED:
@@ -167,11 +187,13 @@ def _say_unfit(path: str, refused: Refused | None) -> None:
     if refused is None:
         notices.line(f"the daemon at {path} does not answer; going on without it.")
     else:
-        notices.line(f"the daemon at {path} cannot keep this run: {refused.cause} {refused.advice}".strip())
+        text = notices.joined(refused.cause, refused.advice)
+        notices.line(f"the daemon at {path} cannot keep this run: {text}")
 
 
 def _say_waiting(waiting: Waiting) -> None:
-    notices.line(f"{waiting.reason} (at most {waiting.seconds:.0f} s)")
+    text = f"waiting up to {waiting.seconds:.0f} s for it to fall silent."
+    notices.warn("waiting", notices.joined(waiting.reason, text))
 
 
 def _nobody(plan: Plan) -> Keeper:

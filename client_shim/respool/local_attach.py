@@ -117,7 +117,7 @@ def _lines(plan: Plan, head: Earlier | None, parent: Earlier | None, spool: str)
             f"{head.request.project}/{head.request.run_id} was started over; what it logged before (up to step "
             f"{head.next_step - 1}) stays as a branch. Pass resume='allow' to continue it."
         )
-    why = "as asked" if plan.place.mode == "spool" else "no daemon answers"
+    why = "as asked" if plan.place.mode == "spool" else "without a daemon"
     lines.append(
         f"{why}: rows are kept in {spool}; `respool sync {shlex.quote(spool)}` sends them, "
         "or your daemon when it starts."

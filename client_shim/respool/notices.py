@@ -47,3 +47,9 @@ def _write(text: str) -> None:
         stream.flush()
     except (OSError, ValueError):
         pass
+
+
+def joined(*sentences: str) -> str:
+    """One text of several sentences, whether or not each begins and ends like one."""
+    whole = [text.strip() for text in sentences if text.strip()]
+    return " ".join(text[:1].upper() + text[1:] + ("" if text[-1] in ".!?" else ".") for text in whole)

@@ -182,7 +182,9 @@ class Tether:
                 self._failures, self._lost_at = 0, 0.0
                 self._outbox.append(Ring(urgent=True))
             case Refused() as refused:
-                notices.warn("reattach", f"{refused.cause} {refused.advice} Rows are kept in the spool.")
+                notices.warn(
+                    "reattach", notices.joined(refused.cause, refused.advice, "Rows are kept in the spool.")
+                )
                 if self._link is not None:
                     self._link.close()
             case Notice() as notice if self._on_notice is not None:

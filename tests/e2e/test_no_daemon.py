@@ -78,7 +78,7 @@ def test_a_daemon_that_comes_later_adopts_them_too(site: Site) -> None:
     node = up(site)
     life = node.rows(steps=100).reach(99)
     assert life.process.wait() == 0
-    assert "no daemon answers" in "\n".join(life.process.lines())
+    assert "without a daemon" in "\n".join(life.process.lines())
     node.daemon.start()
     assert site.drained()["state"] == "finished"
     account(site.view, PROJECT, RUN, [life])

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import account
 
@@ -97,3 +98,17 @@ def test_a_stopped_daemon_costs_saves_one_second_in_all(site: Site) -> None:
     assert done.stdout.startswith("[['f'], ['f'], ['f'], ['f']]")
     site.drained()
     assert site.view.file(PROJECT, RUN, "f") == b"one"
+
+
+def test_a_run_resumed_while_its_killed_daemon_comes_back_continues(site: Site) -> None:
+    site.open()
+    first = site.node.rows(steps=30, end="hang").reach(29)
+    first.process.kill()
+    site.node.daemon.kill()
+    second = site.node.rows(steps=60, resume="allow")
+    until(lambda: any("was killed" in line for line in second.process.lines()), "the trainer waits")
+    site.node.daemon.start()
+    assert second.process.wait() == 0, second.process.words()
+    run = site.drained()
+    assert [(one["number"], one["parent"] is not None) for one in run["attempts"]] == [(1, False), (2, True)]
+    assert [row["_step"] for row in site.view.history(PROJECT, RUN)] == list(range(60))

@@ -113,13 +113,13 @@ def test_a_daemon_that_hangs_is_gone_without(daemon, spool, capsys, monkeypatch)
 def test_no_daemon_means_the_local_spool_and_a_line_that_says_where(spool, capsys):
     respool.init(project="p", id="r")
     text = capsys.readouterr().err
-    assert f"no daemon answers: rows are kept in {spool}; `respool sync" in text
+    assert f"without a daemon: rows are kept in {spool}; `respool sync" in text
 
 
 def test_what_an_attach_waits_for_is_shown(daemon, capsys):
     daemon.waiting = Waiting("the old process still beats", 3.0)
     respool.init(project="p", id="r")
-    assert "the old process still beats (at most 3 s)" in capsys.readouterr().err
+    assert "The old process still beats. Waiting up to 3 s" in capsys.readouterr().err
 
 
 def test_a_full_segment_is_left_for_the_spare_and_nothing_is_lost(daemon):
