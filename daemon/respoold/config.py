@@ -19,8 +19,9 @@ class ConfigError(ValueError):
 class Config:
     """All that a daemon is told. Sizes in bytes, times in seconds.
 
-    `refusal_patience`: how long a hub may refuse records before they are set aside. `nice`: trainers go first
-    where cores are short; on two saturated ones it cuts the p99.9 of log() to a tenth. `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start.
+    `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start. `refusal_patience`: how
+    long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
+    two saturated ones it cuts the p99.9 of log() to a tenth.
     """
 
     spool: str
