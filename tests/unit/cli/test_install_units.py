@@ -190,7 +190,7 @@ def test_system_units_need_root_and_the_error_says_how(
     assert not (tmp_path / "never").exists()
 
 
-@pytest.mark.parametrize("folder", ["/home/ada/venv/bin", "/root/venv/bin", "/tmp/v/bin"])
+@pytest.mark.parametrize("folder", [f"/{top}/venv/bin" for top in ("home/ada", "root", "tmp")])
 def test_executables_that_a_service_cannot_see_are_refused(respool: Respool, folder: str) -> None:
     answer = respool("install-units", "--dry-run", "--bin", folder)
     assert answer.code == 2
