@@ -5,6 +5,7 @@ A spool holds one self-contained folder per attempt, so that rsync can carry it:
     ATTEMPT_ID/
         attempt.json            this module's `AttemptFile`, written once, before the first segment
         progress                the keeper's own notes (what was uploaded); losing it costs only duplicates
+        w3.json                 a further writer's `WriterFile`
         w0-000000.seg ...       the writers' segments (`respool.wire.segment`)
         blobs/TOKEN             snapshots of files; one counts only when a FILE record names it
         quarantine/             damaged segments and torn tails, kept for a look
@@ -32,11 +33,17 @@ RESUME_MODES = ("none", "allow", "must", "never", "auto")
 
 
 class Request(NamedTuple):
-    """What a process asks for. `incarnation` tells this call of init() from every other on earth;
-    `launch` names the launch that several processes share, `restart_count` its life.
-    `meta` holds what the call passed: name, notes, tags, group, job_type. `fixed_id` is False when the run id
-    was made up or found, so that the keeper may choose another.
+    """What a process asks for. `incarnation` tells this call of init() from every other on earth.
+
+    `launch` names the launch that several processes share, its life included; `identity` is what the scheduler
+    calls the job in all of its lives, `restart_count` which life this is; `rank` its place in the launch, -1
+    where none is known. `writer` is the slot that the keeper gave it.
+    With resume "auto" the keeper chooses the run (`respool.wire.choice`): `base` is the id that follows from the
+    scheduler's identity and the program, `remembered` the one that the state file names, and `run_id` the one
+    of a new run when there is neither. `fixed_id` is False when nobody named the id.
+    `join`: become a further writer of a live attempt, whatever the launch.
     `trust`: resume='must' believes that the run exists when nobody who could be asked knows it.
+    `meta` holds what the call passed: name, notes, tags, group, job_type.
     """
 
     project: str
@@ -59,6 +66,30 @@ class Request(NamedTuple):
     trust: bool = False
     meta: dict[str, Any] = {}
     started_at: float = 0.0
+    rank: int = -1
+    identity: str = ""
+    base: str = ""
+    remembered: str = ""
+    join: bool = False
+
+    @property
+    def process(self) -> Process:
+        return Process(self.boot_id, self.pid, self.start_time)
+
+
+class WriterFile(NamedTuple):
+    """`w3.json`: a further writer of an attempt, written before its first segment. The process that made the
+    attempt has no such file: `attempt.json` speaks for it. `joined`: it came by join=True and never cuts.
+    """
+
+    writer: int
+    incarnation: str
+    boot_id: str = ""
+    pid: int = 0
+    start_time: int = 0
+    node: str = ""
+    joined: bool = False
+    started_at: float = 0.0
 
     @property
     def process(self) -> Process:
@@ -70,6 +101,7 @@ class AttemptFile(NamedTuple):
 
     `parent` is the attempt believed to be continued (None: none), `offline` whether the hub had no part in
     the answer, `step` the first step that was promised, `parent_known` False when nobody asked knew the run.
+    `generation`: which attempt of its launch in this run it is, from 0.
     """
 
     attempt_id: str
@@ -83,6 +115,7 @@ class AttemptFile(NamedTuple):
     entity: str | None = None
     parent_known: bool = True
     format: int = FORMAT
+    generation: int = 0
 
 
 def parse_request(values: Any) -> Request:
@@ -91,6 +124,20 @@ def parse_request(values: Any) -> Request:
     if request.resume not in RESUME_MODES:
         raise FormatError(f"resume is {request.resume!r:.40}; one of {', '.join(RESUME_MODES)}")
     return request
+
+
+def writer_file_name(writer: int) -> str:
+    """Name of a further writer's paper inside its attempt's folder."""
+    return f"w{writer}.json"
+
+
+def parse_writer_file(values: Any, name: str) -> WriterFile:
+    """A writer's paper as read. Raises FormatError naming the file."""
+    try:
+        found: WriterFile = build(WriterFile, values)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error
+    return found
 
 
 def parse_attempt_file(values: Any, name: str) -> AttemptFile:

@@ -1,7 +1,9 @@
 """Names: what a run id may look like, how an attempt gets its id, what a process is called.
 
-An attempt id is derived, so that every rank, every retry and every lost answer names the same attempt:
-16 bytes of BLAKE2b over the run, the launch and the incarnation, as hexadecimal.
+An attempt id is derived, so that every rank, every retry and every lost answer names the same attempt, on any
+node and with nobody asked: 16 bytes of BLAKE2b over the run, the launch and the generation, as hexadecimal. The
+generation counts the attempts of one launch in one run: a process whose slot was already used by another one, or
+whose attempt is over, begins the next.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ from respool.wire.limits import MAX_RUN_ID
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 MAX_PROJECT = 128
+FIRST_JOINED = 1 << 16
+"""Writers below are ranks of the launch; from here on they came without a rank, or by join=True."""
+
+WRITERS = 1 << 20
+"""Writers are numbered below this."""
 
 
 class BadNameError(ValueError):
@@ -49,12 +56,23 @@ def project_of(original: str) -> str:
     return original
 
 
-def attempt_id_of(project: str, run_id: str, launch: str, incarnation: str) -> str:
+def attempt_id_of(project: str, run_id: str, launch: str, generation: int | str) -> str:
     """The id of an attempt: 32 hexadecimal digits."""
+    return _digest(f"attempt\0{project}\0{run_id}\0{launch}\0{generation}").hex()
+
+
+def joined_writer(incarnation: str, tries: int = 0) -> int:
+    """The slot of a process without a rank: the same for every retry, and with nobody asked for a free one.
+    `tries` counts the slots that turned out to be taken.
+    """
+    found = int.from_bytes(_digest(f"writer\0{incarnation}\0{tries}")[:8], "little")
+    return FIRST_JOINED + found % (WRITERS - FIRST_JOINED)
+
+
+def _digest(text: str) -> bytes:
     from hashlib import blake2b  # noqa: PLC0415 - OpenSSL is 3 ms of an init() that a daemon answers
 
-    joined = f"attempt\0{project}\0{run_id}\0{launch}\0{incarnation}"
-    return blake2b(joined.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+    return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def split_run_path(path: str) -> tuple[str | None, str | None, str]:

@@ -44,9 +44,14 @@ class Refused(NamedTuple):
 
 
 class Attach(NamedTuple):
-    """Client: a process wants to log into a run. See `respool.wire.attempt.Request` for the fields."""
+    """Client: a process wants to log into a run. See `respool.wire.attempt.Request` for the fields.
+
+    `key`: the user's own API key, for a hub that the daemon has no key of this user for. It is exchanged at the
+    hub and is not part of the request, because requests are written down.
+    """
 
     request: dict[str, Any]
+    key: str | None = None
 
 
 class Waiting(NamedTuple):
@@ -61,7 +66,7 @@ class Attached(NamedTuple):
 
     `step` is the next step, `number` the attempt's number at the hub (None: answered offline), `directory`
     the attempt's folder in the spool, `lasting` whether the daemon will outlive this process and drain it,
-    `lines` what the user should read.
+    `lines` what the user should read. `joined`: a further writer, in slot `writer`, of an attempt that existed.
     """
 
     attempt_id: str
@@ -82,6 +87,7 @@ class Attached(NamedTuple):
     directory: str = ""
     lasting: bool = True
     lines: list[str] = []
+    joined: bool = False
 
 
 class Reattach(NamedTuple):
@@ -179,7 +185,9 @@ class Status(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Daemon, at any time: superseded, preempting, quota, disk ... with a line for the user."""
+    """Daemon, at any time, with a line for the user: superseded; preempting (data: source, deadline in seconds
+    since the epoch or 0), withdrawn (the same notice no longer holds); quota, disk ...
+    """
 
     code: str
     text: str

@@ -46,12 +46,17 @@ class Health(NamedTuple):
 
 
 class AttachRequest(NamedTuple):
-    """One attempt wants to exist. Idempotent by `attempt_id`, before the resume table is asked.
+    """One process wants to log. Idempotent by `incarnation`, and by `attempt_id` when that is given, before the
+    resume table is asked.
 
-    `dead`: attempts that this daemon knows to have ended. `offline`: the process was already answered from
-    the journal; then `parent` is what that answer believed (`parent_known` False: it had no idea) and the
-    request is a registration that can no longer be refused. Otherwise `parent` is the newest attempt with rows
-    that the daemon knows, which may be ahead of the hub. `started_at` is shown, never compared.
+    Online, `attempt_id` is empty: the hub decides which run (`base`, `remembered`: see `respool.wire.choice`),
+    whether the process joins an attempt of its launch or begins the next, from `generation` on, and derives the
+    id as `respool.wire.identity.attempt_id_of` does. `dead`: attempts that this daemon knows to have ended.
+    `parent` is the newest attempt with rows that the daemon knows, which may be ahead of the hub.
+    `offline`: the process was already answered from the journal under `attempt_id`; then `parent` is what that
+    answer believed (`parent_known` False: it had no idea) and the request is a registration that can no longer
+    be refused; `writers` are the processes of this node that log into it, each a map of `WriterSlot`.
+    `started_at` is shown, never compared.
     """
 
     attempt_id: str
@@ -72,13 +77,33 @@ class AttachRequest(NamedTuple):
     parent_known: bool = True
     attended: bool = True
     meta: dict[str, Any] = {}
+    incarnation: str = ""
+    rank: int = -1
+    identity: str = ""
+    base: str = ""
+    remembered: str = ""
+    join: bool = False
+    generation: int = 0
+    writers: list[dict[str, Any]] = []
+
+
+class WriterSlot(NamedTuple):
+    """One process and its slot in an attempt. `joined`: by join=True; it never cuts and never is the primary."""
+
+    writer: int
+    incarnation: str
+    node: str = ""
+    pid: int = 0
+    joined: bool = False
 
 
 class AttachAnswer(NamedTuple):
     """The attempt exists. `step` is the lineage's last step + 1; config and summary are the lineage's.
 
     `head` is the attempt whose view that is (None: a new history). `left_behind` tells, for resume=None on a
-    run that exists, what was not continued: {"attempt_id", "state", "last_step", "number"}.
+    run that exists, what was not continued: {"attempt_id", "state", "last_step", "number"}. `writer` is the slot
+    given, `joined` whether the attempt existed and the process became a further writer of it (`step`, config and
+    summary are then the attempt's own). `token`: what may append to and upload for this attempt, and no more.
     """
 
     entity: str
@@ -95,6 +120,11 @@ class AttachAnswer(NamedTuple):
     meta: dict[str, Any] = {}
     url: str | None = None
     left_behind: dict[str, Any] | None = None
+    attempt_id: str = ""
+    generation: int = 0
+    writer: int = 0
+    joined: bool = False
+    token: str | None = None
 
 
 class Appended(NamedTuple):
@@ -106,12 +136,21 @@ class Appended(NamedTuple):
 
 
 class StateReport(NamedTuple):
-    """A fact about an attempt, see `respoold.core.states.Facts`. `event`: preempting, ended, gone."""
+    """A fact about one writer of an attempt, see `respoold.core.states.Facts`.
+
+    `event`: preempting (the script marked itself), ended (`explicit`: by finish()), gone (the process is, with no
+    exit status), notice (a preemption notice: `source`, `deadline` in seconds since the epoch, 0 for unknown),
+    withdrawn (that notice no longer holds).
+    """
 
     event: str
     exit_code: int | None = None
     at: float = 0.0
     reason: str = ""
+    writer: int = 0
+    explicit: bool = False
+    source: str = ""
+    deadline: float = 0.0
 
 
 class FileCommit(NamedTuple):
@@ -128,8 +167,9 @@ class FileCommit(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """One node's heartbeat for all attempts of one key: attempt_id -> {"alive", "pending_records",
-    "pending_bytes", "oldest", "why"}.
+    """One node's heartbeat for all attempts of one key: attempt_id -> {"alive", "writers": {slot: alive},
+    "pending_records", "pending_bytes", "pending_files", "pending_file_bytes", "oldest" (seconds), "why"}. What
+    is pending is this node's part of it; the hub keeps it by (attempt, node).
     """
 
     node: str

@@ -25,9 +25,10 @@ class State(StrEnum):
 class Facts(NamedTuple):
     """What is known of one attempt.
 
-    `marked`: the script said mark_preempting(). `ended`: its exit was recorded (finish(), an exception, the
-    interpreter's end) with `exit_code`. `gone`: its daemon saw the process end; without `ended` there was no
-    exit status. `quiet`: seconds of hub uptime since anything was heard; None when nobody has listened yet.
+    `marked`: the script said mark_preempting(). `noticed`: a preemption notice stands that nobody withdrew.
+    `ended`: its exit was recorded (finish(): `explicit`, an exception, the interpreter's end) with `exit_code`.
+    `gone`: its daemon saw the process end; without `ended` there was no exit status. `quiet`: seconds of hub
+    uptime since anything was heard; None when nobody has listened yet.
     """
 
     marked: bool = False
@@ -37,6 +38,8 @@ class Facts(NamedTuple):
     superseded: bool = False
     quiet: float | None = 0.0
     attended: bool = True
+    noticed: bool = False
+    explicit: bool = False
 
 
 def state_of(facts: Facts) -> State:
@@ -44,8 +47,10 @@ def state_of(facts: Facts) -> State:
 
                   exit 0      exit != 0    gone, no exit status    silent for 5 min
         marked    finished    preempted    preempted               preempted
-        not       finished    failed       crashed                 crashed
+        noticed   finished*   preempted    preempted               preempted
+        neither   finished    failed       crashed                 crashed
 
+    * after an explicit finish(), else preempted: a trainer that catches SIGTERM and exits 0 is not done.
     `attended` is False for an attempt that no daemon watches (a carried spool): it is silent, never crashed.
     """
     if facts.ended:
@@ -53,16 +58,17 @@ def state_of(facts: Facts) -> State:
     if facts.superseded:
         return State.SUPERSEDED
     if facts.gone or (facts.attended and facts.quiet is not None and facts.quiet >= SILENCE_BOUND):
-        return State.PREEMPTED if facts.marked else State.CRASHED
+        return State.PREEMPTED if facts.marked or facts.noticed else State.CRASHED
     if not facts.attended or (facts.quiet is not None and facts.quiet >= SILENT_AFTER):
         return State.SILENT
-    return State.PREEMPTING if facts.marked else State.RUNNING
+    return State.PREEMPTING if facts.marked or facts.noticed else State.RUNNING
 
 
 def _ended(facts: Facts) -> State:
     if facts.exit_code == 0:
-        return State.FINISHED
-    return State.PREEMPTED if facts.marked else State.FAILED
+        unfinished = facts.noticed and not (facts.marked or facts.explicit)
+        return State.PREEMPTED if unfinished else State.FINISHED
+    return State.PREEMPTED if facts.marked or facts.noticed else State.FAILED
 
 
 ALIVE = frozenset({State.RUNNING, State.PREEMPTING})
