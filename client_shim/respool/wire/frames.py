@@ -53,6 +53,7 @@ class Kind(IntEnum):
     LOSS = 9
     SNAPSHOT = 10
     META = 11
+    CHECKPOINT = 12
 
 
 class Frame(NamedTuple):

@@ -154,6 +154,63 @@ class BlobGrant(NamedTuple):
     error: str | None = None
 
 
+class BlobDone(NamedTuple):
+    """Client: these blobs (token -> size) are written; may a record name them now?"""
+
+    sizes: dict[str, int]
+
+
+class BlobKept(NamedTuple):
+    """Daemon: it may; or `error` says what is missing, and the blobs are removed."""
+
+    error: str | None = None
+
+
+class BlobDropped(NamedTuple):
+    """Client: no record will name these."""
+
+    tokens: list[str]
+
+
+class Settle(NamedTuple):
+    """Client: tell me when these blobs, and the record that names them, are on disk."""
+
+    tokens: list[str]
+
+
+class Settled(NamedTuple):
+    """Daemon: they are; or `error` says why not."""
+
+    error: str | None = None
+
+
+class CheckpointsAsked(NamedTuple):
+    """Client: the checkpoints of a run that its lineage shows, [entity/]project/run_id or None for its own."""
+
+    run: str | None = None
+    name: str | None = None
+
+
+class Checkpoints(NamedTuple):
+    """Daemon: newest first, each {"name", "step", "time", "attempt_id", "number", "metadata", "world", "ranks",
+    "complete", "pinned", "size", "source" (spool, hub), "parts": [{"rank", "name", "size", "digest"}]}.
+    """
+
+    checkpoints: list[dict[str, Any]] = []
+    error: str | None = None
+
+
+class RestorePart(NamedTuple):
+    """Client: one part of the checkpoint `name` at `step`; the answer is Restored."""
+
+    name: str
+    step: int
+    part: str = ""
+    rank: int = 0
+    run: str | None = None
+    attempt_id: str | None = None
+
+
 class Restore(NamedTuple):
     """Client: the newest version of a file of a run, `run` being [entity/]project/run_id or None for its own."""
 
@@ -215,6 +272,14 @@ type_numbers: dict[type[Any], int] = {
     StatusRequest: 81,
     Status: 82,
     Notice: 83,
+    BlobDone: 84,
+    BlobKept: 85,
+    BlobDropped: 86,
+    Settle: 87,
+    Settled: 88,
+    CheckpointsAsked: 89,
+    Checkpoints: 90,
+    RestorePart: 91,
 }
 _classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
 

@@ -11,6 +11,12 @@ where a body is frames or a file's bytes. Authentication is `Authorization: Bear
     HEAD /v1/blobs/DIGEST                              -> 200 | 404
     PUT  /v1/blobs/DIGEST                bytes         -> {} once they are stored durably and match | 422
     POST /v1/attempts/A/files            FileCommit    -> {} | 409 Problem "missing-blob"
+    POST /v1/chunks/missing              ChunksAsked   -> ChunksMissing
+    PUT  /v1/chunks/DIGEST               bytes         -> {} once they are stored durably and match | 422
+    POST /v1/attempts/A/checkpoints      CheckpointCommit -> CheckpointTaken | 409 Problem "missing-blob"
+    GET  /v1/runs/E/P/R/checkpoints                    -> CheckpointList
+    GET  /v1/runs/E/P/R/parts/DIGEST                   -> bytes of a part or file, `Range: bytes=` honoured
+    GET  /v1/runs/E/P/R/parts/DIGEST/chunks            -> Manifest
     GET  /v1/runs/E/P/R/files/NAME                     -> bytes, X-Respool-Digest, X-Respool-Attempt, -Step
 
 A records body may be zstd (`Content-Encoding: zstd`). It is idempotent: the hub skips what it has, stores the
@@ -154,7 +160,9 @@ class StateReport(NamedTuple):
 
 
 class FileCommit(NamedTuple):
-    """A file's version becomes visible. `seq` is its FILE record's; of two with one name the later wins."""
+    """A file's version becomes visible. `seq` is its FILE record's; of two with one name the later wins. With
+    `digests` and `sizes` it comes in chunks and `digest` is that of its `Manifest`.
+    """
 
     name: str
     digest: str
@@ -164,6 +172,61 @@ class FileCommit(NamedTuple):
     step: int | None = None
     time: float = 0.0
     metadata: dict[str, Any] = {}
+    digests: bytes = b""
+    sizes: list[int] = []
+
+
+class Manifest(NamedTuple):
+    """What a file or a part consists of: the digests of its chunks, 32 bytes each, in order, and their sizes.
+
+    A manifest's digest is BLAKE3-256 over each chunk's digest followed by its size as 8 little-endian bytes.
+    """
+
+    digests: bytes
+    sizes: list[int]
+
+
+class ChunksAsked(NamedTuple):
+    """Which of these chunks (32 bytes each) must be uploaded? What is here is kept for a day from now on."""
+
+    digests: bytes
+
+
+class ChunksMissing(NamedTuple):
+    """Positions in the question of those that are not here."""
+
+    missing: list[int]
+
+
+class CheckpointCommit(NamedTuple):
+    """One rank's share of a checkpoint becomes visible. `parts`: {"name", "size", "digest" (the manifest's),
+    "digests", "sizes"} each. `seq`: of its CHECKPOINT record; of two with one name, step and rank the later wins.
+    """
+
+    name: str
+    step: int
+    seq: int
+    parts: list[dict[str, Any]]
+    writer: int = 0
+    rank: int = 0
+    world: int = 1
+    time: float = 0.0
+    metadata: dict[str, Any] = {}
+
+
+class CheckpointTaken(NamedTuple):
+    """It is visible, once `complete`. `expired`: checkpoints that retention has dropped since, {"name", "step",
+    "attempt_id"} each, so that the spool may drop them too.
+    """
+
+    complete: bool
+    expired: list[dict[str, Any]] = []
+
+
+class CheckpointList(NamedTuple):
+    """The checkpoints that the lineage shows, newest first; see `respool.wire.messages.Checkpoints`."""
+
+    checkpoints: list[dict[str, Any]]
 
 
 class Beat(NamedTuple):

@@ -76,6 +76,8 @@ def test_the_numbers_of_messages_never_change() -> None:
         "Hello": 64, "Welcome": 65, "Refused": 66, "Attach": 67, "Waiting": 68, "Attached": 69, "Reattach": 70,
         "Reattached": 71, "Ring": 72, "Rolled": 73, "Spare": 74, "Flush": 75, "Flushed": 76, "BlobRequest": 77,
         "BlobGrant": 78, "Restore": 79, "Restored": 80, "StatusRequest": 81, "Status": 82, "Notice": 83,
+        "BlobDone": 84, "BlobKept": 85, "BlobDropped": 86, "Settle": 87, "Settled": 88, "CheckpointsAsked": 89,
+        "Checkpoints": 90, "RestorePart": 91,
     }  # fmt: skip
 
 
