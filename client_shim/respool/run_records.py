@@ -1,0 +1,131 @@
+"""What a run writes beside its rows: config, summary, what it is called, how its metrics are summed up."""
+
+from __future__ import annotations
+
+import threading
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from respool import notices, row_codec
+from respool.config_map import Config
+from respool.errors import RecordLostError, Superseded
+from respool.guard import guarded
+from respool.run_facts import Place, RunFacts
+from respool.summary_map import Summary
+from respool.wire.frames import NO_STEP, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from respool.keeper import Keeper
+    from respool.segment_writer import SegmentWriter
+
+LIVE, FINISHED, FORKED, DISABLED = "live", "finished", "forked", "disabled"
+
+
+class RunRecords(RunFacts):
+    """The maps of a run and their records. `_off`: nothing is kept any more, or nothing ever was."""
+
+    _lock: threading.RLock
+    _append: Callable[..., bool]
+    _writer: SegmentWriter
+
+    def __init__(self, keeper: Keeper, place: Place) -> None:
+        super().__init__(keeper.attached, place, time())
+        self._keeper = keeper
+        self._metrics: dict[str, Any] = dict(self._meta.get("metrics") or {})
+        self._summary_values: dict[str, Any] = dict(keeper.attached.summary)
+        self._config_values: dict[str, Any] = dict(keeper.attached.config)
+        self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
+        self.summary = Summary(self._summary_values, self._summary_changed)
+        self._state = LIVE
+        self._off = False
+        self._stop = False
+        self._rung = 0.0
+
+    @guarded(None)
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,  # noqa: ARG002 - in W&B's signature, as are all but `summary`
+        hidden: bool | None = None,  # noqa: ARG002 - as above
+        summary: str | None = None,
+        *_: Any,
+        **__: Any,
+    ) -> None:
+        """How `name` is summarised (`last`, `min`, `max`, `none`) and which metric is its x axis. What else W&B
+        takes has no effect.
+        """
+        how = summary if summary in {"last", "min", "max", "none"} else None
+        if how != summary:
+            text = (
+                f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none; last it is."
+            )
+            notices.warn(f"metric {name}", text)
+        given = {"summary": how, "step_metric": step_metric}
+        self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
+        self._describe(metrics=self._metrics)
+
+    def set_meta(self, **changes: Any) -> None:
+        """Change name, notes, tags, group or job_type."""
+        self._describe(**changes)
+
+    def update_config(self, values: dict[str, Any]) -> None:
+        """What init(config=) passed, over what was inherited: changes are recorded, none is warned of."""
+        self.config.update(values, allow_val_change=True)
+
+    def _config_changed(self, new: dict[str, Any], gone: list[str]) -> None:
+        self._changed(Kind.CONFIG, new, gone)
+
+    def _summary_changed(self, new: dict[str, Any], gone: list[str]) -> None:
+        self._changed(Kind.SUMMARY, new, gone)
+
+    def _changed(self, kind: Kind, new: dict[str, Any], gone: list[str]) -> None:
+        payload = None if self._off else row_codec.pack_map({"set": new, "unset": gone})
+        if payload is not None:
+            with self._lock:
+                self._append(kind, payload, NO_STEP, 0, time())
+
+    def _describe(self, **changes: Any) -> None:
+        self._meta.update(changes)
+        payload = None if self._off else row_codec.pack_map(changes)
+        if payload is not None:
+            with self._lock:
+                self._append(Kind.META, payload, NO_STEP, 0, time())
+
+    def _snapshot(self) -> bytes | None:
+        view = {"config": self._config_values, "summary": self._summary_values, "meta": self._meta}
+        return row_codec.pack_map({**view, "last_step": self.last_step})
+
+    def _unusual(self, data: Any) -> dict[str, Any] | None:
+        """What to log instead of an argument that is no dict, or None in a run that takes nothing more."""
+        if self._stop:
+            raise Superseded(
+                f"Another attempt took run {self.path} over. Start again to continue from its history."
+            )
+        if self._state == FORKED:
+            notices.warn(
+                "forked", f"log() in a forked child is dropped; log from the process that opened {self.id}."
+            )
+        elif self._state == FINISHED:
+            notices.warn(
+                "finished", f"run {self.id} is finished; what is logged now is dropped. Call init() again."
+            )
+        if self._off:
+            return None
+        try:
+            if hasattr(data, "keys"):
+                return dict(data)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign mapping raises, it is no row
+            notices.warn("mapping", f"log() could not read its argument: {error!r:.200}.")
+        text = f"log() takes a dict of values, not {type(data).__name__}; the call is ignored."
+        if self._place.settings.strict:
+            raise RecordLostError(f"{text} Pass {{'name': value}}.")
+        notices.warn("not-a-dict", text)
+        return None
+
+    def _upkeep(self, now: float, *, urgent: bool = False) -> None:
+        self._rung = now
+        if self._keeper.tether is not None and not self._off:
+            self._keeper.tether.upkeep(urgent=urgent)
