@@ -11,7 +11,7 @@ from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.plan import Plan
 from respool.process import this_process
-from respool.spool_history import Earlier, attempts_of, head_of
+from respool.spool_history import Earlier, attempts_of, head_of, roots_of
 from respool.wire.attempt import AttemptFile, Request
 from respool.wire.identity import attempt_id_of
 from respool.wire.limits import SEGMENT_SIZE
@@ -25,7 +25,8 @@ def attach(plan: Plan, request: Request) -> Keeper:
     here, or when the spool's folder cannot be written. A full disk is a warning: the run keeps nothing then.
     """
     spool = plan.place.spool
-    earlier = attempts_of(spool, request.project, request.run_id, request.entity)
+    roots = roots_of(spool, os.environ)
+    earlier = attempts_of(roots, request.project, request.run_id, request.entity)
     head = head_of(earlier)
     _check(request, earlier, head, spool, trust=plan.offline_must)
     parent = head if request.resume in {"allow", "must"} else None

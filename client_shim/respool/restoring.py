@@ -53,7 +53,8 @@ def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
 
     spool = keeper.spool or os.path.dirname(keeper.attached.directory)
     entity, project, run_id = _run(keeper, run_path)
-    attempts = spool_history.attempts_of(spool, project, run_id, entity) if spool else []
+    roots = spool_history.roots_of(spool, os.environ) if spool else []
+    attempts = spool_history.attempts_of(roots, project, run_id, entity)
     own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
     found = spool_history.newest_file(attempts, own[0] if own else spool_history.head_of(attempts), name)
     if found is None:

@@ -1,32 +1,43 @@
-"""What a spool knows of a run: its earlier attempts, where the last one stopped, and its files.
+"""What the spools of this node know of a run: its earlier attempts, where the last one stopped, and its files.
 
 Only whole frames are believed. An attempt that never logged a row is a candidate that ended: it moves nothing.
+The spools are the one that this process writes to and those of the user's own daemons, whose journal also tells
+of attempts that are gone. All of them are only read.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from respool import notices
+from respool import notices, own_daemons, spool_papers
 from respool.process import alive
-from respool.wire.attempt import ATTEMPT_FILE, BLOBS, AttemptFile, Request, parse_attempt_file, parse_request
-from respool.wire.errors import WireError
+from respool.spool_papers import Remembered, names
+from respool.wire.attempt import BLOBS, AttemptFile, Request, WriterFile, parse_request
 from respool.wire.frames import Frame, Kind, walk
+from respool.wire.identity import FIRST_JOINED
 from respool.wire.segment import DATA, parse_segment_name
 from respool.wire.view import View
 
 
 class Earlier(NamedTuple):
-    """An attempt found in the spool, folded. `live`: its process runs here and has not ended the attempt."""
+    """An attempt found in a spool, its primary folded. `live`: a writer of it runs here and has not ended. Of
+    one that only a journal remembers, `directory` is empty. `writers` are all who ever wrote into it, first
+    who made it.
+    """
 
     directory: str
     file: AttemptFile
     request: Request
     view: View
     live: bool
+    writers: tuple[WriterFile, ...] = ()
+
+    @property
+    def moved(self) -> bool:
+        """Whether it is more than a candidate."""
+        return bool(self.view.rows) or self.view.cut is not None
 
     @property
     def next_step(self) -> int:
@@ -50,43 +61,47 @@ class FileVersion(NamedTuple):
     step: int
 
 
-def attempts_of(spool: str, project: str, run_id: str, entity: str | None) -> list[Earlier]:
-    """The run's attempts in `spool`, oldest first. Folders that cannot be read are passed over with a warning."""
-    found: list[Earlier] = []
-    for name in _names(spool):
-        directory = os.path.join(spool, name)
-        file = _attempt_file(directory)
-        if file is None or _named(file) != (project, run_id):
-            continue
-        request = parse_request(file.request)
-        if entity is None or request.entity in {None, entity}:
-            view = _fold(directory)
-            ended = view.state == "ended"
-            found.append(Earlier(directory, file, request, view, not ended and alive(request.process)))
-    return sorted(found, key=lambda one: one.request.started_at)
+def roots_of(spool: str, environ: Mapping[str, str]) -> list[str]:
+    """Where attempts of this user may lie on this node: `spool`, then the spools of their own daemons."""
+    return list(dict.fromkeys([os.path.realpath(spool), *own_daemons.folders(environ)]))
+
+
+def attempts_of(roots: Sequence[str], project: str, run_id: str, entity: str | None) -> list[Earlier]:
+    """The run's attempts in all of `roots`, oldest first, each once. Folders that cannot be read are passed over
+    with a warning.
+    """
+    found: dict[str, Earlier] = {}
+    for root in roots:
+        for name in names(root):
+            one = _earlier(os.path.join(root, name), project, run_id)
+            if one is not None and entity in {None, one.request.entity or entity}:
+                found.setdefault(one.file.attempt_id, one)
+    for root in roots:
+        memory = spool_papers.remembered(root, project, run_id)
+        if memory is not None and memory.head and entity in {None, memory.entity or entity}:
+            found[memory.head] = _with_memory(found.get(memory.head), memory)
+    return sorted(found.values(), key=lambda one: one.request.started_at)
 
 
 def head_of(attempts: list[Earlier]) -> Earlier | None:
     """The attempt to continue: the last that is nobody's parent, of those that logged or rewound if there are
     any. Between branches the one begun last counts.
     """
-    moved = [one for one in attempts if one.view.rows or one.view.cut is not None] or attempts
+    moved = [one for one in attempts if one.moved] or attempts
     parents = {one.file.parent for one in moved}
     leaves = [one for one in moved if one.file.attempt_id not in parents]
     return leaves[-1] if leaves else None
 
 
 def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> FileVersion | None:
-    """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record."""
-    by_id = {one.file.attempt_id: one for one in attempts}
-    seen: set[str] = set()
-    while head is not None and head.file.attempt_id not in seen:
-        seen.add(head.file.attempt_id)
-        for frame in reversed(_files(head.directory)):
-            version = _version(head, frame, name)
+    """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record.
+    Before an attempt that is only remembered all that lies here is searched, for its parent is not known.
+    """
+    for one in _lineage(attempts, head):
+        for record in reversed(_files(one)):
+            version = _version(one, record, name) if record["name"] == name else None
             if version is not None:
                 return version
-        head = by_id.get(head.file.parent or "")
     return None
 
 
@@ -96,42 +111,107 @@ def frames_of(directory: str, segment: str) -> list[Frame]:
         return walk(file.read(), DATA).frames
 
 
-def _fold(directory: str) -> View:
-    """The view of writer 0. The first segment has what decides a cut, the last one with frames the rest: each
-    begins with a snapshot of all before.
-    """
+def _lineage(attempts: list[Earlier], head: Earlier | None) -> list[Earlier]:
+    by_id = {one.file.attempt_id: one for one in attempts}
+    chain: list[Earlier] = []
+    while head is not None and head not in chain:
+        chain.append(head)
+        if not head.directory:
+            return chain + [one for one in reversed(attempts) if one not in chain]
+        head = by_id.get(head.file.parent or "")
+    return chain
+
+
+def _earlier(directory: str, project: str, run_id: str) -> Earlier | None:
+    file = spool_papers.attempt_file(directory)
+    if file is None or (file.request.get("project"), file.request.get("run_id")) != (project, run_id):
+        return None
+    request = parse_request(file.request)
+    writers = spool_papers.writers(directory, request)
+    facts = spool_papers.progress(directory).facts
+    numbers = {one.writer for one in writers}
+    views = {number: _fold(directory, number, facts.get(number, {})) for number in numbers}
+    living = any(alive(one.process) and views[one.writer].state != "ended" for one in writers)
+    return Earlier(directory, file, request, views[_primary(numbers)], living, tuple(writers))
+
+
+def _primary(writers: set[int]) -> int:
+    """The slot whose rows decide the step: rank 0, else the first that came with the launch."""
+    return min(writers, key=lambda one: (one >= FIRST_JOINED, one))
+
+
+def _with_memory(kept: Earlier | None, memory: Remembered) -> Earlier:
+    """What a journal adds: to an attempt whose segments are deleted its config and summary, or all of it."""
+    if kept is not None:
+        view = kept.view
+        if not (view.config or view.summary):
+            view.config, view.summary = dict(memory.config), dict(memory.summary)
+            view.meta = view.meta or dict(memory.meta)
+        return kept
     view = View()
-    segments = _segments(directory)
-    for frame in _from_last(directory, segments):
+    view.config, view.summary, view.meta = dict(memory.config), dict(memory.summary), dict(memory.meta)
+    view.last_step, view.rows = memory.step - 1, min(memory.step, 1)
+    view.state = None if memory.state == "running" else "ended"
+    request = Request(
+        memory.project,
+        memory.run_id,
+        memory.original_id,
+        "",
+        entity=memory.entity,
+        started_at=memory.updated_at,
+    )
+    paper = AttemptFile(memory.head or "", request._asdict(), os.getuid(), step=memory.step)
+    return Earlier("", paper, request, view, live=False)
+
+
+def _fold(directory: str, writer: int, deleted: dict[str, Any]) -> View:
+    """The view of a writer. The first segment, and what is noted of `deleted` ones before it, have what decides a
+    cut; the last one with frames has the rest, for each begins with a snapshot of all before.
+    """
+    early, view = View(), View()
+    early.take_facts(deleted)
+    segments = _segments(directory, writer)
+    last, frames = _last(directory, segments)
+    for frame in frames:
         view.apply(frame)
-    if len(segments) > 1:
-        first = View()
+    if segments and segments[0] != last:
         for frame in frames_of(directory, segments[0]):
-            first.apply(frame)
-        view.rows += first.rows
-        view.first_steps, view.cut = first.first_steps, first.cut
+            early.apply(frame)
+    view.rows += early.rows
+    view.last_step = max(view.last_step, early.last_step)
+    view.first_steps = (early.first_steps + view.first_steps)[:2]
+    view.cut = early.cut if early.cut is not None else view.cut
+    if view.state is None:
+        view.state, view.exit_code = early.state, early.exit_code
     return view
 
 
-def _from_last(directory: str, segments: list[str]) -> list[Frame]:
+def _last(directory: str, segments: list[str]) -> tuple[str | None, list[Frame]]:
     for segment in reversed(segments):
         found = frames_of(directory, segment)
         if found:
-            return found
-    return []
+            return segment, found
+    return None, []
 
 
-def _files(directory: str) -> list[Frame]:
-    found = (frame for segment in _segments(directory) for frame in frames_of(directory, segment))
-    return [frame for frame in found if frame.kind == Kind.FILE]
+def _files(attempt: Earlier) -> list[dict[str, Any]]:
+    """The FILE records of an attempt, the oldest first: from its segments, and of deleted ones from what its
+    keeper noted.
+    """
+    if not attempt.directory:
+        return []
+    found = {str(record["blob"]): record for record in spool_papers.progress(attempt.directory).files}
+    for writer in {one.writer for one in attempt.writers}:
+        for segment in _segments(attempt.directory, writer):
+            for frame in frames_of(attempt.directory, segment):
+                if frame.kind == Kind.FILE:
+                    view = View()
+                    view.apply(frame)
+                    found |= {str(record.get("blob")): record for record in view.files.values()}
+    return sorted(found.values(), key=lambda record: int(record["seq"]))
 
 
-def _version(attempt: Earlier, frame: Frame, name: str) -> FileVersion | None:
-    view = View()
-    view.apply(frame)
-    record = view.files.get(name)
-    if record is None:
-        return None
+def _version(attempt: Earlier, record: dict[str, Any], name: str) -> FileVersion | None:
     path = os.path.join(attempt.directory, BLOBS, os.path.basename(str(record.get("blob"))))
     try:
         size = os.stat(path).st_size
@@ -142,36 +222,13 @@ def _version(attempt: Earlier, frame: Frame, name: str) -> FileVersion | None:
             f"blob {path}", f"the snapshot {path} of {name} is incomplete; an older version is used."
         )
         return None
-    return FileVersion(path, size, attempt.file.attempt_id, frame.step)
+    return FileVersion(path, size, attempt.file.attempt_id, int(record["step"]))
 
 
-def _segments(directory: str) -> list[str]:
-    numbered = ((parse_segment_name(name), name) for name in _names(directory))
+def _segments(directory: str, writer: int) -> list[str]:
+    numbered = ((parse_segment_name(name), name) for name in names(directory))
     return [
-        name for where, name in sorted((where, name) for where, name in numbered if where) if where[0] == 0
+        name
+        for where, name in sorted((where, name) for where, name in numbered if where)
+        if where[0] == writer
     ]
-
-
-def _names(folder: str) -> Iterator[str]:
-    try:
-        return iter(sorted(os.listdir(folder)))
-    except OSError:
-        return iter(())
-
-
-def _named(file: AttemptFile) -> tuple[object, object]:
-    return file.request.get("project"), file.request.get("run_id")
-
-
-def _attempt_file(directory: str) -> AttemptFile | None:
-    path = os.path.join(directory, ATTEMPT_FILE)
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = parse_attempt_file(json.load(file), path)
-        parse_request(found.request)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, WireError) as error:
-        notices.warn(f"attempt {path}", f"{path} cannot be used and is passed over: {error}")
-        return None
-    return found

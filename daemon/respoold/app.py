@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import trio
 
+from respool import own_daemons
 from respoold.config import Config
 from respoold.core.attempt import Attempt
 from respoold.core.node import pending_bytes
@@ -86,6 +87,8 @@ def drain(spools: list[str], config: Config, report: Callable[[dict[str, Any]], 
 async def _serve(config: Config) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with _background(config) as (keeper, background):
+            with suppress(OSError):  # a home that cannot be written: runs then end with their daemon
+                own_daemons.note(config.spool, os.environ)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
             listener = doors.listen(config.socket)

@@ -57,9 +57,6 @@ def test_after_a_clean_end_the_next_run_is_a_new_one(site: Site) -> None:
     assert second.begun()["resumed"] is False
 
 
-@pytest.mark.xfail(
-    reason="without its daemon the shim does not look into the daemon's spool, and starts over"
-)
 def test_a_run_begun_with_a_daemon_continues_without_one(site: Site) -> None:
     site.open()
     first = train(site, die_at=5)

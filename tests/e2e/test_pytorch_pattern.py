@@ -99,7 +99,7 @@ def test_a_killed_training_continues_from_its_checkpoint_though_the_local_copy_i
     code, third = train(-1)
     assert (code, third["id"], third["epoch"]) == (0, first["id"], 60)
 
-    attempts = attempts_of(str(tmp_path / "respool" / "spool"), "pytorch-resume-run", first["id"], None)
+    attempts = attempts_of([str(tmp_path / "respool" / "spool")], "pytorch-resume-run", first["id"], None)
     assert [one.view.first_steps[0] for one in attempts] == [0, 30, 60]
     assert [one.next_step for one in attempts] == [31, 61, 100]
     assert (attempts[-1].view.state, attempts[-1].view.exit_code) == ("ended", 0)

@@ -1,0 +1,168 @@
+"""Without its daemon a run continues from what that daemon kept: its spool and its journal, only read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from hashlib import blake2b
+from zlib import crc32
+
+import pytest
+
+import respool
+from respool import own_daemons
+from respool.wire import codec
+from unit.shim.test_spool_mode import attempts, crash
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The folder of this user in the spool of their daemon on this node."""
+    folder = tmp_path / "state" / "respool" / os.uname().nodename / "v1" / f"u{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return folder
+
+
+@pytest.fixture
+def with_daemon(kept, spool, monkeypatch, tmp_path):
+    """`begin` as it is with a daemon: the attempt lies in its spool. The next one has none."""
+
+    def begin(**options):
+        monkeypatch.setenv("RESPOOL_SPOOL_DIR", str(kept))
+        run = respool.init(project="p", mode="spool", **{"id": "r", **options})
+        monkeypatch.delenv("RESPOOL_SPOOL_DIR")
+        return run
+
+    return begin
+
+
+def alone(**options):
+    return respool.init(project="p", mode="spool", **{"id": "r", "resume": "allow", **options})
+
+
+def listing(folder):
+    return sorted((os.path.join(at, name), os.stat(os.path.join(at, name)).st_mtime_ns)
+                  for at, _, names in os.walk(folder) for name in names)  # fmt: skip
+
+
+def retire(kept, head, *, keep_files):
+    """What is left when the hub has all of an attempt: its memory, and perhaps its newest files."""
+    files = {}
+    (directory, _) = attempts(kept)[0]
+    for token in os.listdir(os.path.join(directory, "blobs")):
+        files[token] = [
+            token,
+            "c.bin",
+            os.path.getsize(os.path.join(directory, "blobs", token)),
+            0,
+            5,
+            2,
+            0.0,
+        ]
+    for name in os.listdir(directory):
+        if name.endswith(".seg"):
+            os.unlink(os.path.join(directory, name))
+    facts = {"rows": 3, "last_step": 2, "first_steps": [0, 1], "state": None, "cut": None}
+    body = codec.pack({"base": {"0": [1, 7, facts]}, "files": files})
+    with open(os.path.join(directory, "progress"), "wb") as file:
+        file.write(crc32(body).to_bytes(4, "little") + body)
+    if not keep_files:
+        shutil.rmtree(directory)
+    memory = {"project": "p", "run_id": "r", "original_id": "r", "head": head, "state": "crashed", "step": 3,
+              "config": {"lr": 0.1}, "summary": {"n": 2}, "meta": {"name": "nice"}, "updated_at": 1e9}  # fmt: skip
+    digest = blake2b(b"p\0r", digest_size=8).hexdigest()
+    (kept / "journal").mkdir(mode=0o700)
+    (kept / "journal" / f"r-{digest}.json").write_text(json.dumps(memory))
+
+
+def test_a_run_in_the_daemons_spool_is_resumed_without_writing_there(with_daemon, kept, spool):
+    run = with_daemon(config={"lr": 0.1})
+    for number in range(3):
+        run.log({"n": number})
+    before = run.attempt_id
+    crash()
+    untouched = listing(kept)
+    run = alone()
+    assert (run.resumed, run.step, run.config["lr"], run.summary["n"]) == (True, 3, 0.1, 2)
+    run.log({"n": 3})
+    assert listing(kept) == untouched
+    assert attempts(spool)[0][1]["parent"] == before
+
+
+def test_files_are_restored_from_the_daemons_spool(with_daemon, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = with_daemon()
+    run.log({"n": 0})
+    (tmp_path / "c.bin").write_bytes(b"weights")
+    assert run.save("c.bin")
+    crash()
+    (tmp_path / "c.bin").unlink()
+    run = alone()
+    with run.restore("c.bin") as file:
+        assert file.read() == b"weights"
+
+
+@pytest.mark.parametrize("keep_files", [True, False])
+def test_of_a_run_that_the_hub_has_the_journal_is_enough(
+    with_daemon, kept, tmp_path, monkeypatch, keep_files
+):
+    monkeypatch.chdir(tmp_path)
+    run = with_daemon()
+    (tmp_path / "c.bin").write_bytes(b"weights")
+    run.log({"n": 0})
+    run.save("c.bin")
+    before = run.attempt_id
+    crash()
+    retire(kept, before, keep_files=keep_files)
+    run = alone(resume="must")
+    assert (run.resumed, run.step, run.config["lr"], run.summary["n"], run.name) == (True, 3, 0.1, 2, "nice")
+    if keep_files:
+        with run.restore("c.bin") as file:
+            assert file.read() == b"weights"
+    else:
+        with pytest.raises(FileNotFoundError):
+            run.restore("c.bin")
+
+
+def test_attempts_in_both_spools_are_one_lineage(with_daemon, spool):
+    first = with_daemon()
+    first.log({"n": 0})
+    crash()
+    second = alone()
+    second.log({"n": 1})
+    crash()
+    third = alone()
+    assert (third.step, third._keeper.attached.summary) == (2, {"n": 1})
+    assert attempts(spool)[1][1]["parent"] == second.attempt_id
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_folder_that_others_may_write_to_is_not_believed(with_daemon, kept, mode):
+    with_daemon().log({"n": 0})
+    crash()
+    os.chmod(kept, mode)
+    assert not alone().resumed
+
+
+def test_a_folder_behind_a_link_or_of_another_user_is_not_believed(tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert own_daemons.ours(str(tmp_path / "real"))
+    assert not own_daemons.ours(str(tmp_path / "link"))
+    assert not own_daemons.ours(str(tmp_path / "nothing"))
+    assert own_daemons.ours("/proc/1") == (os.getuid() == 0)
+
+
+def test_a_daemon_elsewhere_is_found_where_it_said_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "scratch" / "v1" / f"u{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True)
+    assert own_daemons.folders(os.environ) == []
+    own_daemons.note(str(tmp_path / "scratch"), os.environ)
+    assert own_daemons.folders(os.environ) == [str(folder)]
+    with monkeypatch.context() as other:
+        node = os.uname()
+        other.setattr(os, "uname", lambda: type(node)(("Linux", "elsewhere", *node[2:])))
+        assert own_daemons.folders(os.environ) == []
