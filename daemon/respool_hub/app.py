@@ -17,13 +17,14 @@ import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from respool_hub.api import answers, keys, machine, openapi, records, runs
+from respool_hub.api import answers, checkpoints, keys, machine, openapi, records, runs
 from respool_hub.api import bytes as raw
 from respool_hub.config import ConfigError, HubConfig, Listen, parse_listen
 from respool_hub.hub import KEY_FILE, Hub, open_hub
 from respool_hub.notify import notify, watchdog_seconds
 from respool_hub.service.refusal import RefusalError
 from respool_hub.store.ports import StoreError
+from respool_hub.sweeping import sweep_forever
 
 GRACE_SECONDS = 10
 IDLE_SECONDS = 75
@@ -32,7 +33,7 @@ IDLE_SECONDS = 75
 
 def create_app(hub: Hub) -> Starlette:
     """The ASGI application of an open hub. The caller closes the hub."""
-    parts = (machine, records, raw, runs, keys, openapi)
+    parts = (machine, records, raw, checkpoints, runs, keys, openapi)
     return Starlette(
         routes=[route for part in parts for route in part.routes(hub)],
         exception_handlers={
@@ -56,7 +57,7 @@ def serve(config: HubConfig) -> None:
                 path = os.path.join(config.data, KEY_FILE)
                 print(f"respool hub: the admin key is in {path}", file=sys.stderr, flush=True)
             ready = f"respool hub ready at {url or config.listen} (data in {config.data})"
-            _run(Server(settings(hub), ready), bound)
+            _run(hub, Server(settings(hub), ready), bound)
         finally:
             hub.close()
 
@@ -117,9 +118,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _run(server: Server, bound: socket.socket) -> None:
+def _run(hub: Hub, server: Server, bound: socket.socket) -> None:
+    async def serve_and_sweep() -> None:
+        sweeper = asyncio.create_task(sweep_forever(hub))
+        try:
+            await server.serve([bound])
+        finally:
+            sweeper.cancel()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve([bound]))
+        runner.run(serve_and_sweep())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -96,6 +97,18 @@ async def shape_of(cls: type[Any], request: Request) -> Any:
     except WireError as error:
         advice = f"Send a msgpack map of {cls.__name__}."
         raise refuse("bad-request", f"The body cannot be read: {error}.", advice) from error
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The JSON object in a body. Raises RefusalError "bad-request"."""
+    body = await body_of(request, MAX_JSON)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise refuse("bad-request", f"The body cannot be read: {error}.", "Send a JSON object.") from error
+    if not isinstance(found, dict):
+        raise refuse("bad-request", "The body is no JSON object.", "Send a JSON object.")
+    return found
 
 
 def number_of(request: Request, name: str, fallback: int | None = None) -> int | None:

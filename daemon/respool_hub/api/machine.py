@@ -11,13 +11,13 @@ from respool_hub import __version__
 from respool_hub.api.answers import packed, shaped
 from respool_hub.api.door import Door, shape_of
 from respool_hub.hub import Hub
-from respool_hub.service import beats, files, names
+from respool_hub.service import beats, chunks, files, names
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import refuse
 from respool_hub.service.register import Registered, register
 from respool_hub.service.standing import number_or_none, state
 from respool_hub.service.story import next_step, tell, total
-from respool_hub.store.ports import Reader
+from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import RunRow
 from respoold.core.hubapi import (
     AttachAnswer,
@@ -103,6 +103,8 @@ async def report(hub: Hub, caller: Caller, request: Request) -> Response:
 async def commit_file(hub: Hub, caller: Caller, request: Request) -> Response:
     asked: FileCommit = await shape_of(FileCommit, request)
     digest = names.digest(asked.digest)
+    if asked.digests:
+        return await _commit_chunks(hub, caller, request, asked)
     size = await hub.in_thread(lambda: hub.blobs.size(digest))
     if size is None:
         raise refuse("missing-blob", f"Blob {digest} is not here.", "Upload it, then commit again.")
@@ -112,4 +114,17 @@ async def commit_file(hub: Hub, caller: Caller, request: Request) -> Response:
         )
     attempt_id = request.path_params["attempt_id"]
     await hub.write(lambda tx: files.commit(tx, caller, attempt_id, asked))
+    return packed(request, {})
+
+
+async def _commit_chunks(hub: Hub, caller: Caller, request: Request, asked: FileCommit) -> Response:
+    described = chunks.Described(asked.name, asked.digest, asked.size, asked.digests, asked.sizes)
+    manifest = await hub.in_thread(lambda: chunks.verify(hub.blobs, described))
+    attempt_id = request.path_params["attempt_id"]
+
+    def work(tx: Transaction) -> None:
+        chunks.keep(tx, [manifest])
+        files.commit(tx, caller, attempt_id, asked)
+
+    await hub.write(work)
     return packed(request, {})

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from respool_hub.api.answers import as_json
 from respool_hub.api.bytes import FileResponse
 from respool_hub.api.door import Door, flag_of, number_of
+from respool_hub.api.parts import PartResponse, range_of
 from respool_hub.hub import Hub
 from respool_hub.service import history, names
 from respool_hub.service.access import Caller, Scope, allow_project
@@ -22,7 +23,7 @@ from respool_hub.service.refusal import refuse
 from respool_hub.service.show import brief, full, listed_files
 from respool_hub.service.story import Story, tell
 from respool_hub.store.ports import Reader
-from respool_hub.store.rows import FileRow, RunRow
+from respool_hub.store.rows import FileRow, ManifestRow, RunRow
 
 RUN = "/v1/runs/{entity}/{project}/{run_id}"
 MOST_RUNS = 1000
@@ -85,7 +86,7 @@ async def list_runs(hub: Hub, caller: Caller, request: Request) -> Response:
 
 async def show_run(hub: Hub, caller: Caller, request: Request) -> Response:
     def look(reader: Reader) -> dict[str, Any]:
-        run = _run(reader, caller, request)
+        run = run_of(reader, caller, request)
         return full(reader, run, hub.ears.quiet, hub.url_of(run))
 
     return as_json(await hub.study(look))
@@ -95,7 +96,7 @@ async def list_files(hub: Hub, caller: Caller, request: Request) -> Response:
     every = flag_of(request, "all")
 
     def look(reader: Reader) -> list[dict[str, Any]]:
-        return listed_files(reader, _run(reader, caller, request), every=every)
+        return listed_files(reader, run_of(reader, caller, request), every=every)
 
     return as_json({"files": await hub.read(look)})
 
@@ -103,16 +104,26 @@ async def list_files(hub: Hub, caller: Caller, request: Request) -> Response:
 async def get_file(hub: Hub, caller: Caller, request: Request) -> Response:
     name = names.file(request.path_params["name"])
     number = number_of(request, "attempt")
-    found = await hub.read(lambda reader: _version(reader, _run(reader, caller, request), name, number))
+    found, manifest = await hub.read(lambda reader: _stored(reader, caller, request, name, number))
+    headers = {"X-Respool-Attempt": found.attempt_id}
+    if found.step is not None:
+        headers["X-Respool-Step"] = str(found.step)
+    if manifest is not None:
+        span = range_of(request.headers.get("range", ""), manifest.size)
+        return PartResponse(hub, manifest, span, headers)  # type: ignore[return-value]
     blob = await hub.in_thread(lambda: hub.blobs.open(found.digest))
     if blob is None:
         raise refuse(
             "missing", f"The bytes of {name!r} ({found.digest}) are gone.", "Look at the hub's disk."
         )
-    headers = {"X-Respool-Digest": found.digest, "X-Respool-Attempt": found.attempt_id}
-    if found.step is not None:
-        headers["X-Respool-Step"] = str(found.step)
-    return FileResponse(hub, blob, headers)  # type: ignore[return-value]
+    return FileResponse(hub, blob, headers | {"X-Respool-Digest": found.digest})  # type: ignore[return-value]
+
+
+def _stored(
+    reader: Reader, caller: Caller, request: Request, name: str, number: int | None
+) -> tuple[FileRow, ManifestRow | None]:
+    found = _version(reader, run_of(reader, caller, request), name, number)
+    return found, reader.manifest(found.digest)
 
 
 def _version(reader: Reader, run: RunRow, name: str, number: int | None) -> FileRow:
@@ -166,7 +177,7 @@ class _Lines:
     def start(
         self, caller: Caller, request: Request, asked: history.Asked, number: int | None, every: bool
     ) -> bytes | None:
-        run = _run(self._reader, caller, request)
+        run = run_of(self._reader, caller, request)
         story = tell(self._reader, run.id, run.head)
         only = None if number is None else _attempt(story, run, number)
         if every:
@@ -211,7 +222,8 @@ def _asked(request: Request) -> history.Asked:
     return history.Asked(keys, number_of(request, "min_step"), number_of(request, "max_step"))
 
 
-def _run(reader: Reader, caller: Caller, request: Request) -> RunRow:
+def run_of(reader: Reader, caller: Caller, request: Request) -> RunRow:
+    """The run that a request's path names. Raises RefusalError "missing", or "forbidden"."""
     path = request.path_params
     entity, project, run_id = path["entity"], path["project"], path["run_id"]
     entity = caller.user if entity == "-" else entity

@@ -17,6 +17,7 @@ STATUS = {
     "exists": 409,
     "live": 409,
     "missing-blob": 409,
+    "bad-range": 416,
     "too-large": 413,
     "bad-frames": 422,
     "digest-mismatch": 422,

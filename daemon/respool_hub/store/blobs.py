@@ -2,6 +2,7 @@
 
     blobs/ab/abcdef...   a blob, never changed
     blobs/tmp/RANDOM     an upload under way; what is found there at start is removed
+    blobs/doomed/abc...  a blob that is being swept; what is found there at start is put back
 
 An upload is hashed while it is written, synced, renamed to its digest, and the folder is synced: after
 commit() it survives a power cut, before it nobody can see it.
@@ -30,6 +31,10 @@ class FolderBlobs:
         os.makedirs(self._temporary, mode=0o700, exist_ok=True)
         for name in os.listdir(self._temporary):
             os.unlink(os.path.join(self._temporary, name))
+        self._doomed = os.path.join(folder, "doomed")
+        os.makedirs(self._doomed, mode=0o700, exist_ok=True)
+        for name in os.listdir(self._doomed):
+            os.rename(os.path.join(self._doomed, name), self._path(name))
         _sync_folder(folder)
 
     def size(self, digest: str) -> int | None:
@@ -50,6 +55,18 @@ class FolderBlobs:
             raise StoreFullError(f"{expected} bytes do not fit on the disk of {self._folder}")
         return FolderUpload(self, os.path.join(self._temporary, secrets.token_hex(12)))
 
+    def want(self, digests: list[str]) -> list[int | None]:
+        return [self._want(digest) for digest in digests]
+
+    def sweep(self, wanted: set[str], older_than: float) -> tuple[int, int]:
+        count = size = 0
+        for folder in sorted(name for name in os.listdir(self._folder) if len(name) == 2):
+            for digest in os.listdir(os.path.join(self._folder, folder)):
+                freed = None if digest in wanted else self._doom(digest, older_than)
+                if freed is not None:
+                    count, size = count + 1, size + freed
+        return count, size
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -62,6 +79,29 @@ class FolderBlobs:
             _sync_folder(self._folder)
         os.rename(temporary, target)
         _sync_folder(folder)
+
+    def _want(self, digest: str) -> int | None:
+        path = self._path(digest)
+        try:
+            os.utime(path)
+            return os.stat(path).st_size
+        except FileNotFoundError:
+            return None
+
+    def _doom(self, digest: str, older_than: float) -> int | None:
+        """Remove a blob unless it is young; its bytes. It is moved away before its age is looked at for the last
+        time: who wants it earlier makes it young, who wants it later does not find it and sends it again.
+        """
+        path, aside = self._path(digest), os.path.join(self._doomed, digest)
+        if os.stat(path).st_mtime >= older_than:
+            return None
+        os.rename(path, aside)
+        found = os.stat(aside)
+        if found.st_mtime >= older_than:
+            os.rename(aside, path)
+            return None
+        os.unlink(aside)
+        return found.st_size
 
     def _path(self, digest: str) -> str:
         return os.path.join(self._folder, digest[:2], digest)
@@ -117,6 +157,9 @@ class FolderBlob:
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
+
+    def seek(self, offset: int) -> None:
+        os.lseek(self._fd, offset, os.SEEK_SET)
 
     def read(self, count: int) -> bytes:
         return os.read(self._fd, count)

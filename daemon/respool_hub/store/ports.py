@@ -6,12 +6,23 @@ serialises by retrying, so it has no effect but through its argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
+from respool_hub.store.rows import (
+    AttemptRow,
+    BatchData,
+    BatchRow,
+    CheckpointRow,
+    FileRow,
+    KeyRow,
+    ManifestRow,
+    PartRow,
+    RunRow,
+    WriterRow,
+)
 
 T = TypeVar("T")
 
@@ -63,6 +74,20 @@ class Reader(Protocol):
     def files(self, run: int) -> list[FileRow]:
         """By attempt number, seq and writer."""
 
+    def checkpoints(self, run: int) -> list[CheckpointRow]:
+        """By attempt number, seq and writer; dropped ones too."""
+
+    def parts(self, run: int) -> list[PartRow]:
+        """Of all checkpoints, in the order in which they were saved within each."""
+
+    def manifest(self, digest: str) -> ManifestRow | None: ...
+
+    def has_manifest(self, run: int, digest: str) -> bool:
+        """Whether a file, or a part of a checkpoint that was not dropped, of this run is that manifest."""
+
+    def wanted(self) -> Iterator[str]:
+        """The digests of all blobs that anything visible needs; some more than once."""
+
     def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...
@@ -97,6 +122,20 @@ class Transaction(Reader, Protocol):
 
     def add_file(self, file: FileRow) -> None:
         """Does nothing when (attempt_id, writer, seq, name) is there already."""
+
+    def add_manifest(self, manifest: ManifestRow) -> None:
+        """Does nothing when it is there already."""
+
+    def add_checkpoint(self, checkpoint: CheckpointRow, parts: list[PartRow]) -> None:
+        """Does nothing when (attempt_id, writer, seq) is there already."""
+
+    def mark_checkpoint(
+        self, attempt_id: str, name: str, step: int, *, dropped: bool | None, pinned: bool | None
+    ) -> int:
+        """Change all shares of a checkpoint; how many there were. None leaves a mark as it is."""
+
+    def drop_manifests(self) -> int:
+        """Forget manifests that nothing names any more; how many."""
 
 
 class Store(Protocol):
@@ -136,6 +175,8 @@ class BlobFile(Protocol):
 
     size: int
 
+    def seek(self, offset: int) -> None: ...
+
     def read(self, count: int) -> bytes: ...
 
     def close(self) -> None: ...
@@ -146,6 +187,14 @@ class Blobs(Protocol):
 
     def size(self, digest: str) -> int | None:
         """None: not there."""
+
+    def want(self, digests: list[str]) -> list[int | None]:
+        """The size of each, None where it is not there. What is there is not swept for a day from now."""
+
+    def sweep(self, wanted: set[str], older_than: float) -> tuple[int, int]:
+        """Remove what is not `wanted` and was neither written nor wanted since `older_than` (seconds since the
+        epoch, by the store's own clock); how many blobs, and their bytes. Safe beside uploads and commits.
+        """
 
     def open(self, digest: str) -> BlobFile | None: ...
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from respool.wire import codec
 from respool.wire.limits import MAX_BATCH, MAX_PAYLOAD
+from respool_hub.store.checkpoint_queries import CheckpointReader, CheckpointWriter
 from respool_hub.store.packing import pack_map, unpack
 from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
 
@@ -46,7 +47,7 @@ _INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(Ba
 _INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
 
 
-class SqliteReader:
+class SqliteReader(CheckpointReader):
     """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
 
     def __init__(self, connection: sqlite3.Connection, *, owns: bool = False) -> None:
@@ -134,7 +135,7 @@ class SqliteReader:
         return self._db.execute(sql, values).fetchall()
 
 
-class SqliteTransaction(SqliteReader):
+class SqliteTransaction(SqliteReader, CheckpointWriter):
     """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
 
     def add_key(self, key: KeyRow) -> None:

@@ -127,3 +127,42 @@ class FileRow(NamedTuple):
     step: int | None
     time: float
     metadata: dict[str, Any]
+
+
+class CheckpointRow(NamedTuple):
+    """One rank's share of a checkpoint. `dropped`: retention let its bytes go."""
+
+    attempt_id: str
+    writer: int
+    seq: int
+    name: str
+    step: int
+    rank: int
+    world: int
+    time: float
+    metadata: dict[str, Any]
+    keep: dict[str, Any]
+    score: float | None = None
+    pinned: bool = False
+    dropped: bool = False
+
+
+class PartRow(NamedTuple):
+    """One file of a share, in the order it was saved. `digest` is its manifest's."""
+
+    attempt_id: str
+    writer: int
+    seq: int
+    position: int
+    name: str
+    digest: str
+    size: int
+
+
+class ManifestRow(NamedTuple):
+    """What a file or part consists of: 32 bytes per chunk, and each chunk's size as 4 little-endian bytes."""
+
+    digest: str
+    size: int
+    digests: bytes
+    sizes: bytes

@@ -57,7 +57,24 @@ CREATE TABLE files (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1,)
+CHECKPOINTS = """
+CREATE TABLE manifests (
+    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, digests BLOB NOT NULL, sizes BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE checkpoints (
+    attempt_id TEXT NOT NULL REFERENCES attempts (attempt_id), writer INTEGER NOT NULL, seq INTEGER NOT NULL,
+    name TEXT NOT NULL, step INTEGER NOT NULL, rank INTEGER NOT NULL, world INTEGER NOT NULL, time REAL NOT NULL,
+    metadata BLOB NOT NULL, keep BLOB NOT NULL, score REAL, pinned INTEGER NOT NULL, dropped INTEGER NOT NULL,
+    PRIMARY KEY (attempt_id, writer, seq)
+);
+CREATE TABLE parts (
+    attempt_id TEXT NOT NULL, writer INTEGER NOT NULL, seq INTEGER NOT NULL, position INTEGER NOT NULL,
+    name TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (attempt_id, writer, seq, position)
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS)
 """The step to version n is at index n - 1."""
 
 

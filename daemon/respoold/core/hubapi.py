@@ -11,8 +11,7 @@ where a body is frames or a file's bytes. Authentication is `Authorization: Bear
     HEAD /v1/blobs/DIGEST                              -> 200 | 404
     PUT  /v1/blobs/DIGEST                bytes         -> {} once they are stored durably and match | 422
     POST /v1/attempts/A/files            FileCommit    -> {} | 409 Problem "missing-blob"
-    POST /v1/chunks/missing              ChunksAsked   -> ChunksMissing
-    PUT  /v1/chunks/DIGEST               bytes         -> {} once they are stored durably and match | 422
+    POST /v1/blobs/missing               BlobsAsked    -> BlobsMissing
     POST /v1/attempts/A/checkpoints      CheckpointCommit -> CheckpointTaken | 409 Problem "missing-blob"
     GET  /v1/runs/E/P/R/checkpoints                    -> CheckpointList
     GET  /v1/runs/E/P/R/parts/DIGEST                   -> bytes of a part or file, `Range: bytes=` honoured
@@ -186,13 +185,13 @@ class Manifest(NamedTuple):
     sizes: list[int]
 
 
-class ChunksAsked(NamedTuple):
-    """Which of these chunks (32 bytes each) must be uploaded? What is here is kept for a day from now on."""
+class BlobsAsked(NamedTuple):
+    """Which of these (32 bytes each) must be uploaded? What is here is kept for a day from now on."""
 
     digests: bytes
 
 
-class ChunksMissing(NamedTuple):
+class BlobsMissing(NamedTuple):
     """Positions in the question of those that are not here."""
 
     missing: list[int]
@@ -201,6 +200,8 @@ class ChunksMissing(NamedTuple):
 class CheckpointCommit(NamedTuple):
     """One rank's share of a checkpoint becomes visible. `parts`: {"name", "size", "digest" (the manifest's),
     "digests", "sizes"} each. `seq`: of its CHECKPOINT record; of two with one name, step and rank the later wins.
+    `keep`: {"last", "every", "mode"} as `respoold.core.retention.policy_of` reads it, `score`: what is best by
+    `mode`, `pinned`: never dropped.
     """
 
     name: str
@@ -212,6 +213,9 @@ class CheckpointCommit(NamedTuple):
     world: int = 1
     time: float = 0.0
     metadata: dict[str, Any] = {}
+    keep: dict[str, Any] = {}
+    score: float | None = None
+    pinned: bool = False
 
 
 class CheckpointTaken(NamedTuple):

@@ -1,0 +1,38 @@
+"""Sweeping: the bytes of dropped checkpoints and of uploads that came to nothing, while uploads go on.
+
+A blob goes when nothing visible names it and it is older than GRACE. Whoever is asked whether it is there makes
+it young, and so does the commit that names it, so an upload has a day from its question to its commit; one that
+takes longer is told which chunks to send again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from time import time
+from typing import NoReturn
+
+from respool_hub.hub import Hub
+from respool_hub.store.ports import StoreError
+
+GRACE = 24 * 3600.0
+EVERY = 3600.0
+
+
+async def sweep(hub: Hub, grace: float = GRACE) -> tuple[int, int]:
+    """How many blobs were removed, and their bytes."""
+    before = time() - grace
+    await hub.write(lambda tx: tx.drop_manifests())
+    wanted = await hub.study(lambda reader: set(reader.wanted()))
+    # By the disk's clock and not the hub's own: it is the files' times that are looked at.
+    return await hub.in_thread(lambda: hub.blobs.sweep(wanted, before))
+
+
+async def sweep_forever(hub: Hub) -> NoReturn:
+    """An hour after the start, and every hour then."""
+    while True:
+        await asyncio.sleep(EVERY)
+        try:
+            await sweep(hub)
+        except (StoreError, OSError) as error:
+            print(f"respool hub: nothing was swept: {error}", file=sys.stderr, flush=True)
