@@ -177,6 +177,11 @@ def termlog(string: str = "", **_: Any) -> None:
 termwarn = termerror = termlog
 
 
+_MEDIA = frozenset(
+    {"Audio", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Table", "Video"}
+)
+
+
 def _without(name: str) -> None:
     notices.warn(f"no run {name}", f"{name}() before init() is dropped; call respool.init() first.")
 
@@ -199,6 +204,10 @@ def __getattr__(name: str) -> Any:
             from respool.settings import Settings  # noqa: PLC0415 - as in init()
 
             return Settings
+    if name in _MEDIA:
+        from respool import media  # noqa: PLC0415 - as in init()
+
+        return getattr(media, name)
     if name in compat.NAMES:
         return compat.absent(name)
     raise AttributeError(f"module 'respool' has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from respool import notices
+from respool import notices, row_media
 from respool.wire import codec
 from respool.wire.limits import MAX_KEY, MAX_PAYLOAD
 
@@ -16,6 +16,13 @@ def plain_map(value: dict[Any, Any]) -> dict[str, Any]:
     """A dict of plain values, keys cut to their limit. One warning per type that became its repr."""
     made = codec.plain(value, _told)
     return {_key(key): item for key, item in made.items()}
+
+
+def plain_row(row: dict[Any, Any]) -> dict[str, Any]:
+    """The same for a row. Raises MediaFoundError where one holds media, whose files must be kept first."""
+    if row_media.holds(row):
+        raise row_media.MediaFoundError
+    return plain_map(row)
 
 
 def pack_map(value: dict[Any, Any]) -> bytes | None:

@@ -6,7 +6,7 @@ import os
 from time import time
 from typing import Any, BinaryIO
 
-from respool import notices, restoring, saving
+from respool import notices, restoring, row_codec, row_media, saving
 from respool.blobs import SnapshotError
 from respool.errors import RecordLostError
 from respool.guard import guarded
@@ -17,6 +17,12 @@ from respool.wire.frames import Kind
 
 class RunFiles(RunRecords):
     """`save` and `restore`."""
+
+    def _summary_changed(self, new: dict[str, Any], gone: list[str]) -> None:
+        if row_media.holds(new) and not self._off:
+            new = self._with_references(new)
+            self._summary_values.update(new)
+        super()._summary_changed(new, gone)
 
     @guarded(False)
     def save(
@@ -54,16 +60,28 @@ class RunFiles(RunRecords):
         """
         return restoring.restore(self._keeper, name, run_path, root, self.dir, replace=replace)
 
+    def _with_references(self, row: dict[Any, Any], step: Any = None) -> dict[Any, Any]:
+        """A copy of a row whose media are kept as files of its step."""
+        from respool.media.binding import bound  # noqa: PLC0415 - a row that holds media has loaded the package
+
+        at = None if step is None else row_codec.step_of(step)
+        return bound(row, self._keep_as, self._step if at is None else at)
+
     def _save_one(self, path: str, base: str | None, policy: str) -> bool:
+        return self._keep_as(path, saving.name_in_run(path, base, self._folder), None, policy)
+
+    def _keep_as(self, path: str, name: str, step: int | None = None, policy: str = "now") -> bool:
+        """Commit a version of the file `name` of this run. `step`: the row it belongs to, else the last one's."""
         try:
-            name = saving.name_in_run(path, base, self._folder)
             saved = saving.take(path, name, policy, self._keeper.room.grant)
         except SnapshotError as error:
-            saving.complain(path, error)
+            shown = name if path.startswith("/proc/self/fd/") else path
+            saving.complain(shown, error)
             if self._place.settings.strict:
                 raise RecordLostError(
-                    f"save({path!r}): {error}. Free space, or save another file."
+                    f"save({shown!r}): {error}. Free space, or save another file."
                 ) from error
             return False
         with self._lock:
-            return self._append(Kind.FILE, codec.pack(saved.record), self._last_step, 0, time())
+            at = self._last_step if step is None else step
+            return self._append(Kind.FILE, codec.pack(saved.record), at, 0, time())

@@ -17,6 +17,7 @@ from respool.errors import UsageError
 from respool.exit_hooks import ExitHooks, code_of, code_of_exception
 from respool.guard import guarded
 from respool.keeper import Keeper
+from respool.row_media import MediaFoundError
 from respool.run_facts import Place
 from respool.run_files import RunFiles
 from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
@@ -80,31 +81,35 @@ class Run(RunFiles):
                 return
             data = taken
         now = time()
-        with self._lock:
-            if step is None:
-                at, flags = self._step, 0
-                after = at if commit is False else at + 1
-            else:
-                at, flags, after = self._explicit(step, commit)
-            try:
-                payload = self._pack(data)
-            except row_codec.UNPACKABLE:
-                data = row_codec.plain_map(data)
-                payload = self._pack(data)
-            # msgpack takes keys that no reader does: names are looked at when new, and values that hold dicts.
-            if (not self._names.issuperset(data) and row_codec.has_odd_name(data, self._names)) or (
-                not _flat(map(type, data.values())) and codec.has_odd_key(data)
-            ):
-                data = row_codec.plain_map(data)
-                payload = self._pack(data)
-            # Folded after it is written: a snapshot that makes room for this row must not contain it.
-            if self._append(_ROW, payload, at, flags, now) and at > self._last_step:
-                self._last_step = at
-            self._step = after
-            if self._metrics:
-                merge_summary(self._summary_values, data, self._metrics)
-            else:
-                self._summary_values.update(data)
+        try:
+            with self._lock:
+                if step is None:
+                    at, flags = self._step, 0
+                    after = at if commit is False else at + 1
+                else:
+                    at, flags, after = self._explicit(step, commit)
+                try:
+                    payload = self._pack(data)
+                except row_codec.UNPACKABLE:
+                    data = row_codec.plain_row(data)
+                    payload = self._pack(data)
+                # msgpack takes keys that no reader does: names are looked at when new, and values that hold dicts.
+                if (not self._names.issuperset(data) and row_codec.has_odd_name(data, self._names)) or (
+                    not _flat(map(type, data.values())) and codec.has_odd_key(data)
+                ):
+                    data = row_codec.plain_map(data)
+                    payload = self._pack(data)
+                # Folded after it is written: a snapshot that makes room for this row must not contain it.
+                if self._append(_ROW, payload, at, flags, now) and at > self._last_step:
+                    self._last_step = at
+                self._step = after
+                if self._metrics:
+                    merge_summary(self._summary_values, data, self._metrics)
+                else:
+                    self._summary_values.update(data)
+        except MediaFoundError:
+            self.log(self._with_references(data, step), step, commit)
+            return
         if not 0.0 <= now - self._rung < RING_SECONDS:
             self._upkeep(now)
 
