@@ -74,8 +74,18 @@ def keep(plan: Plan, request: Request, client: str) -> Keeper:
             keeper = _ask(path, plan, request, client)
             if keeper is not None:
                 return keeper
+        if _started(places[-1]) and (keeper := _ask(places[-1], plan, request, client)) is not None:
+            return keeper
     # Another incarnation: a daemon that hung may have made the attempt of the first one all the same.
     return _local(plan, request)
+
+
+def _started(path: str) -> bool:
+    """Whether a daemon could be started where none was, and answers."""
+    from respool import autostart  # noqa: PLC0415 - an init() with a daemon does not need it
+
+    around = autostart.Surroundings(dict(os.environ))
+    return autostart.refusal(around) is None and autostart.start(path, around)
 
 
 def _local(plan: Plan, request: Request) -> Keeper:

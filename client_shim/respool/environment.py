@@ -105,6 +105,9 @@ TABLE = (
     Variable(
         "RESPOOL_OFFLINE_MUST", "offline_must", str, "trust: resume='must' believes that the run exists"
     ),
+    Variable(
+        "RESPOOL_AUTOSTART", "autostart", _flag, "whether init() starts a daemon where there is none: 1, 0"
+    ),
     Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
     Variable("WANDB_SILENT", "silent", _flag, "the same"),
     Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),
@@ -130,6 +133,7 @@ class Environment(NamedTuple):
     launch: str | None = None
     dir: str | None = None
     offline_must: str | None = None
+    autostart: bool | None = None
     silent: bool | None = None
     name: str | None = None
     notes: str | None = None

@@ -29,6 +29,7 @@ from respoold.io.hub import HubDoor
 from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
 from respoold.tasks.heartbeat import heartbeat_forever
+from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
@@ -96,7 +97,7 @@ async def _serve(config: Config) -> None:
                 await intake.start(serve_clients, keeper, listener)
                 notify.notify("READY=1")
                 print(_ready_line(keeper), flush=True)
-                await anext(signals)
+                await _until_told_or_idle(keeper, signals)
                 notify.notify("STOPPING=1")
                 intake.cancel_scope.cancel("shutting down")
             listener.close()
@@ -106,6 +107,14 @@ async def _serve(config: Config) -> None:
                 with trio.move_on_after(config.grace):
                     await _drained(keeper)
                 last.cancel_scope.cancel("drained, or the grace is over")
+
+
+async def _until_told_or_idle(keeper: Keeper, signals: AsyncIterator[int]) -> None:
+    async with trio.open_nursery() as nursery:
+        if keeper.config.idle_exit:
+            nursery.start_soon(cancel_when_idle, keeper, nursery.cancel_scope)
+        await anext(signals)
+        nursery.cancel_scope.cancel("told to stop")
 
 
 @asynccontextmanager

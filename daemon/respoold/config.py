@@ -21,7 +21,8 @@ class Config:
 
     `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start. `refusal_patience`: how
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
-    two saturated ones it cuts the p99.9 of log() to a tenth.
+    two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
+    living run, or anything to send; 0: never.
     """
 
     spool: str
@@ -36,6 +37,7 @@ class Config:
     grace: float = 5.0
     refusal_patience: float = 60.0
     nice: int = 5
+    idle_exit: float = 0.0
 
 
 FILES = ("/etc/respool/respoold.toml", "{config}/respool/respoold.toml")
@@ -46,6 +48,7 @@ ENVIRONMENT = {
     "RESPOOL_API_KEY": "api_key",
     "RESPOOL_ROWS_QUOTA": "rows_quota",
     "RESPOOL_BLOBS_QUOTA": "blobs_quota",
+    "RESPOOL_IDLE_EXIT": "idle_exit",
 }
 CREDENTIAL = "hub-key"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

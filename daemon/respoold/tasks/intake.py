@@ -63,6 +63,7 @@ async def serve_clients(
 async def _serve(keeper: Keeper, connection: trio.socket.SocketType) -> None:
     with connection:
         client = Client(keeper, connection)
+        keeper.clients += 1
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.write_forever)
@@ -72,6 +73,7 @@ async def _serve(keeper: Keeper, connection: trio.socket.SocketType) -> None:
             pass  # the peer is wrong or gone: its connection ends here, and nothing else does
         finally:
             client.leave()
+            keeper.clients -= 1
 
 
 class Client:

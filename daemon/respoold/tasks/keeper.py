@@ -60,6 +60,7 @@ class Keeper:
         self.pulse = Doorbell()
         self.progress = Progress()
         self.listeners: dict[str, list[Listener]] = {}
+        self.clients = 0
         self.denied = False
         self._warnings: dict[str, str] = {}
         self.caught_up: set[str] = set()

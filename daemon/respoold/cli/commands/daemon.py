@@ -15,9 +15,11 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from respoold.app import serve
+from respoold.cli import credentials
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.household import check_socket
 from respoold.cli.hub import checked
+from respoold.cli.places import here
 from respoold.cli.screen import Screen
 from respoold.config import Config, ConfigError, load
 from respoold.io.socket import inherited_path
@@ -35,6 +37,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--spool", metavar="DIR", help="keep everything here until the hub has it")
     parser.add_argument("--socket", metavar="PATH", help="listen for training processes here")
     parser.add_argument("--hub", metavar="URL", help="bring it to this hub")
+    parser.add_argument(
+        "--idle-exit", metavar="SECONDS", help="end when so long nothing runs and nothing waits (0: never)"
+    )
     parser.add_argument("--key-file", metavar="PATH", help="the file whose first line is the key for the hub")
 
 
@@ -44,13 +49,22 @@ def run(args: Namespace, _screen: Screen) -> int:
     spool, socket = (os.path.abspath(path) if path else None for path in (args.spool, args.socket))
     held = inherited_path()
     flags = {"spool": spool, "socket": held or socket, "hub": args.hub, "api_key": key}
+    flags["idle_exit"] = args.idle_exit
     try:
         config = load(flags)
+        if config.hub is None:
+            config = load(flags | {"hub": _only_login()})
     except ConfigError as error:
         cause = f"The configuration cannot be used: {error}"
         raise CommandError(Exit.USAGE, cause, "`respool daemon --help` says where it comes from.") from error
     _check(config, bind=held is None)
     return serve(config)
+
+
+def _only_login() -> str | None:
+    """The hub of whoever logged in at one, and said no more."""
+    known = list(credentials.load(here().credentials))
+    return known[0] if len(known) == 1 else None
 
 
 def _check(config: Config, *, bind: bool) -> None:
