@@ -69,6 +69,7 @@ def init(
     dir: Any = None,  # noqa: A002 - W&B's name for it
     reinit: bool | str | None = None,
     settings: Any = None,
+    join: bool = False,
     takeover: bool = False,
     on_superseded: str = "warn",
     **foreign: Any,

@@ -7,19 +7,19 @@ line that says where.
 
 from __future__ import annotations
 
-import itertools
 import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from respool import notices
 from respool.errors import UsageError
 from respool.keeper import Keeper
+from respool.launch import VARIABLE, launch_of
 from respool.link import Link, LinkError, candidates, close_all
 from respool.plan import Plan
-from respool.process import array_index, program, this_process
+from respool.process import program, this_process
+from respool.request import auto, request_of
 from respool.segment_writer import Opened
 from respool.tether import Tether
 from respool.util import generate_id
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 GREETING_SECONDS = 5.0
 RETURN_SECONDS = 5.0
 _DECIDED = frozenset({"exists", "missing", "live", "forbidden", "conflict", "bad-request"})
-_calls = itertools.count()
+_UNSURE = object()
+"""A daemon that took the request and gave no answer may have made the attempt all the same: the one in the local
+spool must be another, so it is another launch's."""
 
 
 class LiveRunError(UsageError):
@@ -46,21 +48,22 @@ def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
     """The keeper of a new attempt, and the state file that remembers it (auto-resume). Raises UsageError."""
     if plan.place.mode == "disabled":
         return _nobody(plan), None
+    launch = launch_of(os.environ, plan.launch or "")
     state_file = None
-    if plan.resume == "auto" and plan.original_id is None:
+    if auto(plan):
         from respool.state_file import Key, StateFile  # noqa: PLC0415 - json, which only auto-resume needs
 
-        key = Key(program(), plan.project, array_index())
+        key = Key(program(), plan.project, launch.task)
         state_file = StateFile(os.path.join(plan.place.folder, "respool"), key)
-    found = state_file.find() if state_file is not None else None
-    request = request_of(plan, found)
+    request = request_of(plan, launch, (state_file.find() or "") if state_file is not None else "")
     try:
         keeper = keep(plan, request, client)
     except LiveRunError as error:
-        if found is None:
+        if request.fixed_id or not (request.base or request.remembered):
             raise
         notices.line(f"{error} A new run begins.")
-        keeper = keep(plan, request_of(plan, None), client)
+        keeper = keep(plan, request._replace(base="", remembered=""), client)
+    os.environ[VARIABLE] = launch.exported
     if state_file is not None:
         state_file.claim(keeper.attached.run_id, keeper.attached.entity, this_process(), request.node)
     return keeper, state_file
@@ -69,14 +72,12 @@ def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
 def keep(plan: Plan, request: Request, client: str) -> Keeper:
     """Ask for an attempt, first the daemon, then the local spool. Raises UsageError."""
     if plan.place.mode == "online":
-        places = [plan.socket] if plan.socket else candidates(dict(os.environ))
-        for path in places:
-            keeper = _ask(path, plan, request, client)
-            if keeper is not None:
-                return keeper
-        if _started(places[-1]) and (keeper := _ask(places[-1], plan, request, client)) is not None:
-            return keeper
-    # Another incarnation: a daemon that hung may have made the attempt of the first one all the same.
+        for path in _sockets(plan):
+            asked = _ask(path, plan, request, client)
+            if isinstance(asked, Keeper):
+                return asked
+            if asked is _UNSURE:
+                request = request._replace(launch=f"{request.launch}+alone")
     return _local(plan, request)
 
 
@@ -88,51 +89,23 @@ def _started(path: str) -> bool:
     return autostart.refusal(around) is None and autostart.start(path, around)
 
 
+def _sockets(plan: Plan) -> Iterator[str]:
+    """Where a daemon may listen; the last place once more if one could be started there."""
+    places = [plan.socket] if plan.socket else candidates(dict(os.environ))
+    yield from places
+    if _started(places[-1]):
+        yield places[-1]
+
+
 def _local(plan: Plan, request: Request) -> Keeper:
     from respool import local_attach  # noqa: PLC0415 - 5 ms that an init() with a daemon need not pay
 
-    return local_attach.attach(plan, request._replace(incarnation=_incarnation()))
+    return local_attach.attach(plan, request)
 
 
-def request_of(plan: Plan, found: str | None) -> Request:
-    """What this call asks for. `found` is the id that the state file names."""
-    original = plan.original_id or found or generate_id()
-    process = this_process()
-    launch = plan.launch or os.environ.setdefault("RESPOOL_LAUNCH_ID", generate_id(16))
-    resume = plan.resume
-    if resume == "auto" and (plan.original_id is not None or found is not None):
-        resume = "allow"
-    elif resume == "auto":
-        resume = "none"
-    return Request(
-        project=plan.project,
-        run_id=run_id_of(original),
-        original_id=original,
-        incarnation=_incarnation(),
-        resume=resume,
-        entity=plan.entity,
-        fixed_id=plan.original_id is not None,
-        launch=launch,
-        boot_id=process.boot_id,
-        pid=process.pid,
-        start_time=process.start_time,
-        node=socket.gethostname(),
-        program=program(),
-        hub=plan.hub,
-        takeover=plan.takeover,
-        trust=plan.offline_must,
-        meta=plan.meta,
-        started_at=time.time(),
-    )
-
-
-def _incarnation() -> str:
-    process = this_process()
-    return f"{process.boot_id}:{process.pid}:{process.start_time}:{next(_calls)}"
-
-
-def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
-    """The daemon's keeper, or None when nobody there can keep it. Raises UsageError for a refusal."""
+def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | object | None:
+    """The daemon's keeper, None when nobody there can keep it, or _UNSURE. Raises UsageError for a refusal."""
+    asked = None
     try:
         link = _reach(path, client, patient=request.resume != "none")
         deadline = time.monotonic() + GREETING_SECONDS
@@ -141,9 +114,10 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | None:
             link.close()
             return None
         seconds = max(float(plan.place.settings.init_timeout or 0.0), HANDSHAKE_SECONDS + 5.0)
+        asked = _UNSURE
         answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
     except LinkError:
-        return None
+        return asked
     return _keeper_of(link, answer, client)
 
 
@@ -226,7 +200,7 @@ def renewal(plan: Plan, keeper: Keeper, client: str) -> Renew:
         again = plan._replace(
             original_id=attached.run_id, entity=attached.entity, resume="allow", takeover=True
         )
-        request = request_of(again, None)
+        request = request_of(again, launch_of(os.environ, os.environ.get(VARIABLE, "")))
         try:
             return keep(again, request, client)
         except UsageError as error:

@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     launch: str | None
     offline_must: bool
     takeover: bool
+    join: bool
     silent: bool
 
 
@@ -60,6 +61,7 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
         launch=env.launch,
         offline_must=env.offline_must == "trust",
         takeover=bool(arguments.get("takeover")),
+        join=bool(arguments.get("join")),
         silent=bool(_first(settings.silent, env.silent)),
     )
 

@@ -7,16 +7,6 @@ import sys
 
 from respool.wire.identity import Process
 
-_ARRAY_VARIABLES = (
-    "SLURM_ARRAY_TASK_ID",
-    "PBS_ARRAY_INDEX",
-    "PBS_ARRAYID",
-    "LSB_JOBINDEX",
-    "SGE_TASK_ID",
-    "AWS_BATCH_JOB_ARRAY_INDEX",
-    "JOB_COMPLETION_INDEX",
-)
-
 
 def this_process() -> Process:
     """This process; boot id and start time are empty where the system does not tell them."""
@@ -39,18 +29,19 @@ def alive(process: Process) -> bool:
 
 
 def program() -> str:
-    """The script that runs, as an absolute path; `-c` or empty where there is none."""
+    """What runs: the script's absolute path, `-m` and the module's name, or `-c` or empty where there is none.
+    A Python file that was itself submitted runs as a copy whose path changes with the job: there the job's name
+    and folder stand for it.
+    """
     name = sys.argv[0] if sys.argv else ""
-    return os.path.realpath(name) if name not in {"", "-c", "-m"} else name
-
-
-def array_index() -> str:
-    """This task's index in its scheduler's job array, or an empty string."""
-    for name in _ARRAY_VARIABLES:
-        value = os.environ.get(name, "")
-        if value not in {"", "undefined"} and (name, value) != ("LSB_JOBINDEX", "0"):
-            return value
-    return ""
+    if name in {"", "-c", "-m"}:
+        return name
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and os.path.realpath(spec.origin or "") == os.path.realpath(name):
+        return f"-m {spec.name.removesuffix('.__main__')}"
+    if os.path.basename(name) == "slurm_script" and "SLURM_JOB_ID" in os.environ:
+        return f"slurm {os.environ.get('SLURM_JOB_NAME', '')} {os.environ.get('SLURM_SUBMIT_DIR', '')}"
+    return os.path.realpath(name)
 
 
 def boot_id() -> str:

@@ -15,3 +15,12 @@ def generate_id(length: int = 8) -> str:
     while len(made) < length:
         made += "".join(_LETTERS[byte % 36] for byte in os.urandom(length) if byte < _EVEN)
     return made[:length]
+
+
+def id_from(seed: bytes) -> str:
+    """A run id like `generate_id`'s that follows from `seed`, of 16 bytes."""
+    number, made = int.from_bytes(seed, "little"), ""
+    while len(made) < 8:
+        number, at = divmod(number, 36)
+        made += _LETTERS[at]
+    return made

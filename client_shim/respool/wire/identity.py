@@ -43,7 +43,12 @@ def run_id_of(original: str) -> str:
         raise BadNameError(
             f"run id {original[:80]!r} has {count} characters; use 1 to {MAX_RUN_ID} of [A-Za-z0-9_-]"
         )
-    return "".join(letter if letter in _ALLOWED else "-" for letter in original)
+    return spelled(original)
+
+
+def spelled(text: str) -> str:
+    """`text` with each character outside [A-Za-z0-9_-] replaced by `-`."""
+    return "".join(letter if letter in _ALLOWED else "-" for letter in text)
 
 
 def project_of(original: str) -> str:
@@ -58,21 +63,25 @@ def project_of(original: str) -> str:
 
 def attempt_id_of(project: str, run_id: str, launch: str, generation: int | str) -> str:
     """The id of an attempt: 32 hexadecimal digits."""
-    return _digest(f"attempt\0{project}\0{run_id}\0{launch}\0{generation}").hex()
+    return digest_of("attempt", project, run_id, launch, str(generation)).hex()
 
 
 def joined_writer(incarnation: str, tries: int = 0) -> int:
     """The slot of a process without a rank: the same for every retry, and with nobody asked for a free one.
     `tries` counts the slots that turned out to be taken.
     """
-    found = int.from_bytes(_digest(f"writer\0{incarnation}\0{tries}")[:8], "little")
+    found = int.from_bytes(digest_of("writer", incarnation, str(tries))[:8], "little")
     return FIRST_JOINED + found % (WRITERS - FIRST_JOINED)
 
 
-def _digest(text: str) -> bytes:
-    from hashlib import blake2b  # noqa: PLC0415 - OpenSSL is 3 ms of an init() that a daemon answers
+def digest_of(*parts: str) -> bytes:
+    """16 bytes of BLAKE2b over `parts`, which hold no NUL."""
+    try:
+        from _blake2 import blake2b  # noqa: PLC0415 - hashlib loads OpenSSL: 3 ms of an init()
+    except ImportError:  # an interpreter that keeps it elsewhere
+        from hashlib import blake2b  # noqa: PLC0415 - as above
 
-    return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    return blake2b("\0".join(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def split_run_path(path: str) -> tuple[str | None, str | None, str]:
