@@ -13,6 +13,7 @@ from respool.plan import Plan
 from respool.process import this_process
 from respool.spool_history import Earlier, attempts_of, head_of, roots_of
 from respool.wire.attempt import AttemptFile, Request
+from respool.wire.choice import Standing, choose
 from respool.wire.identity import attempt_id_of
 from respool.wire.limits import SEGMENT_SIZE
 from respool.wire.messages import Attached
@@ -26,6 +27,7 @@ def attach(plan: Plan, request: Request) -> Keeper:
     """
     spool = plan.place.spool
     roots = roots_of(spool, os.environ)
+    request = _chosen(request, roots)
     earlier = attempts_of(roots, request.project, request.run_id, request.entity)
     head = head_of(earlier)
     _check(request, earlier, head, spool, trust=plan.offline_must)
@@ -41,12 +43,30 @@ def attach(plan: Plan, request: Request) -> Keeper:
     return Keeper(attached, opened, local=local, spool=spool)
 
 
+def _chosen(request: Request, roots: list[str]) -> Request:
+    """The request with the run that an auto-resume continues or begins, by what lies in the spools here."""
+    if request.resume != "auto":
+        return request
+
+    def look(run_id: str) -> Standing:
+        earlier = attempts_of(roots, request.project, run_id, request.entity)
+        head = head_of(earlier)
+        if head is None:
+            return Standing.UNKNOWN
+        if any(one.live for one in earlier):
+            return Standing.ALIVE
+        return Standing.FINISHED if (head.view.state, head.view.exit_code) == ("ended", 0) else Standing.OPEN
+
+    run_id, resume = choose(request.base, request.remembered, request.run_id, look)
+    return request._replace(run_id=run_id, original_id=run_id, resume=resume)
+
+
 def _check(
     request: Request, earlier: list[Earlier], head: Earlier | None, spool: str, *, trust: bool
 ) -> None:
     run = f"{request.project}/{request.run_id}"
     for one in earlier:
-        if one.request.original_id != request.original_id:
+        if request.fixed_id and one.request.original_id != request.original_id:
             raise UsageError(
                 f"Run {run} was begun as {one.request.original_id!r}, this is {request.original_id!r}: both spell the "
                 "same id. Use the first spelling to continue it, or another id."

@@ -6,6 +6,7 @@ It keeps nothing in mind beyond what it needs to answer: attempts with their fol
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -88,7 +89,8 @@ class FakeDaemon:
         with self._lock:
             clients, self._clients = self._clients, []
         for client, _ in clients:
-            client.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it may have hung up just now
+                client.shutdown(socket.SHUT_RDWR)
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.join(5)

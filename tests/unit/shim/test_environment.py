@@ -105,13 +105,6 @@ def test_no_foreign_secret_is_in_the_table():
     assert {variable.field for variable in environment.TABLE} == set(environment.Environment._fields)
 
 
-def test_the_launch_is_exported_to_what_the_script_starts(monkeypatch):
-    monkeypatch.delenv("RESPOOL_LAUNCH_ID")
-    respool.init(project="p", mode="spool")
-    assert len(os.environ["RESPOOL_LAUNCH_ID"]) == 16
-    monkeypatch.setenv("RESPOOL_LAUNCH_ID", "x")
-
-
 def test_arguments_of_wandb_are_taken_with_one_warning(capsys):
     respool.init(project="p", mode="spool", monitor_gym=True, sync_tensorboard=True, save_code=True)
     text = capsys.readouterr().err
