@@ -178,9 +178,33 @@ def termlog(string: str = "", **_: Any) -> None:
 termwarn = termerror = termlog
 
 
-_MEDIA = frozenset(
-    {"Audio", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Table", "Video"}
-)
+_OF_RUN = frozenset({"alert", "unwatch", "watch"})
+"""Functions that are methods of the current run, with its signature."""
+
+_ELSEWHERE = {
+    "AlertLevel": "respool.alerts",
+    "Audio": "respool.media",
+    "Histogram": "respool.media",
+    "Html": "respool.media",
+    "Image": "respool.media",
+    "Molecule": "respool.media",
+    "Object3D": "respool.media",
+    "Plotly": "respool.media",
+    "Table": "respool.media",
+    "Video": "respool.media",
+}
+"""Names whose module is loaded when a script first uses them."""
+
+
+def _of_run(name: str) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if current.run is None:
+            _without(name)
+            return None
+        return getattr(current.run, name)(*args, **kwargs)
+
+    call.__name__ = name
+    return call
 
 
 def _without(name: str) -> None:
@@ -205,10 +229,12 @@ def __getattr__(name: str) -> Any:
             from respool.settings import Settings  # noqa: PLC0415 - as in init()
 
             return Settings
-    if name in _MEDIA:
-        from respool import media  # noqa: PLC0415 - as in init()
+    if name in _OF_RUN:
+        return _of_run(name)
+    if name in _ELSEWHERE:
+        from importlib import import_module  # noqa: PLC0415 - as in init()
 
-        return getattr(media, name)
+        return getattr(import_module(_ELSEWHERE[name]), name)
     if name in compat.NAMES:
         return compat.absent(name)
     raise AttributeError(f"module 'respool' has no attribute {name!r}")

@@ -19,7 +19,7 @@ from respool.guard import guarded
 from respool.keeper import Keeper
 from respool.row_media import MediaFoundError
 from respool.run_facts import Place
-from respool.run_files import RunFiles
+from respool.run_instruments import RunInstruments
 from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
 from respool.segment_writer import SegmentWriter
 from respool.wire import codec
@@ -32,7 +32,7 @@ _ROW = int(Kind.ROW)
 _flat = codec.LEAVES.issuperset
 
 
-class Run(RunFiles):
+class Run(RunInstruments):
     """One attempt of a run, as its script sees it. Ends with finish(), `with`, or the interpreter.
 
     `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears (run, exit code)
@@ -112,6 +112,10 @@ class Run(RunFiles):
             return
         if not 0.0 <= now - self._rung < RING_SECONDS:
             self._upkeep(now)
+
+    def _log_beside(self, row: dict[str, Any]) -> None:
+        if not self._off:
+            self.log(row, commit=False)
 
     @guarded(False)
     def rewind(self, step: int) -> bool:

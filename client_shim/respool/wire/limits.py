@@ -20,6 +20,9 @@ MAX_RUN_ID = 64
 MAX_KEY = 1024
 """Characters of a metric's name."""
 
+MAX_ALERTS = 100
+"""Alerts that a run keeps, the newest ones."""
+
 SEGMENT_SIZE = 8 << 20
 """Bytes of a segment, fallocated. Two stand ready per writer: the one in use and the one ahead."""
 

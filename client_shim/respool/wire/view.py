@@ -16,6 +16,7 @@ from typing import Any
 from respool.wire import codec
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.limits import MAX_ALERTS
 
 
 class View:
@@ -117,7 +118,10 @@ class View:
 
     def _meta(self, value: dict[str, Any], _: Frame) -> None:
         metrics = {**_map(self.meta.get("metrics")), **_map(value.get("metrics"))}
+        alerts = merge_alerts(self.meta.get("alerts"), value.get("alerts"))
         self.meta.update(value)
+        if alerts:
+            self.meta["alerts"] = alerts
         if metrics:
             self.meta["metrics"] = metrics
 
@@ -147,6 +151,18 @@ def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[st
             summary[key] = _CHOOSE[how](summary[key], value) if _number(value) else summary[key]
         elif how != "none":
             summary[key] = value
+
+
+def merge_alerts(known: Any, new: Any) -> list[dict[str, Any]]:
+    """Two lists of alerts as one, by their time, each once: several writers of a run may raise them."""
+    every = [one for side in (known, new) if isinstance(side, list) for one in side if isinstance(one, dict)]
+    found = {(str(one.get("time")), str(one.get("title"))): one for one in every}
+    return sorted(found.values(), key=_time_of)[-MAX_ALERTS:]
+
+
+def _time_of(alert: dict[str, Any]) -> float:
+    at = alert.get("time")
+    return float(at) if isinstance(at, (int, float)) and _number(at) else 0.0
 
 
 _CHOOSE = {"min": min, "max": max}

@@ -63,6 +63,7 @@ RUN_FIELDS: dict[str, dict[str, Any]] = {
     "node": MAYBE_TEXT,
     "lost": COUNT,
     "tags": _list(TEXT),
+    "notes": TEXT,
     "url": MAYBE_TEXT,
     "diverged": FLAG,
     "alias_of": MAYBE_TEXT,
@@ -94,6 +95,7 @@ FULL_FIELDS = {
     "config": _type("object"),
     "summary": _type("object"),
     "meta": _type("object"),
+    "alerts": _list(_object(title=TEXT, text=TEXT, level=TEXT, time=NUMBER)),
     "head": MAYBE_TEXT,
 }
 KEY_FIELDS: dict[str, dict[str, Any]] = {
@@ -123,6 +125,7 @@ SCHEMAS = {
     "Key": _object(**KEY_FIELDS),
     "NewKey": _object(**KEY_FIELDS, key=TEXT),
     "Wish": _object(user=TEXT, scope=KEY_FIELDS["scope"], project=MAYBE_TEXT, name=TEXT),
+    "Edit": _object(name=MAYBE_TEXT, notes=MAYBE_TEXT, tags=_list(TEXT)),
     "File": FILE,
     "Me": _object(user=TEXT, entity=TEXT, scopes=_list(TEXT), key_id=TEXT, project=MAYBE_TEXT),
 }
@@ -151,6 +154,10 @@ MAKE = {
     "requestBody": {"content": {"application/json": {"schema": _ref("Wish")}}},
 }
 MAKE["responses"] = {"201": _answer(_ref("NewKey")), "default": MAKE["responses"]["default"]}
+EDIT = {
+    **_operation("Change name, notes or tags", _answer(_ref("FullRun")), (), OF_RUN),
+    "requestBody": {"content": {"application/json": {"schema": _ref("Edit")}}},
+}
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -166,7 +173,10 @@ DOCUMENT: dict[str, Any] = {
                 ("entity", "project", "run_id", "limit"),
             )
         },
-        RUN: {"get": _operation("One run with its attempts", _answer(_ref("FullRun")), (), OF_RUN)},
+        RUN: {
+            "get": _operation("One run with its attempts", _answer(_ref("FullRun")), (), OF_RUN),
+            "patch": EDIT,
+        },
         RUN + "/history": {"get": _operation("One line per step", HISTORY, HISTORY_QUERY, OF_RUN)},
         RUN + "/files": {
             "get": _operation("Files", _answer(_object(files=_list(_ref("File")))), ("all",), OF_RUN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.view import merge_alerts
 from respool_hub.clock import Now
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.batch import Body, after, extent
@@ -93,6 +94,8 @@ def _settle(
         elif frame.kind == Kind.META:
             said = map_in(frame.payload) or {}
             meta = meta | {key: said[key] for key in RUN_META if key in said}
+            if "alerts" in said:
+                meta = meta | {"alerts": merge_alerts(meta.get("alerts"), said["alerts"])}
     if attempt != known:
         tx.put_attempt(attempt)
     run = run._replace(meta=meta, active_at=now.wall)

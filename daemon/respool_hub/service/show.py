@@ -49,6 +49,7 @@ def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
         "node": current.node if current else None,
         "lost": sum(row.lost for row in writers),
         "tags": clean(run.meta.get("tags")) or [],
+        "notes": clean(run.meta.get("notes")) or "",
         "url": url,
         "diverged": any(attempt.branch for attempt in attempts),
         "alias_of": run.alias_of,
@@ -65,6 +66,7 @@ def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
         "config": clean(totals.config),
         "summary": clean(totals.summary),
         "meta": clean({**run.meta, "metrics": totals.metrics}),
+        "alerts": clean(run.meta.get("alerts")) or [],
         "head": run.head,
         "attempts": attempts,
     }

@@ -315,6 +315,7 @@ def test_health_needs_no_key_and_everything_else_does(web, desk):
         ("GET", "/v1/me"),
         ("GET", "/v1/runs"),
         ("GET", RUN),
+        ("PATCH", RUN),
         ("GET", RUN + "/history"),
         ("GET", RUN + "/files/x"),
         ("GET", "/v1/keys"),
@@ -365,3 +366,54 @@ def test_a_file_is_found_by_whatever_name_it_has(web, file):
     path = f"{RUN}/files/{quote(file)}"
     assert web.ask("GET", path).content == b"bytes"
     assert web.ask("HEAD", path).headers["x-respool-digest"] == digest
+
+
+def test_name_notes_and_tags_are_edited_at_the_hub_and_stay_at_a_resume(web):
+    web.attach(A, meta={"name": "first", "tags": ["a"]})
+    shown = web.json("PATCH", RUN, json={"name": "better", "notes": "look at step 3", "tags": ["a", "b"]})
+    assert (shown["name"], shown["notes"], shown["tags"]) == ("better", "look at step 3", ["a", "b"])
+    again = web.attach(B, dead=[A], meta={"tags": ["passed"]})
+    assert (again["meta"]["name"], again["meta"]["notes"]) == ("better", "look at step 3")
+    shown = web.json("GET", RUN)
+    assert (shown["name"], shown["tags"]) == ("better", ["passed"])
+    assert web.json("PATCH", RUN, json={"name": None})["name"] == "run"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"state": "finished"},
+        {"tags": "a"},
+        {"tags": [1]},
+        {"tags": [""]},
+        {"notes": 5},
+        {"name": "x" * 2000},
+    ],
+)
+def test_an_edit_of_anything_else_changes_nothing_and_says_what_may_be_edited(web, body):
+    web.attach(A, meta={"name": "first"})
+    refused = web.json("PATCH", RUN, 400, json=body)
+    assert "tags a list" in refused["advice"]
+    assert web.json("GET", RUN)["name"] == "first"
+
+
+def test_who_does_not_own_a_run_cannot_edit_it(web):
+    web.attach(A)
+    made = web.root.json("POST", "/v1/keys", 201, json={"user": "bert", "scope": "write", "name": "t"})
+    bert = Web(web.client, made["key"])
+    bert.json("PATCH", RUN, 403, json={"name": "mine"})
+    made = web.root.json("POST", "/v1/keys", 201, json={"user": "anna", "scope": "read", "name": "t"})
+    Web(web.client, made["key"]).json("PATCH", RUN, 403, json={"name": "mine"})
+    assert web.json("GET", RUN)["name"] == "run"
+    assert web.root.json("PATCH", RUN, json={"name": "theirs"})["name"] == "theirs"
+
+
+def test_alerts_of_several_writers_are_kept_by_time_and_shown_with_the_run(web):
+    web.attach(A)
+    first, second = (
+        {"title": name, "text": "x", "level": "WARN", "time": at} for name, at in (("a", 5.0), ("b", 4.0))
+    )
+    web.append(A, 0, record(Kind.META, 0, {"alerts": [first]}))
+    web.append(A, 1, record(Kind.META, 1, {"alerts": [second, first]}))
+    assert web.json("GET", RUN)["alerts"] == [second, first]

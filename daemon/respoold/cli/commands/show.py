@@ -37,6 +37,9 @@ _ATTEMPTS = (
     Column("NOTE", shrink=True),
 )
 
+_LEVELS = {"ERROR": "red", "WARN": "yellow"}
+_ALERTS_SHOWN = 10
+
 
 def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
@@ -67,6 +70,7 @@ def _print(screen: Screen, run: dict[str, Any], now: float) -> None:
     screen.say()
     screen.say("Attempts", "bold")
     print_attempts(screen, attempts, now)
+    _alerts(screen, run.get("alerts") or [], now)
     for label in ("config", "summary"):
         _map(screen, label, run.get(label) or {})
 
@@ -80,7 +84,13 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
         facts.append(("ended", words.ago(run["ended_at"], now)))
     elif run.get("heartbeat_at"):
         facts.append(("heard", words.ago(run["heartbeat_at"], now)))
-    for label, key in (("name", "name"), ("spelt", "original_id"), ("node", "node"), ("url", "url")):
+    for label, key in (
+        ("name", "name"),
+        ("spelt", "original_id"),
+        ("node", "node"),
+        ("url", "url"),
+        ("notes", "notes"),
+    ):
         if run.get(key) and run[key] != run["run_id"]:
             facts.append((label, str(run[key])))
     if run.get("tags"):
@@ -142,6 +152,23 @@ def _note(attempt: dict[str, Any]) -> str:
     if attempt.get("pending_records"):
         notes.append(f"{words.count(attempt['pending_records'])} waiting")
     return ", ".join(notes)
+
+
+def _alerts(screen: Screen, alerts: list[dict[str, Any]], now: float) -> None:
+    """The last alerts that the script raised, newest first."""
+    if not alerts:
+        return
+    screen.say()
+    screen.say("Alerts", "bold")
+    rows = [
+        [
+            Cell(words.clean(str(one.get("level"))), _LEVELS.get(str(one.get("level")), "")),
+            Cell(words.ago(one.get("time"), now)),
+            Cell(words.clean(f"{one.get('title')}: {one.get('text')}")),
+        ]
+        for one in alerts[: -_ALERTS_SHOWN - 1 : -1]
+    ]
+    screen.table((Column("LEVEL"), Column("RAISED", right=True), Column("WHAT", shrink=True)), rows)
 
 
 def _map(screen: Screen, label: str, items: dict[str, Any]) -> None:
