@@ -4,7 +4,8 @@
 The daemon answers a resume with it, the shim resumes its own spool with it, the hub keeps one per attempt.
 
 Rules: `last_step` is the greatest step of any row; a summary key holds its last value, or what
-`define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view.
+`define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view;
+`axes` says how far the rows got (`respool.wire.axes`), from where on an axis is defined.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from math import isnan
 from typing import Any
 
 from respool.wire import codec
+from respool.wire.axes import KNOWN, Axis, advance, names_of
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.limits import MAX_ALERTS
@@ -23,6 +25,8 @@ class View:
     """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows."""
 
     __slots__ = (
+        "_axis_names",
+        "axes",
         "config",
         "cut",
         "exit_code",
@@ -50,6 +54,8 @@ class View:
         self.state: str | None = None
         self.exit_code: int | None = None
         self.files: dict[str, dict[str, Any]] = {}
+        self.axes: dict[str, Axis] = {}
+        self._axis_names = KNOWN
 
     def apply(self, frame: Frame) -> None:
         """Take one frame. Payloads that are not what their kind says are passed over: they are still kept."""
@@ -75,7 +81,13 @@ class View:
                 setattr(self, name, facts[name])
         self.first_steps = list(self.first_steps)
 
+    def take_meta(self, meta: dict[str, Any]) -> None:
+        """What the run is called and how its metrics are defined is now `meta`."""
+        self.meta = meta
+        self._axis_names = names_of(meta.get("metrics"))
+
     def _row(self, row: dict[str, Any], frame: Frame) -> None:
+        advance(self.axes, self._axis_names, row, frame)
         self.rows += 1
         self.last_step = max(self.last_step, frame.step)
         if len(self.first_steps) < 2:
@@ -111,7 +123,7 @@ class View:
     def _snapshot(self, value: dict[str, Any], _: Frame) -> None:
         self.config = dict(_map(value.get("config")))
         self.summary = dict(_map(value.get("summary")))
-        self.meta = dict(_map(value.get("meta")))
+        self.take_meta(dict(_map(value.get("meta"))))
         step = value.get("last_step")
         if isinstance(step, int):
             self.last_step = max(self.last_step, step)
@@ -123,7 +135,7 @@ class View:
         if alerts:
             self.meta["alerts"] = alerts
         if metrics:
-            self.meta["metrics"] = metrics
+            self.take_meta({**self.meta, "metrics": metrics})
 
 
 _FACTS = ("rows", "lost", "last_step", "first_steps", "cut", "preempting", "state", "exit_code")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
+from respool_hub.service import reach
 from respool_hub.service.payload import map_in, map_of, names_in
 from respool_hub.store.packing import pack_map
 from respool_hub.store.rows import WriterRow
@@ -29,6 +30,7 @@ class Fold:
         self.view = View()
         self.assigned: set[str] = set()
         self.unset: set[str] = set()
+        self.samples: list[reach.Sample] = []
         self._root = root
         self._limit = limit
         self._load(kept)
@@ -36,6 +38,8 @@ class Fold:
     def take(self, frames: list[Frame]) -> None:
         """Apply frames."""
         view, special = self.view, _SPECIAL
+        if frames and self._limit is None:
+            self.samples = reach.sampled(self.samples, frames[0].seq, view.axes)
         apply = view.apply
         for frame in frames:
             if frame.kind in special:
@@ -51,7 +55,8 @@ class Fold:
         values = codec.unpack_map(kept) if kept else {}
         view.config = values.get("config", {})
         view.summary = values.get("summary", {})
-        view.meta = values.get("meta", {})
+        view.take_meta(values.get("meta", {}))
+        view.axes, self.samples = reach.kept(values)
         self.assigned = set(values.get("assigned", ()))
         self.unset = set(values.get("unset", ()))
         view.rows, view.lost, view.last_step = row.rows, row.lost, row.last_step
@@ -66,6 +71,7 @@ class Fold:
             "meta": view.meta,
             "assigned": sorted(self.assigned),
             "unset": sorted(self.unset),
+            **reach.keep(view.axes, self.samples),
         }
         return pack_map(values)
 
@@ -96,7 +102,8 @@ class Fold:
         if value is None:
             return
         view, step = self.view, value.get("last_step")
-        view.config, view.meta = dict(map_of(value.get("config"))), dict(map_of(value.get("meta")))
+        view.config = dict(map_of(value.get("config")))
+        view.take_meta(dict(map_of(value.get("meta"))))
         hidden = self._limit is not None and isinstance(step, int) and step >= self._limit
         if hidden or not (view.lost or (self._root and frame.seq == 0)):
             return

@@ -13,10 +13,11 @@ from respool.wire.frames import NO_STEP, Frame, Kind, frames
 from respool.wire.view import merge_summary
 from respool_hub.service.fold import Fold
 from respool_hub.service.payload import map_in, map_of
+from respool_hub.service.reach import Reach
 from respool_hub.service.standing import links
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import AttemptRow, WriterRow
-from respoold.core.lineage import Link, Visible, cuts_of, last_step, lineage, visible
+from respoold.core.lineage import Link, Visible, cuts_of, last_step, limited, lineage
 
 
 class Story(NamedTuple):
@@ -43,12 +44,20 @@ def tell(reader: Reader, run: int, tip: str | None) -> Story:
     attempts = {row.attempt_id: row for row in reader.attempts(run)}
     rows = reader.writers(run)
     known = links(attempts.values(), rows)
-    chain = lineage(known, tip)
-    cuts = dict(zip((link.attempt_id for link in chain), cuts_of(chain), strict=True))
     writers: dict[str, list[WriterRow]] = {key: [] for key in attempts}
     for row in rows:
         writers[row.attempt_id].append(row)
-    return Story(attempts, writers, known, visible(chain), cuts, last_step(chain))
+    chain = lineage(known, tip)
+    found = _cuts(reader, chain, writers)
+    cuts = dict(zip((link.attempt_id for link in chain), found, strict=True))
+    return Story(attempts, writers, known, limited(chain, found), cuts, last_step(chain))
+
+
+def _cuts(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]) -> list[int | None]:
+    if len(chain) < 2:
+        return cuts_of(chain)
+    reach = Reach(reader, writers)
+    return cuts_of([link._replace(axes=reach.firsts(link.attempt_id)) for link in chain], reach.step)
 
 
 def total(reader: Reader, story: Story) -> Totals:

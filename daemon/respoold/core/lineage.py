@@ -2,19 +2,26 @@
 
 A run's history is the fold along the lineage of its head. An attempt hides its ancestors' rows from its cut
 on. Everything here is a function of data that only grows, so it may be asked again at any time.
+
+A trainer that never names a step repeats its ancestors' rows under new steps; how far it is tells an axis
+(`respool.wire.axes`). Such a cut never lies behind the attempt's own first step, so that it moves no last step:
+who asks only for that need not know any axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+from respool.wire.axes import First
 from respool.wire.frames import NO_STEP
 
 
 class Link(NamedTuple):
     """One attempt as the fold sees it. `first_steps`: the steps of its primary's first rows, two at most.
-    `rewound`: the argument of run.rewind(). `ordered`: a cut set by hand (-1: none at all), which wins.
+    `rewound`: the argument of run.rewind(). `ordered`: a cut set by hand (-1: none at all), which wins. `axes`: the
+    first row of its primary on each axis.
     """
 
     attempt_id: str
@@ -23,6 +30,11 @@ class Link(NamedTuple):
     last_step: int = NO_STEP
     rewound: int | None = None
     ordered: int | None = None
+    axes: Mapping[str, First] = {}
+
+
+Reach = Callable[[str, str, float], int | None]
+"""The step of the first row of an attempt (its id) that reached, on an axis (its name), a value; None if none did."""
 
 
 class Visible(NamedTuple):
@@ -60,26 +72,33 @@ def cut_of(link: Link, ancestors_last: int) -> int | None:
     return None if late else first
 
 
-def visible(chain: Sequence[Link]) -> list[Visible]:
-    """For each attempt of a lineage, oldest first, which of its rows show."""
-    cuts = cuts_of(chain)
+def visible(chain: Sequence[Link], reach: Reach | None = None) -> list[Visible]:
+    """For each attempt of a lineage, oldest first, which of its rows show. Without `reach` no axis counts."""
+    return limited(chain, cuts_of(chain, reach))
+
+
+def limited(chain: Sequence[Link], cuts: Sequence[int | None]) -> list[Visible]:
+    """The same, when the cuts are known."""
     result: list[Visible] = []
     limit: int | None = None
     for link, cut in zip(reversed(chain), reversed(cuts), strict=True):
         result.append(Visible(link.attempt_id, limit))
-        if cut is not None:
-            limit = cut if limit is None else min(limit, cut)
+        limit = _lower(limit, cut)
     return result[::-1]
 
 
-def cuts_of(chain: Sequence[Link]) -> list[int | None]:
+def cuts_of(chain: Sequence[Link], reach: Reach | None = None) -> list[int | None]:
     """The cut of each attempt of a lineage, oldest first."""
     cuts: list[int | None] = []
+    limits: list[int | None] = []
     last = NO_STEP
-    for link in chain:
+    for index, link in enumerate(chain):
         cut = cut_of(link, last)
-        cuts.append(cut)
+        if reach is not None and link.axes and link.rewound is None and link.ordered is None:
+            cut = _lower(cut, _repeated(link, list(zip(chain[:index], limits, strict=True)), reach))
         last = _after(last, link, cut)
+        cuts.append(cut)
+        limits = [*(_lower(limit, cut) for limit in limits), None]
     return cuts
 
 
@@ -93,3 +112,36 @@ def last_step(chain: Sequence[Link]) -> int:
 
 def _after(last: int, link: Link, cut: int | None) -> int:
     return max(last if cut is None else min(last, cut - 1), link.last_step)
+
+
+def _repeated(link: Link, ancestors: Sequence[tuple[Link, int | None]], reach: Reach) -> int | None:
+    """The step of the ancestors' first visible row that was as far as this attempt's first rows are.
+
+    A row that is on several axes repeats one that was as far on each of them: the first iteration that is done
+    again lies in an epoch that began earlier. Rows that are on different axes speak for themselves.
+    """
+    cut: int | None = None
+    for _, row in groupby(sorted(link.axes.items(), key=_seq), key=_seq):
+        steps = [_reached(ancestors, name, first.value, reach) for name, first in row]
+        cut = _lower(cut, max((step for step in steps if step is not None), default=None))
+    return cut
+
+
+def _reached(
+    ancestors: Sequence[tuple[Link, int | None]], axis: str, value: float, reach: Reach
+) -> int | None:
+    for link, limit in ancestors:
+        step = reach(link.attempt_id, axis, value)
+        if step is not None and (limit is None or step < limit):
+            return step
+    return None
+
+
+def _seq(item: tuple[str, First]) -> int:
+    return item[1].seq
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
