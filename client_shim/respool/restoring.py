@@ -52,7 +52,7 @@ def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
     from respool import spool_history  # noqa: PLC0415 - json, which init() should not wait for
 
     spool = keeper.spool or os.path.dirname(keeper.attached.directory)
-    entity, project, run_id = _run(keeper, run_path)
+    entity, project, run_id = run_of(keeper, run_path)
     roots = spool_history.roots_of(spool, os.environ) if spool else []
     attempts = spool_history.attempts_of(roots, project, run_id, entity)
     own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
@@ -65,7 +65,8 @@ def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
     return os.open(found.path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _run(keeper: Keeper, run_path: str | None) -> tuple[str | None, str, str]:
+def run_of(keeper: Keeper, run_path: str | None) -> tuple[str | None, str, str]:
+    """(entity, project, run id) of a path, None meaning the keeper's own. Raises FileNotFoundError."""
     if run_path is None:
         return None, keeper.attached.project, keeper.attached.run_id
     try:

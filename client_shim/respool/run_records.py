@@ -38,6 +38,7 @@ class RunRecords(RunFacts):
         self._config_values: dict[str, Any] = dict(keeper.attached.config)
         self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
         self.summary = Summary(self._summary_values, self._summary_changed)
+        self._keep: dict[str, Any] = {}
         self._state = LIVE
         self._off = False
         self._stop = False

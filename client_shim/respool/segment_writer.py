@@ -36,7 +36,7 @@ from respool.wire.segment import DATA
 GROWTH = 8 << 20
 """Bytes between two looks at the free space while a segment outgrows its capacity."""
 
-_RESERVED = frozenset({Kind.LOSS, Kind.STATE, Kind.FILE, Kind.SNAPSHOT})
+_RESERVED = frozenset({Kind.LOSS, Kind.STATE, Kind.FILE, Kind.CHECKPOINT, Kind.SNAPSHOT})
 _NOWHERE = (-1, -1, -1)
 _body, _prefix = BODY.pack, PREFIX.pack
 

@@ -93,11 +93,22 @@ def head_of(attempts: list[Earlier]) -> Earlier | None:
     return leaves[-1] if leaves else None
 
 
+def cut_of(one: Earlier) -> int | None:
+    """The step from which an attempt hides its ancestors, or None: its rewind, else its first row unless that only
+    came late.
+    """
+    if one.view.cut is not None or not one.view.first_steps:
+        return one.view.cut
+    first, last = one.view.first_steps[0], one.file.step - 1
+    late = len(one.view.first_steps) > 1 and first <= last < one.view.first_steps[1]
+    return None if late or one.file.parent is None else first
+
+
 def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> FileVersion | None:
     """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record.
     Before an attempt that is only remembered all that lies here is searched, for its parent is not known.
     """
-    for one in _lineage(attempts, head):
+    for one in lineage_of(attempts, head):
         for record in reversed(_files(one)):
             version = _version(one, record, name) if record["name"] == name else None
             if version is not None:
@@ -111,7 +122,8 @@ def frames_of(directory: str, segment: str) -> list[Frame]:
         return walk(file.read(), DATA).frames
 
 
-def _lineage(attempts: list[Earlier], head: Earlier | None) -> list[Earlier]:
+def lineage_of(attempts: list[Earlier], head: Earlier | None) -> list[Earlier]:
+    """The head, its parent, and so on, as far as they are known here."""
     by_id = {one.file.attempt_id: one for one in attempts}
     chain: list[Earlier] = []
     while head is not None and head not in chain:

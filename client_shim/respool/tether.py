@@ -74,6 +74,11 @@ class Tether:
         self._outbox.append(Rolled(segment))
         self._in_passing(self._flush)
 
+    def say(self, message: Any) -> None:
+        """Send something that needs no answer; a daemon that is away does not hear it."""
+        self._outbox.append(message)
+        self._in_passing(self._flush)
+
     def upkeep(self, *, urgent: bool = False) -> None:
         """One turn: ring, take what came, try to come back. Never waits."""
         self._in_passing(lambda: self._turn(urgent=urgent))

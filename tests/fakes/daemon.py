@@ -20,7 +20,10 @@ from respool.wire.identity import attempt_id_of
 from respool.wire.messages import (
     Attach,
     Attached,
+    BlobDone,
+    BlobDropped,
     BlobGrant,
+    BlobKept,
     BlobRequest,
     Flush,
     Flushed,
@@ -32,6 +35,8 @@ from respool.wire.messages import (
     Restored,
     Ring,
     Rolled,
+    Settle,
+    Settled,
     Spare,
     Status,
     StatusRequest,
@@ -58,6 +63,7 @@ class FakeDaemon:
         self.late = False
         self.blobs_full = False
         self.unknown = False
+        self.refuse_done: str | None = None
         self.at_hub = True
         self.answer: dict[str, Any] = {}
         self.waiting: Waiting | None = None
@@ -183,6 +189,13 @@ class FakeDaemon:
                 reply(Flushed(self.frames()[-1].next_seq, None if done else "the hub is away"))
             case BlobRequest():
                 self._blob(reply)
+            case BlobDone():
+                reply(BlobKept(self.refuse_done))
+            case BlobDropped(tokens):
+                for token in tokens:
+                    os.unlink(os.path.join(self.directory(), "blobs", token))
+            case Settle():
+                reply(Settled())
             case Restore(name, _):
                 self._restore(name, reply)
             case StatusRequest():

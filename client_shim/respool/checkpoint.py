@@ -1,0 +1,157 @@
+"""A checkpoint that is being written: files in the spool that one record makes visible, all or none.
+
+    with run.checkpoint(step) as file:
+        torch.save(state, file)
+
+Leaving the block normally hands it over: from then on it survives every kill. Leaving it by an exception, or
+dying in it, leaves nothing that anyone can see.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from respool import notices, row_codec
+from respool.blobs import SnapshotError, open_source, snapshot
+from respool.checkpoint_file import CheckpointFile
+from respool.errors import RecordLostError
+from respool.saving import normal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from respool.checkpoint_room import CheckpointRoom
+
+
+class Description(NamedTuple):
+    """What a CHECKPOINT record says beside its parts."""
+
+    name: str
+    step: int
+    metadata: dict[str, Any]
+    rank: int = 0
+    world: int = 1
+    keep: dict[str, Any] = {}
+    score: float | None = None
+    pinned: bool = False
+
+
+class Checkpoint(CheckpointFile):
+    """The checkpoint's own file, and the way to further ones. `ok`: it was handed over, whole. `metadata` may be
+    changed until then. `commit` writes the record. Without a room nothing is kept, and nothing is said of it.
+    """
+
+    def __init__(
+        self,
+        what: Description,
+        room: CheckpointRoom | None,
+        commit: Callable[[bytes, int], bool],
+        *,
+        strict: bool,
+        expected: int = 0,
+    ) -> None:
+        self.ok = False
+        self.step = what.step
+        self.metadata = dict(what.metadata)
+        self._what = what
+        self._room = room
+        self._commit = commit
+        self._strict = strict
+        self._files: dict[str, CheckpointFile] = {}
+        self._over = False
+        super().__init__(what.name, *self._granted(what.name, expected))
+
+    def part(self, name: str, expected: int = 0) -> CheckpointFile:
+        """A further file of this checkpoint, open for writing; `expected` bytes, where that is known. Raises
+        ValueError for a name that leads out of it.
+        """
+        plain = normal_name(name)
+        if plain not in self._files:
+            self._files[plain] = CheckpointFile(plain, *self._granted(f"{self._what.name}/{plain}", expected))
+        return self._files[plain]
+
+    def add(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        """A copy of a file, as it is now, as a part of this checkpoint."""
+        file = self.part(name or os.path.basename(os.fspath(path)), os.stat(path).st_size)
+        try:
+            source = open_source(os.fspath(path))
+            try:
+                if file.error is None:
+                    file.took(snapshot(source, file.descriptor)[0])
+            finally:
+                os.close(source)
+        except SnapshotError as error:
+            file.fail(str(error))
+
+    def wait(self, timeout: float = 600.0) -> bool:
+        """Wait until it is on disk, `timeout` seconds at most. False: it is not, or was never handed over."""
+        room = self._room
+        return (
+            self.ok and room is not None and room.settled([file.token for file in self._written()], timeout)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._over:
+            self._finish(abandoned=kind is not None)
+
+    def abandon(self) -> None:
+        """Keep nothing of it."""
+        if not self._over:
+            self._finish(abandoned=True)
+
+    def _finish(self, *, abandoned: bool) -> None:
+        self._over = True
+        if self._room is not None:
+            self._settle(self._room, abandoned=abandoned)
+        for file in [self, *self._files.values()]:
+            file.release()
+
+    def _settle(self, room: CheckpointRoom, *, abandoned: bool) -> None:
+        written, everything = self._written(), [self, *self._files.values()]
+        why = next((file.error for file in everything if file.error), None)
+        if not abandoned and why is None:
+            why = room.kept({file.token: file.size for file in written})
+            why = why or self._record(written)
+        named = () if abandoned or why else written
+        room.drop([file for file in everything if file.token and file not in named])
+        self.ok = bool(named)
+        if why and not abandoned:
+            self._complain(why)
+
+    def _written(self) -> list[CheckpointFile]:
+        """The files that count: the checkpoint's own only if anything was written to it, or there is no other."""
+        own: list[CheckpointFile] = [self] if self.size or not self._files else []
+        return own + list(self._files.values())
+
+    def _record(self, files: list[CheckpointFile]) -> str | None:
+        parts = [
+            {"name": "" if file is self else file.name, "blob": file.token, "size": file.size}
+            for file in files
+        ]
+        body = {**self._what._asdict(), "metadata": self.metadata, "parts": parts}
+        del body["step"]
+        payload = row_codec.pack_map(body)
+        if payload is None:
+            return "its metadata are too large for a record"
+        return None if self._commit(payload, self.step) else "the spool took no further record"
+
+    def _granted(self, name: str, expected: int) -> tuple[Any, str | None]:
+        if self._room is None:
+            return None, "this run keeps nothing"
+        try:
+            return self._room.grant(name, expected), None
+        except SnapshotError as error:
+            return None, str(error)
+
+    def _complain(self, why: str) -> None:
+        text = f"checkpoint {self._what.name} at step {self.step} was not kept: {why}."
+        if self._strict:
+            raise RecordLostError(f"{text} Free space, or keep fewer checkpoints.")
+        notices.alarm(f"checkpoint {why}", f"{text} Training goes on.")

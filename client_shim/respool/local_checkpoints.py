@@ -1,0 +1,109 @@
+"""The checkpoints that lie in this node's spools, for a process that has no daemon to ask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from respool import restoring, spool_history
+from respool.keeper import Keeper
+from respool.spool_history import Earlier
+from respool.spool_papers import names
+from respool.wire import codec
+from respool.wire.attempt import BLOBS
+from respool.wire.errors import WireError
+from respool.wire.frames import Frame, Kind
+from respool.wire.segment import parse_segment_name
+
+Shares = dict[int, dict[str, Any]]
+"""By rank, the newest record of a checkpoint."""
+
+
+def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict[str, Any], Any]]:
+    """(what is known of it, how to fetch a part) of each checkpoint that the history shows, the newest first."""
+    entity, project, run_id = restoring.run_of(keeper, run)
+    spool = keeper.spool or os.path.dirname(keeper.attached.directory)
+    attempts = spool_history.attempts_of(spool_history.roots_of(spool, os.environ), project, run_id, entity)
+    own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
+    head = own[0] if own else spool_history.head_of(attempts)
+    found: dict[tuple[str, int], tuple[Earlier, Shares]] = {}
+    limit: int | None = None
+    for one in spool_history.lineage_of(attempts, head):
+        for key, shares in _gathered(one).items():
+            if name in {None, key[0]} and (limit is None or key[1] < limit):
+                found.setdefault(key, (one, shares))
+        limit = _lower(limit, spool_history.cut_of(one))
+    return [(_told(key, *place), _fetch(*place)) for key, place in found.items()]
+
+
+def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:
+    """The checkpoints of one attempt by (name, step), the newest first."""
+    found: dict[tuple[str, int], Shares] = {}
+    order: dict[tuple[str, int], int] = {}
+    for count, frame in enumerate(_frames(attempt)):
+        record = _record(frame)
+        if record is not None:
+            key = (str(record.get("name")), frame.step)
+            found.setdefault(key, {})[int(record.get("rank") or 0)] = {**record, "time": frame.time}
+            order[key] = count
+    return dict(sorted(found.items(), key=lambda item: -order[item[0]]))
+
+
+def _frames(attempt: Earlier) -> Iterator[Frame]:
+    numbered = ((parse_segment_name(name), name) for name in names(attempt.directory))
+    for _, name in sorted((number, name) for number, name in numbered if number is not None):
+        yield from spool_history.frames_of(attempt.directory, name)
+
+
+def _record(frame: Frame) -> dict[str, Any] | None:
+    if frame.kind != Kind.CHECKPOINT:
+        return None
+    try:
+        record = codec.unpack_map(frame.payload)
+    except WireError:
+        return None
+    parts = record.get("parts")
+    return record if isinstance(parts, list) and all(isinstance(one, dict) for one in parts) else None
+
+
+def _told(key: tuple[str, int], attempt: Earlier, shares: Shares) -> dict[str, Any]:
+    newest = max(shares.values(), key=lambda share: float(share["time"]))
+    world = int(newest.get("world") or 1)
+    parts = [(rank, part) for rank, share in sorted(shares.items()) for part in share["parts"]]
+    here = all(_whole(attempt, part) for _, part in parts)
+    return {
+        "name": key[0],
+        "step": key[1],
+        "time": newest["time"],
+        "attempt_id": attempt.file.attempt_id,
+        "metadata": newest.get("metadata"),
+        "world": world,
+        "complete": here and all(rank in shares for rank in range(world)),
+        "pinned": newest.get("pinned"),
+        "source": "spool",
+        "parts": [{"rank": rank, "name": str(part["name"]), "size": part["size"]} for rank, part in parts],
+    }
+
+
+def _fetch(attempt: Earlier, shares: Shares) -> Any:
+    def fetch(part: str, rank: int) -> int:
+        record = next(one for one in shares[rank]["parts"] if one["name"] == part)
+        return os.open(_path(attempt, record), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    return fetch
+
+
+def _whole(attempt: Earlier, part: dict[str, Any]) -> bool:
+    try:
+        return bool(os.stat(_path(attempt, part)).st_size == part["size"])
+    except OSError:
+        return False
+
+
+def _path(attempt: Earlier, part: dict[str, Any]) -> str:
+    return os.path.join(attempt.directory, BLOBS, os.path.basename(str(part.get("blob"))))
+
+
+def _lower(limit: int | None, cut: int | None) -> int | None:
+    return limit if cut is None else cut if limit is None else min(limit, cut)

@@ -1,0 +1,139 @@
+"""The checkpoints of a run: writing them, keeping the right ones, and getting them back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from respool import notices
+from respool.errors import UsageError
+from respool.run_files import RunFiles
+from respool.wire.frames import Kind
+
+if TYPE_CHECKING:
+    from respool.checkpoint import Checkpoint
+    from respool.saved_checkpoint import SavedCheckpoint
+
+DEFAULT = "checkpoint"
+
+
+class RunCheckpoints(RunFiles):
+    """`checkpoint`, `checkpoint_dir`, `latest_checkpoint`, `checkpoints`, `keep_checkpoints`."""
+
+    def checkpoint(
+        self,
+        step: int | None = None,
+        name: str = DEFAULT,
+        metadata: dict[str, Any] | None = None,
+        *,
+        sharded: bool = False,
+        pinned: bool = False,
+        expected: int = 0,
+    ) -> Checkpoint:
+        """A checkpoint at `step` (the last logged one unless given), as a binary file to write to:
+
+            with run.checkpoint(step) as file:
+                torch.save(state, file)
+
+        The bytes go straight into the spool. Leaving the block normally hands it over: from then on it survives
+        any kill, and a daemon brings it to the hub; `wait()` says when it is on disk. Leaving it by an exception
+        keeps nothing. Further files: `file.part("optimizer.pt")`; all appear together. `sharded`: every rank of
+        the launch writes its share, and the checkpoint exists when all have. `pinned`: retention never drops it.
+        `expected`: its bytes, if known: what cannot fit is then refused before it begins. Without room nothing is
+        raised unless strict: the file swallows what is written, `file.ok` is False, one line says why.
+        """
+        from respool.checkpoint import Checkpoint, Description  # noqa: PLC0415 - init() need not pay for it
+        from respool.checkpoint_room import CheckpointRoom  # noqa: PLC0415 - as above
+        from respool.saving import normal_name  # noqa: PLC0415 - as above
+
+        rank, world = _place_in_world() if sharded else (0, 1)
+        at = int(step) if step is not None else max(self._last_step, 0)
+        policy: dict[str, Any] = {
+            key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
+        }
+        what = Description(
+            normal_name(name), at, dict(metadata or {}), rank, world, policy, self._score(metadata), pinned
+        )
+        if self._off:
+            self._unusual({})
+        room = None if self._off else CheckpointRoom(self._keeper)
+        strict = bool(self._place.settings.strict)
+        return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected)
+
+    @contextmanager
+    def checkpoint_dir(self, step: int | None = None, name: str = DEFAULT, **options: Any) -> Iterator[str]:
+        """As `checkpoint`, for writers that want a folder: yields the path of an empty one. What lies in it at
+        the end becomes the checkpoint's parts, all or none, and the folder is removed.
+        """
+        from shutil import rmtree  # noqa: PLC0415 - only those who use it pay
+        from tempfile import mkdtemp  # noqa: PLC0415 - as above
+
+        folder = mkdtemp(prefix=".checkpoint-", dir=self.dir)
+        try:
+            with self.checkpoint(step, name, **options) as made:
+                yield folder
+                for below, _, files in sorted(os.walk(folder)):
+                    for each in sorted(files):
+                        path = os.path.join(below, each)
+                        made.add(path, os.path.relpath(path, folder))
+        finally:
+            rmtree(folder, ignore_errors=True)
+
+    def keep_checkpoints(
+        self, last: int = 2, every: int = 0, best: str | None = None, mode: str = "min"
+    ) -> None:
+        """Which checkpoints this run keeps from now on, here and at the hub: the `last` ones (at least one), those
+        whose step is a multiple of `every`, and the one with the best `best`, a metric's name, by `mode` min or
+        max. Its value is taken from the checkpoint's metadata, else from the summary when it is saved.
+        """
+        if mode not in {"min", "max"} or int(last) < 1 or int(every) < 0:
+            raise UsageError(
+                f"keep_checkpoints(last={last!r}, every={every!r}, mode={mode!r}) means nothing. Use last >= 1, "
+                "every >= 0, and mode 'min' or 'max'."
+            )
+        self._keep = {"last": int(last), "every": int(every), "mode": mode, "best": best}
+
+    def latest_checkpoint(self, name: str = DEFAULT, run_path: str | None = None) -> SavedCheckpoint | None:
+        """The newest complete checkpoint that the history shows, from this node's spool or the hub; None when
+        there is none. Continue from it with `run.rewind(found.step + 1)`.
+        """
+        return next((one for one in self.checkpoints(name, run_path) if one.complete), None)
+
+    def checkpoints(self, name: str | None = None, run_path: str | None = None) -> list[SavedCheckpoint]:
+        """The checkpoints that the history shows, newest first. Raises CommError when nobody could be asked."""
+        from respool import saved_checkpoint  # noqa: PLC0415 - json, which init() need not pay for
+
+        return saved_checkpoint.listed(self._keeper, name, run_path, self.dir)
+
+    def _commit_checkpoint(self, payload: bytes, step: int) -> bool:
+        with self._lock:
+            done = self._append(Kind.CHECKPOINT, payload, step, 0, time())
+        self._upkeep(time(), urgent=True)
+        return done
+
+    def _score(self, metadata: dict[str, Any] | None) -> float | None:
+        best = self._keep.get("best")
+        found = (metadata or {}).get(best, self._summary_values.get(best)) if best else None
+        try:
+            return None if found is None else float(found)
+        except (TypeError, ValueError):
+            notices.warn("score", f"keep_checkpoints(best={best!r}): its value {found!r:.40} is no number.")
+            return None
+
+
+def _place_in_world() -> tuple[int, int]:
+    """(rank, world size) of this process: torch.distributed's if that runs, else the launcher's variables."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank()), int(distributed.get_world_size())
+    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if rank.isdigit() and world.isdigit() and int(rank) < int(world):
+        return int(rank), int(world)
+    raise UsageError(
+        f"checkpoint(sharded=True) needs this process's rank, but RANK is {rank!r} and WORLD_SIZE {world!r}. "
+        "Initialise torch.distributed, or start with torchrun."
+    )

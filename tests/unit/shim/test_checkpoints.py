@@ -1,0 +1,257 @@
+"""run.checkpoint(): all of it or nothing, straight into the spool, and back."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+
+import pytest
+
+import respool
+from fakes.daemon import frames_in
+from respool import checkpoint_file
+from respool.wire import codec
+from respool.wire.frames import Kind
+
+
+@pytest.fixture
+def run():
+    return respool.init(project="p", id="r", mode="spool")
+
+
+def records(run):
+    frames = frames_in(run._keeper.attached.directory)
+    found = [frame for frame in frames if frame.kind == Kind.CHECKPOINT]
+    return [codec.unpack(frame.payload) | {"step": frame.step} for frame in found]
+
+
+def blobs(run):
+    return os.listdir(os.path.join(run._keeper.attached.directory, "blobs"))
+
+
+def content(saved, *which, **more):
+    with saved.open(*which, **more) as file:
+        return file.read()
+
+
+def text(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def save(run, step, data=b"state", **options):
+    with run.checkpoint(step, **options) as file:
+        file.write(data)
+    return file
+
+
+def test_what_was_written_comes_back_with_its_step_and_metadata(run):
+    made = save(run, 7, b"seven", metadata={"lr": 0.1})
+    assert (made.ok, made.wait()) == (True, True)
+    found = run.latest_checkpoint()
+    assert (found.step, found.metadata, found.size, found.source) == (7, {"lr": 0.1}, 5, "spool")
+    with found.open() as file:
+        assert file.read() == b"seven"
+    assert [one.step for one in run.checkpoints()] == [7]
+
+
+def test_the_latest_is_the_one_saved_last_and_of_one_step_the_last(run):
+    for step, data in ((10, b"ten"), (20, b"twenty"), (20, b"again")):
+        save(run, step, data)
+    assert [one.step for one in run.checkpoints()] == [20, 10]
+    assert content(run.latest_checkpoint()) == b"again"
+    assert run.latest_checkpoint("other") is None
+
+
+def half(run):
+    with run.checkpoint(1) as file:
+        file.write(b"half")
+        raise KeyError(file)
+
+
+def test_an_exception_in_the_block_leaves_nothing_and_passes(run):
+    with pytest.raises(KeyError) as caught:
+        half(run)
+    file = caught.value.args[0]
+    assert (file.ok, records(run), blobs(run)) == (False, [], [])
+
+
+def test_abandoned_on_purpose_it_leaves_nothing(run):
+    with run.checkpoint(1) as file:
+        file.write(b"half")
+        file.abandon()
+    assert (file.ok, records(run), blobs(run)) == (False, [], [])
+
+
+def test_all_parts_appear_with_one_record(run):
+    with run.checkpoint(3) as file:
+        file.write(b"model")
+        file.part("optimizer.pt").write(b"adam")
+        file.part("deep/rng").write(b"rng")
+        assert records(run) == []
+    assert [part["name"] for part in records(run)[0]["parts"]] == ["", "optimizer.pt", "deep/rng"]
+    found = run.latest_checkpoint()
+    assert content(found, "deep/rng") == b"rng"
+    with pytest.raises(FileNotFoundError, match=r"has no part 'x'.*deep/rng"):
+        found.open("x")
+
+
+def test_a_folder_becomes_the_parts_and_is_removed(run, tmp_path):
+    with run.checkpoint_dir(5, metadata={"a": 1}) as folder:
+        os.makedirs(os.path.join(folder, "sub"))
+        for name in ("a.bin", "sub/b.bin"):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(name)
+    assert not os.path.exists(folder)
+    found = run.latest_checkpoint()
+    assert [part.name for part in found.parts] == ["a.bin", "sub/b.bin"]
+    paths = found.restore(tmp_path / "out")
+    assert [text(path) for path in paths] == ["a.bin", "sub/b.bin"]
+    assert paths == [str(tmp_path / "out" / "a.bin"), str(tmp_path / "out" / "sub" / "b.bin")]
+
+
+def test_a_folder_that_an_exception_leaves_half_full_is_no_checkpoint(run):
+    def half_a_folder():
+        with run.checkpoint_dir(5) as folder:
+            os.mkfifo(os.path.join(folder, "a"))
+            raise KeyError(folder)
+
+    with pytest.raises(KeyError) as caught:
+        half_a_folder()
+    assert (records(run), blobs(run), os.path.exists(caught.value.args[0])) == ([], [], False)
+
+
+def test_writers_that_seek_and_read_back_find_a_file(run):
+    with run.checkpoint(1) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a", b"x" * 1000)
+    with run.latest_checkpoint().open() as file, zipfile.ZipFile(file) as archive:
+        assert archive.read("a") == b"x" * 1000
+    with run.checkpoint(2) as file:
+        pickle.dump({"a": list(range(100_000))}, file)
+        file.seek(0)
+        assert pickle.load(file)["a"][-1] == 99_999
+    with run.checkpoint(3) as file:
+        file.write(b"0123456789")
+        file.truncate(4)
+    assert content(run.latest_checkpoint()) == b"0123"
+
+
+def test_a_disk_that_fills_up_makes_a_sink_and_training_goes_on(run, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with run.checkpoint(1) as file:
+        file.write(b"some")
+        monkeypatch.setattr(checkpoint_file.os, "pwrite", full)
+        assert file.write(b"more") == 4
+        monkeypatch.undo()
+    assert (file.ok, file.wait(), records(run), blobs(run)) == (False, False, [], [])
+    assert "checkpoint checkpoint at step 1 was not kept: No space left on device" in capsys.readouterr().err
+    run.log({"a": 1})
+    assert save(run, 2).ok
+
+
+def test_strict_says_so_with_an_exception(tmp_path, monkeypatch):
+    run = respool.init(project="p", id="s", mode="spool", settings={"strict": True})
+    monkeypatch.setattr(checkpoint_file.os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(respool.RecordLostError, match="was not kept: full"):
+        save(run, 1)
+    monkeypatch.undo()
+
+
+def test_the_daemon_is_asked_before_and_after_and_may_refuse(daemon, capsys):
+    run = respool.init(project="p", id="r")
+    assert save(run, 1).wait()
+    daemon.refuse_done = "12 MiB are missing"
+    assert not save(run, 2).ok
+    assert "12 MiB are missing" in capsys.readouterr().err
+    daemon.refuse_done = None
+    daemon.blobs_full = True
+    refused = run.checkpoint(3)
+    with refused as file:
+        assert file.write(b"x" * 100) == 100
+    assert not refused.ok
+    assert [record["step"] for record in records(run)] == [1]
+    assert len(blobs(run)) == 1
+
+
+def test_a_daemon_that_died_costs_no_checkpoint(daemon):
+    run = respool.init(project="p", id="r")
+    with run.checkpoint(1) as file:
+        file.write(b"a")
+        daemon.die()
+        file.write(b"b")
+    assert file.ok
+    daemon.start()
+    found = [text(os.path.join(run._keeper.attached.directory, "blobs", one)) for one in blobs(run)]
+    assert found == ["ab"]
+
+
+def test_the_policy_and_the_score_travel_with_the_record(run):
+    run.keep_checkpoints(last=3, every=100, best="val/loss", mode="min")
+    run.log({"val/loss": 0.25})
+    save(run, 1)
+    save(run, 2, metadata={"val/loss": 0.125})
+    said = [(record["keep"], record["score"]) for record in records(run)]
+    policy = {"last": 3, "every": 100, "mode": "min"}
+    assert said == [(policy, 0.25), (policy, 0.125)]
+
+
+@pytest.mark.parametrize("wrong", [{"last": 0}, {"every": -1}, {"mode": "best"}])
+def test_a_policy_that_means_nothing_is_refused(run, wrong):
+    with pytest.raises(respool.UsageError, match="means nothing"):
+        run.keep_checkpoints(**wrong)
+
+
+def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        assert run.latest_checkpoint() is None
+        monkeypatch.setenv("RANK", rank)
+        save(run, 8, f"rank {rank}".encode(), sharded=True)
+    found = run.latest_checkpoint()
+    assert (found.world, content(found), content(found, rank=1)) == (2, b"rank 0", b"rank 1")
+    with pytest.raises(respool.UsageError, match="was written by 2 ranks and is read by 4"):
+        found.open(world=4)
+    assert len(found.restore(tmp_path / "o")) == 2
+    monkeypatch.delenv("RANK")
+    with pytest.raises(respool.UsageError, match="RANK is ''"):
+        run.checkpoint(9, sharded=True)
+
+
+def test_a_resumed_run_finds_them_and_a_rewound_one_only_those_before(run):
+    for step in (1, 5, 9):
+        run.log({"a": 1}, step=step)
+        save(run, step)
+    run.finish()
+    again = respool.init(project="p", id="r", mode="spool", resume="allow")
+    assert again.latest_checkpoint().step == 9
+    again.rewind(6)
+    again.log({"a": 2})
+    assert [one.step for one in again.checkpoints()] == [5, 1]
+
+
+def test_a_torn_blob_is_no_complete_checkpoint(run):
+    save(run, 1, b"first")
+    save(run, 2, b"second")
+    newest = records(run)[-1]["parts"][0]["blob"]
+    os.truncate(os.path.join(run._keeper.attached.directory, "blobs", newest), 3)
+    assert run.latest_checkpoint().step == 1
+
+
+@pytest.mark.parametrize("mode", ["disabled", "spool"])
+def test_a_run_that_keeps_nothing_swallows_them_in_silence(mode, capsys):
+    run = respool.init(project="p", id="r", mode=mode)
+    run.finish()
+    capsys.readouterr()
+    made = save(run, 1)
+    assert not made.ok
+    assert "not kept" not in capsys.readouterr().err
+
+
+def test_a_name_that_leads_out_of_the_run_is_refused(run):
+    with pytest.raises(ValueError, match="x"):
+        run.checkpoint(1, name="../x")
+    with run.checkpoint(1) as file, pytest.raises(ValueError, match="y"):
+        file.part("../../y")
