@@ -202,7 +202,7 @@ def _outcome(keeper: Keeper, goals: Goals) -> Outcome:
     left = _report(keeper)
     why = left["why"] or (None if keeper.hub else "no hub is configured")
     behind = sum(_behind(one, goals) for one in keeper.node)
-    lost = sum(one.lost for one in keeper.node)
+    lost = keeper.lost + sum(one.lost for one in keeper.node)
     return Outcome(keeper.sent, keeper.sent_files, behind, left["pending_files"], lost, why)
 
 

@@ -3,6 +3,7 @@
     SPOOL/v1/lock                       flock: a second daemon on the same spool is refused
     SPOOL/v1/u<uid>/ATTEMPT_ID/         one attempt (`respool.wire.attempt`)
     SPOOL/v1/u<uid>/journal/RUN.json    what this node remembers of a run (`respoold.io.journal`)
+    SPOOL/v1/adopted/ATTEMPT_ID/        the progress of an attempt that lies elsewhere and is not over
 
 Every function here blocks; tasks call the slow ones in a thread. A name is published by rename or link and then
 its folder is synced, so after a power cut it is either all there or not at all.
@@ -32,6 +33,7 @@ from respoold.io.files import allocated, names, sync_directory, write_bytes, wri
 
 ROOT = "v1"
 JOURNAL = "journal"
+ADOPTED = "adopted"
 
 
 class SpoolBusyError(Exception):
@@ -153,6 +155,21 @@ def read_progress(directory: str) -> dict[str, Any]:
         return codec.unpack_map(data[4:])
     except (OSError, WireError):
         return {}
+
+
+def notes_folder(root: str, attempt_id: str) -> str:
+    """Where the progress of an adopted attempt is kept while its own folder is only read."""
+    return os.path.join(root, ADOPTED, attempt_id)
+
+
+def make_notes(root: str, attempt_id: str) -> str:
+    folder = notes_folder(root, attempt_id)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
+def drop_notes(root: str, attempt_id: str) -> None:
+    shutil.rmtree(notes_folder(root, attempt_id), ignore_errors=True)
 
 
 def usage(directory: str) -> Usage:

@@ -32,7 +32,7 @@ def read_json(path: str) -> Any:
 
 def write_bytes(path: str, data: bytes, *, sync: bool = True) -> None:
     """Replace a file, atomically; with `sync` durably."""
-    part = f"{path}.part"
+    part = f"{path}.{os.getpid()}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         view = memoryview(data)

@@ -1,9 +1,9 @@
-"""watchdog's door: news in a folder ring a bell, nothing more."""
+"""watchdog's door: news in watched folders ring a bell, nothing more."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import trio
@@ -16,12 +16,16 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.polling import PollingObserver
 
 from respoold.doorbell import Doorbell
+from respoold.io import mounts
 
 NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""
+
+POLL_SECONDS = 5.0
 
 
 class _Ringer(FileSystemEventHandler):
@@ -33,28 +37,69 @@ class _Ringer(FileSystemEventHandler):
             self._token.run_sync_soon(self._bell.ring, idempotent=True)
 
 
-@asynccontextmanager
-async def watch(folder: str) -> AsyncIterator[Doorbell]:
-    """A bell that rings when something appears in `folder` (its real path: a symlink would see nothing). It
-    stays silent where the system has no watch to give, such as a user whose inotify instances are used up:
-    events are hints, whoever waits for them looks by himself too.
+class Watcher:
+    """Folders that ring `bell` when something appears in them; made by `watching`. Local disks are watched by
+    inotify, file systems that other machines write to are polled: there the kernel tells nothing.
     """
-    bell = Doorbell()
-    observer = _observe(folder, _Ringer(bell, trio.lowlevel.current_trio_token()))
-    try:
-        yield bell
-    finally:
-        if observer is not None:
+
+    def __init__(self, ringer: _Ringer, bell: Doorbell, kind_of: Callable[[str], str], poll: float) -> None:
+        self.bell = bell
+        self._ringer = ringer
+        self._kind_of = kind_of
+        self._poll = poll
+        self._observers: dict[bool, BaseObserver] = {}
+        self._watches: dict[str, tuple[BaseObserver, ObservedWatch] | None] = {}
+
+    def cover(self, folders: Iterable[str]) -> None:
+        """Watch these folders and no others from now on; by their real paths, for a symlink would see nothing.
+        One that cannot be watched stays silent, such as where a user's inotify instances are used up: events are
+        hints, whoever waits for them looks by himself too.
+        """
+        wanted = {os.path.realpath(folder) for folder in folders}
+        for gone in self._watches.keys() - wanted:
+            watch = self._watches.pop(gone)
+            if watch is not None:
+                with suppress(OSError, KeyError):
+                    watch[0].unschedule(watch[1])
+        for folder in wanted - self._watches.keys():
+            self._watches[folder] = self._watch(folder)
+
+    def stop(self) -> None:
+        """End the observers' threads. Waits for them."""
+        for observer in self._observers.values():
             observer.stop()
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(observer.join)
+        for observer in self._observers.values():
+            observer.join()
+
+    def polled(self) -> set[str]:
+        """The folders that are polled."""
+        polling = self._observers.get(True)
+        return {folder for folder, watch in self._watches.items() if watch and watch[0] is polling}
+
+    def _watch(self, folder: str) -> tuple[BaseObserver, ObservedWatch] | None:
+        try:
+            observer = self._observer(shared=mounts.is_shared(self._kind_of(folder)))
+            return observer, observer.schedule(self._ringer, folder, event_filter=NEWS)
+        except OSError:
+            return None
+
+    def _observer(self, *, shared: bool) -> BaseObserver:
+        if shared not in self._observers:
+            made = PollingObserver(timeout=self._poll) if shared else Observer()
+            made.start()
+            self._observers[shared] = made
+        return self._observers[shared]
 
 
-def _observe(folder: str, ringer: _Ringer) -> BaseObserver | None:
+@asynccontextmanager
+async def watching(
+    kind_of: Callable[[str], str] = mounts.kind_of, poll: float = POLL_SECONDS
+) -> AsyncIterator[Watcher]:
+    """A watcher, whose threads end with the block."""
+    bell = Doorbell()
+    watcher = Watcher(_Ringer(bell, trio.lowlevel.current_trio_token()), bell, kind_of, poll)
     try:
-        observer = Observer()
-        observer.schedule(ringer, os.path.realpath(folder), event_filter=NEWS)
-        observer.start()
-    except OSError:
-        return None
-    return observer
+        yield watcher
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(watcher.stop)

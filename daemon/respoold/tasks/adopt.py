@@ -12,9 +12,11 @@ from typing import NoReturn
 
 import trio
 
+from respool.wire.attempt import ATTEMPT_FILE
 from respoold.io import disk
-from respoold.io.watch import watch
+from respoold.io.watch import watching
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.retire import retire_if_complete
 
 RESCAN_SECONDS = 10.0
 
@@ -23,13 +25,15 @@ async def adopt_forever(keeper: Keeper) -> NoReturn:
     """Look for registered spools at each hint, and every RESCAN_SECONDS."""
     registry = registry_folder()
     os.makedirs(registry, mode=0o700, exist_ok=True)
-    async with watch(registry) as hints:
+    async with watching() as watcher:
         while True:
-            for spool in registered_spools(registry):
+            spools = registered_spools(registry)
+            watcher.cover([registry, *spools])
+            for spool in spools:
                 _try_spool(keeper, spool)
-            _look_again(keeper)
+            await _look_again(keeper)
             with trio.move_on_after(RESCAN_SECONDS):
-                await hints.wait()
+                await watcher.bell.wait()
 
 
 def _try_spool(keeper: Keeper, spool: str) -> None:
@@ -42,11 +46,14 @@ def _try_spool(keeper: Keeper, spool: str) -> None:
         keeper.resolve(spool)
 
 
-def _look_again(keeper: Keeper) -> None:
-    """Nobody rings for a process that has no daemon."""
+async def _look_again(keeper: Keeper) -> None:
+    """Nobody rings for a process that has no daemon, nor when another reader of its folder is done with it."""
     for reader in keeper.readers.values():
         if reader.attempt.adopted and not reader.finished:
             keeper.attend(reader)
+    for attempt in keeper.node:
+        if attempt.adopted and attempt.complete:
+            await retire_if_complete(keeper, attempt)
 
 
 def adopt_spool(keeper: Keeper, spool: str) -> int:
@@ -55,13 +62,20 @@ def adopt_spool(keeper: Keeper, spool: str) -> int:
     Only the owner's own: st_uid decides.
     """
     count = 0
-    folder = os.path.realpath(spool)
-    kept = os.path.join(folder, disk.ROOT)
-    folders = [path for _, path in disk.tenants(kept)] if os.path.isdir(kept) else [folder]
-    for directory in [one for each in folders for one in disk.attempt_directories(each)]:
+    for directory in attempts_in(spool):
         if _owned(directory) and keeper.adopt(directory, own=False) is not None:
             count += 1
     return count
+
+
+def attempts_in(spool: str) -> list[str]:
+    """The attempts' folders in a folder of attempts, in a daemon's spool, or the folder itself if it is one."""
+    folder = os.path.realpath(spool)
+    if os.path.exists(os.path.join(folder, ATTEMPT_FILE)):
+        return [folder]
+    kept = os.path.join(folder, disk.ROOT)
+    folders = [path for _, path in disk.tenants(kept)] if os.path.isdir(kept) else [folder]
+    return [one for each in folders for one in disk.attempt_directories(each)]
 
 
 def _owned(directory: str) -> bool:

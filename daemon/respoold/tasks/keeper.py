@@ -27,6 +27,7 @@ from respoold.doorbell import Doorbell, Progress
 from respoold.io import disk, files, processes, segments
 from respoold.io.hub import HubDoor
 from respoold.io.journal import Journal
+from respoold.io.lease import Lease
 from respoold.io.reader import Reader
 
 Listener = Callable[[Message, int, list[int]], None]
@@ -66,6 +67,8 @@ class Keeper:
         self.caught_up: set[str] = set()
         self._told: set[str] = set()
         self._full: dict[Reader, str] = {}
+        self._leases: dict[str, Lease] = {}
+        self.lost = 0
         self.sent = 0
         self.sent_files = 0
         self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.capacity(root)[1])
@@ -88,7 +91,7 @@ class Keeper:
         if file.attempt_id in self.node:
             return None
         attempt = Attempt(file, directory, adopted=not own)
-        progress, writers = disk.read_progress(directory), segments.indexes(directory)
+        progress, writers = self._progress(file.attempt_id, directory, own=own), segments.indexes(directory)
         restore_progress(attempt, progress)
         attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
         if not (attempt.alive or writers or progress):
@@ -97,6 +100,8 @@ class Keeper:
                 disk.delete_attempt(directory)
             return None
         self.node.add(attempt)
+        if not own:
+            self._leases[attempt.id] = Lease(directory)
         for writer in writers:
             self.open_reader(attempt, writer)
         self.births.ring()
@@ -176,7 +181,17 @@ class Keeper:
         if now - self._saved.get(attempt.id, -1e9) >= at_most_every:
             self._saved[attempt.id] = now
             with suppress(OSError):
-                disk.write_progress(attempt.directory, progress_of(attempt))
+                disk.write_progress(self._notes(attempt), progress_of(attempt))
+
+    def _notes(self, attempt: Attempt) -> str:
+        """Where an attempt's progress goes: an adopted folder is only read until its run is over."""
+        if not attempt.adopted or attempt.over:
+            return attempt.directory
+        return disk.make_notes(self.root, attempt.id)
+
+    def _progress(self, attempt_id: str, directory: str, *, own: bool) -> dict[str, Any]:
+        progress = disk.read_progress(directory)
+        return progress if own or progress else disk.read_progress(disk.notes_folder(self.root, attempt_id))
 
     def settle_all(self) -> None:
         """The last thing: everything read is durable, the durable marks say so, and progress is saved."""
@@ -192,7 +207,7 @@ class Keeper:
     def prune(self, attempt: Attempt, writer: int) -> None:
         """Delete whole segments that the hub has; what they amounted to is saved before."""
         reader = self.readers.get((attempt.id, writer))
-        old = reader.prune() if reader else []
+        old = reader.prune() if reader and reader.own else []
         if not old:
             return
         attempt.rebase(writer, old[-1] + 1)
@@ -200,8 +215,17 @@ class Keeper:
         for index in old:
             segments.delete(attempt.directory, writer, index)
 
+    def alone(self, attempt: Attempt) -> bool:
+        """Whether nobody else reads this attempt's folder, so that it may be deleted."""
+        lease = self._leases.get(attempt.id)
+        return lease is None or lease.alone()
+
     def forget(self, attempt: Attempt) -> None:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
+        self.lost += attempt.lost
+        if attempt.id in self._leases:
+            self._leases.pop(attempt.id).close()
+            disk.drop_notes(self.root, attempt.id)
         for reader in self.readers_of(attempt):
             reader.close()
             self._full.pop(reader, None)

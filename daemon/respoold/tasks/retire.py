@@ -47,7 +47,11 @@ async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
     the run has finished: without a daemon it is all there is to resume from.
     """
     _drop_old_files(keeper, attempt)
-    if finished or not blobs.tokens(attempt.directory):
+    if not (finished or not blobs.tokens(attempt.directory)):
+        return
+    if keeper.alone(attempt):
+        if attempt.adopted and segments.indexes(attempt.directory):
+            await _remember_end(keeper, attempt)
         # Known until it is gone: a rescan in between would adopt what is left of it, for good.
         await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
         keeper.forget(attempt)

@@ -47,6 +47,11 @@ def spool(tmp_path: Path) -> Path:
     return made
 
 
+def papers(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "attempt.json").write_text("{}")
+
+
 def test_the_spool_here_and_the_registered_ones_go_to_the_hub_once_each(
     hub: FakeHub, drain: FakeDrain, spool: Path, tmp_path: Path, respool: Respool
 ) -> None:
@@ -67,10 +72,12 @@ def test_the_spool_here_and_the_registered_ones_go_to_the_hub_once_each(
 def test_a_spool_named_by_hand_is_the_only_one(
     hub: FakeHub, drain: FakeDrain, spool: Path, tmp_path: Path, respool: Respool
 ) -> None:
-    named = tmp_path / "job" / "spool"
-    named.mkdir(parents=True)
-    assert respool("sync", "job/spool", "--hub", hub.url).code == 0
-    assert drain.calls[0][0] == [str(named)]
+    named = tmp_path / "job" / "respool" / "spool"
+    papers(named / "attempt")
+    assert respool("sync", "job", "--hub", hub.url).code == 0
+    assert respool("sync", "job/respool/spool/attempt", "--hub", hub.url).code == 0
+    assert respool("sync", "job/respool/spool", "--hub", hub.url).code == 0
+    assert [spools for spools, _ in drain.calls] == [[str(named)], [str(named / "attempt")], [str(named)]]
 
 
 @pytest.mark.usefixtures("hub", "spool")
@@ -104,3 +111,21 @@ def test_no_spool_is_done_and_a_folder_that_is_none_is_a_usage_error(
     assert respool("sync").code == 0
     assert respool("sync", "nowhere").code == 2
     assert drain.calls == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_folder_without_attempts_is_an_error_unless_it_is_a_known_spool(
+    drain: FakeDrain, tmp_path: Path, respool: Respool
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    answer = respool("sync", "results")
+    assert (answer.code, drain.calls) == (2, [])
+    assert "There is nothing to upload in 'results'" in answer.err
+    registry = Path(os.environ["XDG_STATE_HOME"], "respool", "spools")
+    registry.mkdir(parents=True)
+    (registry / "a").write_text(str(folder))
+    assert respool("sync", "results").code == 0
+    (registry / "a").unlink()
+    (folder / "v1").mkdir()
+    assert respool("sync", "results").code == 0

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from respool import own_daemons
 from respoold.app import drain
 from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments
@@ -25,6 +26,7 @@ from respoold.cli.hub import find_hub, find_key
 from respoold.cli.places import Places, here, registered_spools
 from respoold.cli.screen import Screen
 from respoold.config import Config, ConfigError, load
+from respoold.tasks.adopt import attempts_in
 
 EXAMPLES = """
 examples:
@@ -70,8 +72,20 @@ def _spools(named: list[str], places: Places) -> list[str]:
             cause = f"There is no folder {name!r}."
             raise CommandError(Exit.USAGE, cause, "Name the folder that `respool.init` printed, or none.")
     here_too = [HERE] if not named and os.path.isdir(HERE) else []
-    found = [os.path.realpath(name) for name in named or here_too]
-    return list(dict.fromkeys(found if named else found + registered_spools(places)))
+    known = registered_spools(places)
+    found = [_spool_in(name, known) for name in named] + [os.path.realpath(name) for name in here_too]
+    return list(dict.fromkeys(found if named else found + known))
+
+
+def _spool_in(named: str, known: list[str]) -> str:
+    """The spool that a folder is, or holds. One that is known and empty has been sent before."""
+    for folder in (os.path.realpath(named), os.path.realpath(os.path.join(named, HERE))):
+        if folder in known or os.path.isdir(os.path.join(folder, own_daemons.ROOT)) or attempts_in(folder):
+            return folder
+    cause = f"There is nothing to upload in {named!r}: neither it nor {HERE} in it holds attempts of runs."
+    raise CommandError(
+        Exit.USAGE, cause, "Name the folder that `respool.init` printed; what was sent before may be gone."
+    )
 
 
 @contextmanager

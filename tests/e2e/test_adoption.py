@@ -1,0 +1,128 @@
+"""Folders of runs without a daemon, read by several at once while they are written, copied, and left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+
+from e2e.processes import Process, until
+from e2e.sites import PROJECT, RUN, Node, Site, respool
+from e2e.truths import account
+
+ALONE = {"RESPOOL_MODE": "spool"}
+SPOOL = os.path.join("respool", "spool")
+
+
+def tell(node: Node, spool: str) -> None:
+    """Register a spool with the daemon of a node, as a shim there would have done."""
+    registry = os.path.join(node.environ["XDG_STATE_HOME"], "respool", "spools")
+    os.makedirs(registry, mode=0o700, exist_ok=True)
+    with open(os.path.join(registry, sha256(spool.encode()).hexdigest()[:16]), "w") as file:
+        file.write(spool)
+
+
+def sync(node: Node, *words: str) -> dict[str, object]:
+    done = node.call("sync", "--json", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def kept(site: Site) -> int:
+    run = site.view.find(PROJECT, RUN)
+    return 0 if run is None else int(run["rows"])
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    found = {}
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(at, name), "rb") as file:
+                found[os.path.relpath(os.path.join(at, name), folder)] = file.read().rstrip(b"\0")
+    return found
+
+
+def test_two_daemons_and_a_sync_read_one_living_folder_and_nothing_is_lost_or_doubled(site: Site) -> None:
+    site.open()
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    other.daemon.start()
+    spool = os.path.join(site.node.work, SPOOL)
+    life = site.node.rows(steps=10**6, pace=0.001, pad=2000, environ=ALONE).reach(100)
+    tell(other, spool)
+    syncing: list[Process] = []
+    for turn in range(3):
+        command = site.process(f"sync-{turn}", respool("sync", spool), other.environ)
+        command.environ["RESPOOL_HUB_URL"] = site.hub_url
+        syncing.append(command.launch())
+        life.reach(life.last_step + 400)
+        for killed in (site.node.daemon, other.daemon, command)[turn:]:
+            killed.kill()
+        for daemon in (site.node.daemon, other.daemon):
+            if not daemon.alive:
+                daemon.start()
+        life.reach(life.last_step + 200)
+    until(lambda: kept(site) > 1500, "rows at the hub while the writer lives", 60, site.words)
+    life.process.kill()
+    assert sync(other, spool)["lost"] == 0
+    assert site.drained()["state"] == "crashed"
+    until(lambda: not (other.status() or {"runs": [1]})["runs"], "all at the hub", 60, site.words)
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_an_adopter_only_reads_while_the_writer_lives(site: Site) -> None:
+    site.open()
+    life = site.node.rows(steps=300, pace=0.001, end="hang", environ=ALONE).reach(299)
+    folder = os.path.join(site.node.work, SPOOL)
+    before = contents(folder)
+    until(lambda: kept(site) >= 300, "rows at the hub", 60, site.words)
+    assert contents(folder) == before
+    life.process.kill()
+    site.drained()
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_copies_made_while_it_is_written_bring_what_they_have_and_later_the_rest(site: Site) -> None:
+    site.hub.start()
+    site.give_keys()
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    spool, copy = os.path.join(site.node.work, SPOOL), site.path("copy")
+    life = site.node.rows(steps=10**6, pace=0.001, environ=ALONE)
+    had = 0
+    for _ in range(3):
+        life.reach(life.last_step + 300)
+        shutil.copytree(spool, copy, dirs_exist_ok=True)
+        assert sync(other, copy)["lost"] == 0
+        had, before = kept(site), had
+        assert had >= before + 300
+    life.process.kill()
+    shutil.copytree(spool, copy, dirs_exist_ok=True)
+    sync(other, copy)
+    account(site.view, PROJECT, RUN, [life])
+
+
+def test_a_finished_run_that_was_adopted_is_remembered_when_its_folder_is_gone(site: Site) -> None:
+    site.open()
+    first = site.node.rows(steps=40, config=1, environ=ALONE)
+    assert first.process.wait() == 0
+    until(lambda: not os.listdir(os.path.join(site.node.work, SPOOL)), "the folder gone", 60, site.words)
+    site.hub.kill()
+    site.node.daemon.kill()
+    second = site.node.rows(steps=60, environ=ALONE)
+    assert second.process.wait() == 0
+    assert (second.begun()["step"], second.begun()["config"]["lr"]) == (40, 0.1)
+    site.hub.start()
+    site.node.daemon.start()
+    site.drained()
+    assert account(site.view, PROJECT, RUN, [first, second]).history == 60
+
+
+def test_sync_of_a_folder_that_holds_no_run_says_so(site: Site) -> None:
+    site.hub.start()
+    site.give_keys()
+    done: subprocess.CompletedProcess[str] = site.node.call("sync", site.node.work)
+    assert done.returncode == 2
+    assert "There is nothing to upload in" in done.stderr
