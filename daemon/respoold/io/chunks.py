@@ -1,0 +1,112 @@
+"""A snapshot in chunks: cut and hashed once, made durable, and noted beside it.
+
+    blobs/TOKEN          the snapshot
+    blobs/TOKEN.chunks   msgpack {"digest", "digests", "sizes"}: written when the snapshot is known to be on disk
+
+The note is what tells a snapshot that survived a power cut from one of the right size whose bytes never got to
+the disk: after a reboot one without a note is not believed.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from respool.wire import codec
+from respool.wire.attempt import BLOBS
+from respool.wire.errors import WireError
+from respoold.core.cuts import chunk_sizes
+from respoold.core.manifest import BadManifestError, check, manifest_digest
+from respoold.io.blobs import BlobGoneError, path_of
+from respoold.io.files import sync_directory, write_bytes
+
+NOTE = ".chunks"
+HASHERS = 2
+_LARGEST = 1 << 40
+
+
+class Chunked(NamedTuple):
+    """What a file consists of: its manifest's digest, 32 bytes per chunk, and each chunk's size."""
+
+    digest: str
+    digests: bytes
+    sizes: list[int]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+
+def settle(directory: str, token: str, size: int) -> Chunked:
+    """Cut and hash a snapshot, sync it, and note that; durable on return. Blocks for its bytes. Raises
+    BlobGoneError for one that is gone or has another size.
+    """
+    noted = read_note(directory, token, size)
+    if noted is not None:
+        return noted
+    path = path_of(directory, token)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise BlobGoneError(f"its snapshot is gone ({error})") from error
+    try:
+        found = os.fstat(fd).st_size
+        if found != size:
+            raise BlobGoneError(f"its snapshot has {found} bytes, {size} were recorded")
+        made = hash_file(fd, size)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+    write_bytes(path + NOTE, codec.pack(made._asdict()))
+    sync_directory(os.path.join(directory, BLOBS))
+    return made
+
+
+def read_note(directory: str, token: str, size: int) -> Chunked | None:
+    """What `settle` noted, or None."""
+    try:
+        with open(path_of(directory, token) + NOTE, "rb") as file:
+            values = codec.unpack_map(file.read())
+        digest, digests, sizes = values["digest"], values["digests"], list(values["sizes"])
+        check(digest, size, digests, sizes, _LARGEST)
+    except (OSError, WireError, KeyError, TypeError, BadManifestError):
+        return None
+    return Chunked(digest, digests, sizes)
+
+
+def hash_file(fd: int, size: int) -> Chunked:
+    """The chunks of an open file. Two threads: BLAKE3 gives the lock away, and the disk waits for neither."""
+    sizes = chunk_sizes(lambda offset, count: os.pread(fd, count, offset), size)
+    starts, at = [], 0
+    for one in sizes:
+        starts.append(at)
+        at += one
+
+    def digest(start: int, count: int) -> bytes:
+        return blake3(_exactly(fd, start, count)).digest()
+
+    if len(sizes) < 4:
+        digests = b"".join(map(digest, starts, sizes))
+    else:
+        with ThreadPoolExecutor(HASHERS) as pool:
+            digests = b"".join(pool.map(digest, starts, sizes))
+    return Chunked(manifest_digest(digests, sizes), digests, sizes)
+
+
+def delete(directory: str, token: str) -> None:
+    """Remove a snapshot and its note; one that is not there is as good."""
+    for path in (path_of(directory, token), path_of(directory, token) + NOTE):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+
+
+def _exactly(fd: int, start: int, count: int) -> bytes:
+    data = os.pread(fd, count, start)
+    if len(data) != count:
+        raise BlobGoneError(f"its snapshot ends at {start + len(data)} bytes")
+    return data

@@ -1,0 +1,156 @@
+"""Chunks over HTTP in threads, against a real hub; and their files on this side."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+
+import pytest
+from blake3 import blake3
+
+from respoold.core import hubapi
+from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.manifest import check
+from respoold.io import chunks
+from respoold.io.blobs import BlobGoneError
+from respoold.io.bulk import Bulk, Pace
+from unit.hub.kit import Desk, name, served
+from unit.hub.test_http import RUN, Web
+
+MIB = 1 << 20
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A hub with a key for anna: (client, url, key)."""
+    desk = Desk(tmp_path / "data")
+    path = tmp_path / "hub.sock"
+    with served(desk.hub, path) as client:
+        root = Web(client, (tmp_path / "data" / "admin-key").read_text().strip())
+        key = root.json("POST", "/v1/keys", 201, json={"user": "anna", "scope": "write"})["key"]
+        yield Web(client, key), f"unix:{path}", key
+    desk.close()
+
+
+@pytest.fixture
+def spool(tmp_path):
+    folder = tmp_path / "attempt"
+    (folder / "blobs").mkdir(parents=True)
+    return str(folder)
+
+
+def blob(spool, token, data):
+    with open(os.path.join(spool, "blobs", token), "wb") as file:
+        file.write(data)
+
+
+def test_a_file_goes_up_in_chunks_and_comes_down_by_ranges(site, spool):
+    web, url, key = site
+    data = noise(1, 9 * MIB + 5)
+    blob(spool, "t", data)
+    plan = chunks.settle(spool, "t", len(data))
+    bulk = Bulk(url, key)
+    fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
+    at = 0
+    for index, size in enumerate(plan.sizes):
+        bulk.put(plan.digests[32 * index : 32 * index + 32].hex(), fd, at, size)
+        at += size
+    os.close(fd)
+    web.attach(name(1))
+    part = {"name": "", "size": len(data), **plan._asdict()}
+    web.pack(f"/v1/attempts/{name(1)}/checkpoints", hubapi.CheckpointCommit("c", 1, 0, [part]))
+    got = bytearray()
+    path = f"{RUN.removeprefix('/v1')}/parts/{plan.digest}"
+    bulk.get(path, 100, 5 * MIB, got.extend)
+    assert got == data[100 : 5 * MIB]
+    with pytest.raises(HubRefused, match="no part"):
+        bulk.get(path.replace(plan.digest, "0" * 64), 0, 1, got.extend)
+    bulk.close()
+
+
+def test_a_wrong_key_an_absent_hub_and_a_wrong_digest_are_told_apart(site, spool, tmp_path):
+    _, url, key = site
+    blob(spool, "t", b"bytes")
+    fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
+    digest = blake3(b"bytes").hexdigest()
+    with pytest.raises(HubDenied):
+        Bulk(url, "rsp_wrong").put(digest, fd, 0, 5)
+    with pytest.raises(HubRefused, match="are not blob"):
+        Bulk(url, key).put(digest, fd, 0, 4)
+    with pytest.raises(HubAway):
+        Bulk(f"unix:{tmp_path}/nobody", key).put(digest, fd, 0, 5)
+    with pytest.raises(EOFError):
+        Bulk(url, key).put(digest, fd, 0, 6)
+    os.close(fd)
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(spool):
+    listener = socket.create_server(("127.0.0.1", 0))
+    served_requests = []
+
+    def serve():
+        for _ in range(3):
+            link, _ = listener.accept()
+            data = b""
+            while b"\r\n\r\nbytes" not in data:
+                data += link.recv(1000)
+            served_requests.append(data)
+            link.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            link.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    blob(spool, "t", b"bytes")
+    fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
+    bulk = Bulk(f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+    for _ in range(3):
+        bulk.put("d", fd, 0, 5)
+    thread.join()
+    os.close(fd)
+    bulk.close()
+    listener.close()
+    assert len(served_requests) == 3
+
+
+def test_a_bandwidth_limit_is_kept_over_all_threads():
+    now = [0.0]
+    pace = Pace(100, lambda: now[0], lambda seconds: now.__setitem__(0, now[0] + seconds))
+    for _ in range(10):
+        pace.spend(50)
+    assert now[0] == pytest.approx(4.5)
+
+
+def test_a_settled_snapshot_is_not_hashed_again_and_a_changed_one_is(spool):
+    data = noise(2, 5 * MIB)
+    blob(spool, "t", data)
+    assert chunks.read_note(spool, "t", len(data)) is None
+    made = chunks.settle(spool, "t", len(data))
+    check(made.digest, len(data), made.digests, made.sizes, 1 << 30)
+    assert chunks.read_note(spool, "t", len(data)) == made
+    assert chunks.read_note(spool, "t", len(data) + 1) is None
+    with open(os.path.join(spool, "blobs", "t.chunks"), "r+b") as note:
+        note.truncate(20)
+    assert chunks.read_note(spool, "t", len(data)) is None
+    assert chunks.settle(spool, "t", len(data)) == made
+    chunks.delete(spool, "t")
+    assert os.listdir(os.path.join(spool, "blobs")) == []
+
+
+def test_a_snapshot_of_another_size_or_none_is_gone(spool):
+    with pytest.raises(BlobGoneError):
+        chunks.settle(spool, "t", 1)
+    blob(spool, "t", b"12")
+    with pytest.raises(BlobGoneError, match="has 2 bytes, 3 were recorded"):
+        chunks.settle(spool, "t", 3)
+    assert chunks.settle(spool, "t", 2).sizes == [2]
+
+
+def test_an_empty_file_has_no_chunks(spool):
+    blob(spool, "t", b"")
+    assert chunks.settle(spool, "t", 0).sizes == []
