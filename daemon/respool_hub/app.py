@@ -17,7 +17,18 @@ import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from respool_hub.api import answers, checkpoints, edits, keys, machine, openapi, records, runs
+from respool_hub.api import (
+    answers,
+    checkpoints,
+    deleting,
+    edits,
+    keys,
+    machine,
+    openapi,
+    records,
+    runs,
+    teams,
+)
 from respool_hub.api import bytes as raw
 from respool_hub.config import ConfigError, HubConfig, Listen, parse_listen
 from respool_hub.hub import KEY_FILE, Hub, open_hub
@@ -33,7 +44,7 @@ IDLE_SECONDS = 75
 
 def create_app(hub: Hub) -> Starlette:
     """The ASGI application of an open hub. The caller closes the hub."""
-    parts = (machine, records, raw, checkpoints, runs, edits, keys, openapi)
+    parts = (machine, records, raw, checkpoints, runs, edits, deleting, keys, teams, openapi)
     return Starlette(
         routes=[route for part in parts for route in part.routes(hub)],
         exception_handlers={

@@ -7,7 +7,9 @@ from typing import NamedTuple, Protocol
 
 
 class Clock(Protocol):
-    """`wall` is shown and stored, never compared; `steady` only grows, and counts while the hub runs."""
+    """`wall` is shown and stored, and compared with nothing but a key's expiry; `steady` only grows, and counts
+    while the hub runs.
+    """
 
     def wall(self) -> float: ...
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from respool_hub.cleaner import Cleaner
 from respool_hub.clock import Clock, Ears, Now, SystemClock
 from respool_hub.config import ConfigError, HubConfig
 from respool_hub.keyring import Keyring
@@ -36,7 +38,9 @@ class Hub:
     clock: Clock
     ears: Ears
     keyring: Keyring
+    cleaner: Cleaner
     incarnation: str
+    secret: bytes
     name: str
     url: str | None
     streams: ThreadPoolExecutor
@@ -70,6 +74,7 @@ class Hub:
 
     def close(self) -> None:
         """Finish what was asked and let the folder go."""
+        self.cleaner.stop()
         self.streams.shutdown()
         self.store.close()
         self.blobs.close()
@@ -97,11 +102,15 @@ def _opened(config: HubConfig, clock: Clock, lock: int, name: str, url: str | No
     try:
         _admin_key(store, config.data, clock)
         incarnation = store.read(lambda reader: reader.incarnation()).result()
+        secret = store.write(_secret).result()
     except BaseException:
         store.close()
         raise
     streams = ThreadPoolExecutor(STREAMS, thread_name_prefix="hub-stream")
-    return Hub(store, blobs, clock, Ears(clock), Keyring(clock), incarnation, name, url, streams, lock)
+    cleaner = Cleaner(store)
+    streams.submit(cleaner.run)
+    doors = (Keyring(clock), cleaner, incarnation, secret)
+    return Hub(store, blobs, clock, Ears(clock), *doors, name, url, streams, lock)
 
 
 def _lock(data: str) -> int:
@@ -131,6 +140,13 @@ def _admin_key(store: Store, data: str, clock: Clock) -> None:
     made = new_key(ADMIN, Scope.ADMIN, None, "made at first start", clock.wall())
     _write_private(os.path.join(data, KEY_FILE), made.key + "\n")
     store.write(lambda tx: tx.add_key(made.row)).result()
+
+
+def _secret(tx: Transaction) -> bytes:
+    """What attempt tokens are signed with: made once, and part of the data, so that tokens outlive restarts."""
+    if tx.setting("token-secret") is None:
+        tx.put_setting("token-secret", secrets.token_hex(32))
+    return bytes.fromhex(tx.setting("token-secret") or "")
 
 
 def _write_private(path: str, text: str) -> None:

@@ -11,21 +11,25 @@ FRESH_SECONDS = 5.0
 MOST = 10_000
 
 
+TOUCH_SECONDS = 300.0
+"""How exactly it is known when a key was last used."""
+
+
 class Keyring:
-    """Digest -> key, for FRESH_SECONDS. What is unknown is not remembered."""
+    """Digest or id -> key, for FRESH_SECONDS. What is unknown is not remembered."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: dict[bytes, tuple[float, KeyRow]] = {}
+        self._known: dict[bytes | str, tuple[float, KeyRow]] = {}
 
-    def find(self, digest: bytes) -> KeyRow | None:
-        at, row = self._known.get(digest, (0.0, None))
+    def find(self, name: bytes | str) -> KeyRow | None:
+        at, row = self._known.get(name, (0.0, None))
         return row if self._clock.steady() - at < FRESH_SECONDS else None
 
     def remember(self, row: KeyRow) -> None:
         if len(self._known) >= MOST:
             self.clear()
-        self._known[row.digest] = (self._clock.steady(), row)
+        self._known[row.digest] = self._known[row.key_id] = (self._clock.steady(), row)
 
     def clear(self) -> None:
         """A key was revoked: look again at once."""

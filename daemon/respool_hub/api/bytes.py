@@ -23,8 +23,8 @@ MAX_BLOB = 1 << 40
 def routes(hub: Hub) -> list[Route]:
     path = "/v1/blobs/{digest}"
     return [
-        Route(path, Door(hub, Scope.WRITE, put), methods=["PUT"]),
-        Route(path, Door(hub, Scope.WRITE, head), methods=["HEAD"]),
+        Route(path, Door(hub, Scope.WRITE, put, tokens=True), methods=["PUT"]),
+        Route(path, Door(hub, Scope.WRITE, head, tokens=True), methods=["HEAD"]),
     ]
 
 

@@ -34,10 +34,10 @@ from respoold.core.hubapi import (
 
 def routes(hub: Hub) -> list[Route]:
     def writing(path: str, handle: Any) -> Route:
-        return Route(path, Door(hub, Scope.WRITE, handle), methods=["POST"])
+        return Route(path, Door(hub, Scope.WRITE, handle, tokens=True), methods=["POST"])
 
     def reading(path: str, handle: Any) -> Route:
-        return Route(path, Door(hub, Scope.READ, handle), methods=["GET"])
+        return Route(path, Door(hub, Scope.READ, handle, tokens=True), methods=["GET"])
 
     return [
         writing("/v1/blobs/missing", missing),

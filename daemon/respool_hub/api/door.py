@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,61 +13,58 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from respool.wire.errors import WireError
+from respool_hub.api import identify
 from respool_hub.hub import Hub
+from respool_hub.service import token
 from respool_hub.service.access import Caller, Scope, allow
-from respool_hub.service.keys import caller_of, digest_of
 from respool_hub.service.refusal import RefusalError, refuse
-from respool_hub.store.rows import KeyRow
 from respoold.core import hubapi
 
 MAX_BODY = 32 << 20
 """Bytes of a body of msgpack: a config and a summary, each at most a record."""
 
 MAX_JSON = 64 << 10
-MAX_KEY = 128
+MAX_SECRET = 256
+"""Characters of a key or a token."""
+
 
 Handler = Callable[[Hub, Caller, Request], Awaitable[Response]]
 """Answers a request of a caller whose scope was checked."""
 
 
 class Door:
-    """An ASGI endpoint: `handle`, for callers who have at least the scope `need`."""
+    """An ASGI endpoint: `handle`, for callers who have at least the scope `need`. `tokens`: an attempt's token
+    opens it too, and `handle` looks at `Caller.attempt`.
+    """
 
-    def __init__(self, hub: Hub, need: Scope, handle: Handler) -> None:
+    def __init__(self, hub: Hub, need: Scope, handle: Handler, *, tokens: bool = False) -> None:
         self._hub = hub
         self._need = need
         self._handle = handle
+        self._tokens = tokens
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        caller = await enter(self._hub, request, self._need)
+        caller = await enter(self._hub, request, self._need, tokens=self._tokens)
         response = await self._handle(self._hub, caller, request)
         await response(scope, receive, send)
 
 
-async def enter(hub: Hub, request: Request, need: Scope) -> Caller:
+async def enter(hub: Hub, request: Request, need: Scope, *, tokens: bool = False) -> Caller:
     """Who sends this request. Raises RefusalError "unauthorized" (no good key) or "forbidden" (not enough)."""
-    method, _, key = request.headers.get("authorization", "").partition(" ")
-    if method.lower() != "bearer" or not key or len(key) > MAX_KEY:
+    method, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if method.lower() != "bearer" or not secret or len(secret) > MAX_SECRET:
         raise refuse("unauthorized", "This request has no API key.", "Send Authorization: Bearer KEY.")
-    row = await _key_row(hub, digest_of(key.strip()))
-    if row is None or row.revoked_at is not None:
-        what = "is unknown to this hub" if row is None else f"({row.key_id}) was revoked"
-        raise refuse(
-            "unauthorized", f"The API key {what}.", "Make one: respool key create; then respool login."
-        )
-    caller = caller_of(row)
+    if secret.startswith(token.PREFIX):
+        caller = await identify.holder(hub, secret)
+        if not tokens:
+            cause = f"The token of attempt {caller.attempt} is good for that attempt only."
+            raise refuse("forbidden", cause, "Use an API key: respool login.")
+    else:
+        caller = await identify.owner(hub, secret, unquote(request.headers.get(hubapi.ON_BEHALF_OF, "")))
     allow(caller, need)
     return caller
-
-
-async def _key_row(hub: Hub, digest: bytes) -> KeyRow | None:
-    row = hub.keyring.find(digest)
-    if row is None:
-        row = await hub.read(lambda reader: reader.key(digest))
-        if row is not None and row.revoked_at is None:
-            hub.keyring.remember(row)
-    return row
 
 
 async def body_of(request: Request, limit: int) -> bytes:

@@ -17,6 +17,7 @@ from respool_hub.hub import Hub
 from respool_hub.service import keys
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import refuse
+from respool_hub.store.ports import Transaction
 
 
 def routes(hub: Hub) -> list[Route]:
@@ -33,8 +34,14 @@ async def list_keys(hub: Hub, caller: Caller, _: Request) -> Response:
 
 async def make_key(hub: Hub, caller: Caller, request: Request) -> Response:
     """201 with the key, which is shown this once."""
-    made = keys.grant(caller, await _wish(request), hub.clock.wall())
-    await hub.write(lambda tx: tx.add_key(made.row))
+    wish, at = await _wish(request), hub.clock.wall()
+
+    def work(tx: Transaction) -> keys.NewKey:
+        made = keys.grant(tx, caller, wish, at)
+        tx.add_key(made.row)
+        return made
+
+    made = await hub.write(work)
     row: dict[str, Any] = made.row._asdict()
     del row["digest"]
     return as_json({**row, "key": made.key}, 201)
@@ -52,6 +59,6 @@ async def _wish(request: Request) -> keys.Wish:
     try:
         wish: keys.Wish = build(keys.Wish, json.loads(body))
     except (ValueError, RecursionError, FormatError) as error:
-        advice = 'Send a JSON object with "scope", and maybe "user", "project", "name".'
+        advice = 'Send a JSON object with "scope", and maybe "user", "project", "name", "expires_in".'
         raise refuse("bad-request", f"The body cannot be read: {error}.", advice) from error
     return wish

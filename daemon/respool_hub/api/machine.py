@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from respool.wire.attempt import RESUME_MODES
 from respool_hub import __version__
+from respool_hub.api import identify
 from respool_hub.api.answers import packed, shaped
-from respool_hub.api.door import Door, shape_of
+from respool_hub.api.door import MAX_SECRET, Door, Handler, shape_of
 from respool_hub.hub import Hub
-from respool_hub.service import beats, chunks, files, names
+from respool_hub.service import beats, chunks, files, names, token
 from respool_hub.service.access import Caller, Scope
-from respool_hub.service.refusal import refuse
+from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.register import Registered, register
 from respool_hub.service.standing import number_or_none, state
 from respool_hub.service.story import next_step, tell, total
@@ -33,8 +37,8 @@ def routes(hub: Hub) -> list[Route]:
     async def health(request: Request) -> Response:
         return shaped(request, Health(__version__, hub.incarnation))
 
-    def writing(path: str, handle: object) -> Route:
-        return Route(path, Door(hub, Scope.WRITE, handle), methods=["POST"])  # type: ignore[arg-type]
+    def writing(path: str, handle: Handler) -> Route:
+        return Route(path, Door(hub, Scope.WRITE, handle, tokens=True), methods=["POST"])
 
     return [
         Route("/v1/health", health),
@@ -52,11 +56,11 @@ async def attach(hub: Hub, caller: Caller, request: Request) -> Response:
         raise refuse("bad-request", f"resume is {asked.resume[:40]!r}.", f"Use one of {modes}.")
     now = hub.now()
     done = await hub.write(lambda tx: register(tx, caller, asked, now, hub.name))
-    answer = await hub.study(lambda reader: _answer(hub, reader, done))
+    answer = await hub.study(lambda reader: _answer(hub, caller, reader, done))
     return shaped(request, answer)
 
 
-def _answer(hub: Hub, reader: Reader, done: Registered) -> AttachAnswer:
+def _answer(hub: Hub, caller: Caller, reader: Reader, done: Registered) -> AttachAnswer:
     run, attempt = done.run, done.attempt
     story = tell(reader, run.id, attempt.attempt_id)
     totals = total(reader, story)
@@ -80,6 +84,7 @@ def _answer(hub: Hub, reader: Reader, done: Registered) -> AttachAnswer:
         meta={**run.meta, "metrics": totals.metrics},
         url=hub.url_of(run),
         left_behind=left,
+        token=token.issue(hub.secret, attempt.attempt_id, caller.key_id),
     )
 
 
@@ -89,8 +94,23 @@ def _last(reader: Reader, run: RunRow) -> int | None:
 
 async def heartbeat(hub: Hub, caller: Caller, request: Request) -> Response:
     asked: Beat = await shape_of(Beat, request)
-    now = hub.now()
-    return shaped(request, await hub.write(lambda tx: beats.beat(tx, caller, asked, now)))
+    now, vouched = hub.now(), await _vouched(hub, asked)
+    return shaped(request, await hub.write(lambda tx: beats.beat(tx, caller, asked, now, vouched)))
+
+
+async def _vouched(hub: Hub, asked: Beat) -> frozenset[str]:
+    """The attempts that came with a token of their own: one beat speaks for all of a user's attempts on a node,
+    and each of them may have begun with another key.
+    """
+    found: set[str] = set()
+    sent: dict[str, Any] = dict(asked.attempts)
+    for attempt_id, told in list(sent.items())[: beats.MAX_ATTEMPTS]:
+        shown = told.get("token") if isinstance(told, dict) else None
+        if isinstance(shown, str):
+            with suppress(RefusalError):
+                holder = await identify.holder(hub, shown[:MAX_SECRET])
+                found.update({attempt_id} & {holder.attempt})
+    return frozenset(found)
 
 
 async def report(hub: Hub, caller: Caller, request: Request) -> Response:
@@ -105,7 +125,7 @@ async def commit_file(hub: Hub, caller: Caller, request: Request) -> Response:
     digest = names.digest(asked.digest)
     if asked.digests:
         return await _commit_chunks(hub, caller, request, asked)
-    size = await hub.in_thread(lambda: hub.blobs.size(digest))
+    size = await hub.in_thread(lambda: hub.blobs.want([digest])[0])
     if size is None:
         raise refuse("missing-blob", f"Blob {digest} is not here.", "Upload it, then commit again.")
     if size != asked.size:

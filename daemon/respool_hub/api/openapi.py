@@ -106,6 +106,8 @@ KEY_FIELDS: dict[str, dict[str, Any]] = {
     "name": TEXT,
     "created_at": NUMBER,
     "revoked_at": MAYBE_TIME,
+    "expires_at": MAYBE_TIME,
+    "used_at": MAYBE_TIME,
 }
 FILE = _object(
     name=TEXT,
@@ -124,10 +126,21 @@ SCHEMAS = {
     "FullRun": _object(**FULL_FIELDS),
     "Key": _object(**KEY_FIELDS),
     "NewKey": _object(**KEY_FIELDS, key=TEXT),
-    "Wish": _object(user=TEXT, scope=KEY_FIELDS["scope"], project=MAYBE_TEXT, name=TEXT),
+    "Wish": _object(
+        user=TEXT, scope=KEY_FIELDS["scope"], project=MAYBE_TEXT, name=TEXT, expires_in=MAYBE_TIME
+    ),
+    "Team": _object(team=TEXT, members=_list(TEXT), created_at=NUMBER),
     "Edit": _object(name=MAYBE_TEXT, notes=MAYBE_TEXT, tags=_list(TEXT)),
     "File": FILE,
-    "Me": _object(user=TEXT, entity=TEXT, scopes=_list(TEXT), key_id=TEXT, project=MAYBE_TEXT),
+    "Me": _object(
+        user=TEXT,
+        entity=TEXT,
+        scopes=_list(TEXT),
+        key_id=TEXT,
+        project=MAYBE_TEXT,
+        teams=_list(TEXT),
+        expires_at=MAYBE_TIME,
+    ),
 }
 
 
@@ -149,6 +162,21 @@ HISTORY_QUERY = ("attempt", "all", "keys", "min_step", "max_step")
 HISTORY = _answer(_type("object"), "application/x-ndjson")
 BYTES = _answer({"type": "string", "format": "binary"}, "application/octet-stream")
 KEYS = _answer(_object(keys=_list(_ref("Key"))))
+TEAMS = _answer(_object(teams=_list(_ref("Team"))))
+GONE = _object(
+    entity=TEXT,
+    project=TEXT,
+    run_id=TEXT,
+    attempts=COUNT,
+    rows=COUNT,
+    files=COUNT,
+    checkpoints=COUNT,
+    file_bytes=COUNT,
+)
+PUT_TEAM = {
+    **_operation("Make a team, or give it these members", _answer(_ref("Team")), (), ("team",)),
+    "requestBody": {"content": {"application/json": {"schema": _object(members=_list(TEXT))}}},
+}
 MAKE = {
     **_operation("Make a key; it is shown once", _answer(_ref("NewKey"))),
     "requestBody": {"content": {"application/json": {"schema": _ref("Wish")}}},
@@ -176,6 +204,7 @@ DOCUMENT: dict[str, Any] = {
         RUN: {
             "get": _operation("One run with its attempts", _answer(_ref("FullRun")), (), OF_RUN),
             "patch": EDIT,
+            "delete": _operation("Delete a run for good; says what went", _answer(GONE), (), OF_RUN),
         },
         RUN + "/history": {"get": _operation("One line per step", HISTORY, HISTORY_QUERY, OF_RUN)},
         RUN + "/files": {
@@ -185,6 +214,11 @@ DOCUMENT: dict[str, Any] = {
         "/v1/keys": {"get": _operation("Keys: an admin sees all, others their own", KEYS), "post": MAKE},
         "/v1/keys/{key_id}": {
             "delete": _operation("Revoke a key", _answer(_type("object")), (), ("key_id",))
+        },
+        "/v1/teams": {"get": _operation("Teams: an admin sees all, others their own", TEAMS)},
+        "/v1/teams/{team}": {
+            "put": PUT_TEAM,
+            "delete": _operation("Remove a team that has no runs", _answer(_type("object")), (), ("team",)),
         },
     },
 }

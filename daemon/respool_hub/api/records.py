@@ -27,7 +27,7 @@ SMALL = 8 << 10
 
 def routes(hub: Hub) -> list[Route]:
     path = "/v1/attempts/{attempt_id}/records/{writer}"
-    return [Route(path, Door(hub, Scope.WRITE, append_records), methods=["POST"])]
+    return [Route(path, Door(hub, Scope.WRITE, append_records, tokens=True), methods=["POST"])]
 
 
 async def append_records(hub: Hub, caller: Caller, request: Request) -> Response:

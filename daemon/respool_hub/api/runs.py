@@ -17,7 +17,7 @@ from respool_hub.api.door import Door, flag_of, number_of
 from respool_hub.api.parts import PartResponse, range_of
 from respool_hub.hub import Hub
 from respool_hub.service import history, names
-from respool_hub.service.access import Caller, Scope, allow_project
+from respool_hub.service.access import Caller, Scope, enter_entity, entities, find_run
 from respool_hub.service.files import shown
 from respool_hub.service.refusal import refuse
 from respool_hub.service.show import brief, full, listed_files
@@ -59,26 +59,28 @@ def routes(hub: Hub) -> list[Route]:
         reading(RUN, show_run),
         reading(RUN + "/history", show_history),
         reading(RUN + "/files", list_files),
-        reading(RUN + "/files/{name:filename}", get_file),
+        Route(RUN + "/files/{name:filename}", Door(hub, Scope.READ, get_file, tokens=True), methods=["GET"]),
     ]
 
 
-async def me(_: Hub, caller: Caller, __: Request) -> Response:
+async def me(hub: Hub, caller: Caller, _: Request) -> Response:
     scopes = [scope.name.lower() for scope in Scope if scope <= caller.scope]
+    row = await hub.read(lambda reader: reader.key_of(caller.key_id))
+    teams = await hub.read(lambda reader: [team.name for team in reader.teams(caller.user)])
     who = {"user": caller.user, "entity": caller.user, "scopes": scopes, "key_id": caller.key_id}
-    return as_json({**who, "project": caller.project})
+    more = {"project": caller.project, "teams": teams, "expires_at": row.expires_at if row else None}
+    return as_json({**who, **more})
 
 
 async def list_runs(hub: Hub, caller: Caller, request: Request) -> Response:
     asked = request.query_params
-    entity = asked.get("entity") or (None if caller.admin else caller.user)
-    project = asked.get("project") or caller.project
-    if entity is not None or caller.project is not None:
-        allow_project(caller, entity or caller.user, project)
+    entity, project = asked.get("entity"), asked.get("project") or caller.project
     limit = max(1, min(number_of(request, "limit", 100) or 100, MOST_RUNS))
 
     def look(reader: Reader) -> list[dict[str, Any]]:
-        found = reader.runs(entity, project, asked.get("run_id") or None, limit)
+        enter_entity(reader, caller, entity or caller.user, project)
+        whose = [entity] if entity else entities(reader, caller)
+        found = reader.runs(whose, project, asked.get("run_id") or None, limit)
         return [brief(reader, run, hub.ears.quiet, hub.url_of(run)) for run in found]
 
     return as_json({"runs": await hub.read(look)})
@@ -225,10 +227,4 @@ def _asked(request: Request) -> history.Asked:
 def run_of(reader: Reader, caller: Caller, request: Request) -> RunRow:
     """The run that a request's path names. Raises RefusalError "missing", or "forbidden"."""
     path = request.path_params
-    entity, project, run_id = path["entity"], path["project"], path["run_id"]
-    entity = caller.user if entity == "-" else entity
-    run = reader.run(entity, project, run_id)
-    if run is None:
-        raise refuse("missing", f"There is no run {entity}/{project}/{run_id}.", "See respool runs.")
-    allow_project(caller, entity, project)
-    return run
+    return find_run(reader, caller, path["entity"], path["project"], path["run_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from respool_hub.clock import Now
@@ -18,18 +19,26 @@ EVENTS = ("preempting", "ended", "gone")
 MAX_COUNT = 1 << 62
 
 
-def beat(tx: Transaction, caller: Caller, request: Beat, now: Now) -> BeatAnswer:
-    """Take one node's heartbeat. Attempts that are not the caller's are as unknown as those not here."""
+def beat(
+    tx: Transaction, caller: Caller, request: Beat, now: Now, vouched: Collection[str] = ()
+) -> BeatAnswer:
+    """Take one node's heartbeat. Attempts that are neither the caller's nor `vouched` for by tokens of their own
+    are as unknown as those not here.
+    """
     if len(request.attempts) > MAX_ATTEMPTS:
         count = len(request.attempts)
         raise refuse("bad-request", f"A heartbeat names {count} attempts.", f"Send at most {MAX_ATTEMPTS}.")
     commands: dict[str, list[dict[str, Any]]] = {}
     unknown: list[str] = []
     for attempt_id, told in request.attempts.items():
+        speaker = caller._replace(attempt=attempt_id) if attempt_id in vouched else caller
         try:
-            attempt, run = own_attempt(tx, caller, str(attempt_id))
-        except RefusalError:
-            unknown.append(str(attempt_id))
+            attempt, run = own_attempt(tx, speaker, str(attempt_id))
+        except RefusalError as error:
+            if error.problem.code == "deleted":
+                commands[attempt_id] = [{"command": "deleted", "why": error.problem.cause}]
+            else:
+                unknown.append(str(attempt_id))
             continue
         attempt = _beaten(tx, attempt, told, now)
         if superseded(tx, attempt, run):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from respool.wire.limits import MAX_RUN_ID
 from respool_hub.clock import Now
 from respool_hub.service import names
-from respool_hub.service.access import Caller, allow_project, own_run
+from respool_hub.service.access import Caller, check_not_deleted, enter_entity, may_write, own_run
 from respool_hub.service.append import RUN_META
 from respool_hub.service.attach import Known, Registration, decide
 from respool_hub.service.fold import finite
@@ -31,7 +31,7 @@ class Registered(NamedTuple):
 
 def register(tx: Transaction, caller: Caller, request: AttachRequest, now: Now, hub: str) -> Registered:
     """Register an attempt, once. Raises RefusalError; then nothing is kept."""
-    entity = _check(caller, request)
+    entity = _check(tx, caller, request)
     again = _again(tx, caller, request)
     if again is not None:
         return again
@@ -50,7 +50,7 @@ def register(tx: Transaction, caller: Caller, request: AttachRequest, now: Now, 
     return Registered(tx.run_of(run.id), attempt, decided.resumed, decided.left_behind)
 
 
-def _check(caller: Caller, request: AttachRequest) -> str:
+def _check(tx: Reader, caller: Caller, request: AttachRequest) -> str:
     names.attempt_id(request.attempt_id)
     names.project(request.project)
     names.run_id(request.run_id)
@@ -65,7 +65,11 @@ def _check(caller: Caller, request: AttachRequest) -> str:
     if request.parent == request.attempt_id:
         raise refuse("bad-request", f"Attempt {request.attempt_id} is its own parent.", "Leave parent out.")
     entity = names.entity(request.entity or caller.user)
-    allow_project(caller, entity, request.project)
+    enter_entity(tx, caller, entity, request.project)
+    check_not_deleted(tx, caller, request.attempt_id)
+    if caller.attempt is not None and not (request.offline and request.attempt_id == caller.attempt):
+        cause = f"The token of attempt {caller.attempt} cannot attach another."
+        raise refuse("forbidden", cause, "Use an API key: respool login.")
     return entity
 
 
@@ -74,7 +78,10 @@ def _again(tx: Reader, caller: Caller, request: AttachRequest) -> Registered | N
     if attempt is None:
         return None
     run = tx.run_of(attempt.run)
-    own_run(caller, run)
+    if not may_write(caller, attempt, run):
+        # Whose it is, is nobody's business: launches of strangers may share a scheduler's job number.
+        cause = f"The attempt id {request.attempt_id} is taken."
+        raise refuse("conflict", cause, "Start the script with a RESPOOL_LAUNCH_ID of its own.")
     if run.project != request.project or request.run_id not in {run.run_id, run.alias_of}:
         raise refuse(
             "conflict",

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from respool.wire import codec
+from respool_hub.store.connected import Connected
 from respool_hub.store.packing import pack_map
 from respool_hub.store.rows import CheckpointRow, ManifestRow, PartRow
 
@@ -27,10 +27,8 @@ _INSERT_PART = _insert("parts", PartRow)
 _INSERT_MANIFEST = _insert("manifests", ManifestRow)
 
 
-class CheckpointReader:
+class CheckpointReader(Connected):
     """The part of `respool_hub.store.ports.Reader` that is about checkpoints."""
-
-    _db: sqlite3.Connection
 
     def checkpoints(self, run: int) -> list[CheckpointRow]:
         columns = ", ".join(f"c.{name}" for name in CheckpointRow._fields)

@@ -17,10 +17,12 @@ from respool_hub.store.rows import (
     BatchRow,
     CheckpointRow,
     FileRow,
+    GraveRow,
     KeyRow,
     ManifestRow,
     PartRow,
     RunRow,
+    TeamRow,
     WriterRow,
 )
 
@@ -40,17 +42,36 @@ class Reader(Protocol):
 
     def incarnation(self) -> str: ...
 
+    def setting(self, name: str) -> str | None:
+        """What the hub keeps about itself."""
+
     def key(self, digest: bytes) -> KeyRow | None: ...
+
+    def key_of(self, key_id: str) -> KeyRow | None: ...
 
     def keys(self, user: str | None) -> list[KeyRow]:
         """Oldest first, revoked ones too."""
+
+    def team(self, name: str) -> TeamRow | None: ...
+
+    def teams(self, user: str | None) -> list[TeamRow]:
+        """Those that `user` is a member of, by name; all for None."""
+
+    def is_member(self, team: str, user: str) -> bool: ...
+
+    def is_user(self, name: str) -> bool:
+        """Whether a key was ever made for `name`, or a run exists in it that is no team's."""
+
+    def grave(self, attempt_id: str) -> GraveRow | None: ...
 
     def run(self, entity: str, project: str, run_id: str) -> RunRow | None: ...
 
     def run_of(self, run: int) -> RunRow: ...
 
-    def runs(self, entity: str | None, project: str | None, run_id: str | None, limit: int) -> list[RunRow]:
-        """Newest activity first."""
+    def runs(
+        self, entities: list[str] | None, project: str | None, run_id: str | None, limit: int
+    ) -> list[RunRow]:
+        """Newest activity first; of all entities for None."""
 
     def attempt(self, attempt_id: str) -> AttemptRow | None: ...
 
@@ -104,6 +125,24 @@ class Transaction(Reader, Protocol):
 
     def revoke_key(self, key_id: str, at: float) -> bool:
         """False when there is no such key or it was revoked before."""
+
+    def touch_key(self, key_id: str, at: float) -> None:
+        """It was used."""
+
+    def put_setting(self, name: str, value: str) -> None: ...
+
+    def put_team(self, team: TeamRow) -> None:
+        """Make it, or give it these members."""
+
+    def drop_team(self, name: str) -> None: ...
+
+    def bury(self, run: RunRow, by: str, at: float) -> None:
+        """Take a run out of sight: its id is free again, its attempts have graves, and the rest of it waits for
+        `erase_some`.
+        """
+
+    def erase_some(self, batches: int) -> bool:
+        """Erase that many batches of one buried run, or what is left of it. False when nothing was there."""
 
     def add_run(self, run: RunRow) -> RunRow:
         """Its `id` is chosen here. (entity, project, run_id) is unique."""

@@ -7,15 +7,16 @@ Statements are put together from the fields of the rows and from nothing else; v
 
 from __future__ import annotations
 
-import sqlite3
 from types import TracebackType
 from typing import Any, Self
 
 from respool.wire import codec
 from respool.wire.limits import MAX_BATCH, MAX_PAYLOAD
 from respool_hub.store.checkpoint_queries import CheckpointReader, CheckpointWriter
+from respool_hub.store.deletions import DeletionReader, DeletionTransaction
 from respool_hub.store.packing import pack_map, unpack
-from respool_hub.store.rows import AttemptRow, BatchData, BatchRow, FileRow, KeyRow, RunRow, WriterRow
+from respool_hub.store.people import PeopleReader, PeopleTransaction
+from respool_hub.store.rows import NOBODY, AttemptRow, BatchData, BatchRow, FileRow, RunRow, WriterRow
 
 _WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
 _BATCH = "id, attempt_id, writer, first_seq, next_seq, rows, min_step, max_step"
@@ -42,29 +43,15 @@ _INSERT_RUN = f"INSERT INTO runs ({_RUN}) VALUES ({_marks(RunRow)})"
 _UPDATE_RUN = f"UPDATE runs SET {_assignments(RunRow)} WHERE id = ?"
 _INSERT_ATTEMPT = f"INSERT INTO attempts ({_ATTEMPT}) VALUES ({_marks(AttemptRow)})"
 _UPDATE_ATTEMPT = f"UPDATE attempts SET {_assignments(AttemptRow)} WHERE attempt_id = ?"
-_INSERT_KEY = f"INSERT INTO keys ({_columns(KeyRow)}) VALUES ({_marks(KeyRow)})"
 _INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(BatchData)})"
 _INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
 
 
-class SqliteReader(CheckpointReader):
+class SqliteReader(PeopleReader, DeletionReader, CheckpointReader):
     """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
 
-    def __init__(self, connection: sqlite3.Connection, *, owns: bool = False) -> None:
-        self._db = connection
-        self._owns = owns
-
     def incarnation(self) -> str:
-        return str(self._one("SELECT value FROM hub WHERE name = 'incarnation'")[0])
-
-    def key(self, digest: bytes) -> KeyRow | None:
-        row = self._one(f"SELECT {_columns(KeyRow)} FROM keys WHERE digest = ?", digest)
-        return row and KeyRow(*row)
-
-    def keys(self, user: str | None) -> list[KeyRow]:
-        where = "" if user is None else "WHERE user = ?"
-        sql = f"SELECT {_columns(KeyRow)} FROM keys {where} ORDER BY created_at, key_id"
-        return [KeyRow(*row) for row in self._all(sql, *([] if user is None else [user]))]
+        return str(self.setting("incarnation"))
 
     def run(self, entity: str, project: str, run_id: str) -> RunRow | None:
         sql = f"SELECT {_RUN} FROM runs WHERE entity = ? AND project = ? AND run_id = ?"
@@ -74,12 +61,16 @@ class SqliteReader(CheckpointReader):
     def run_of(self, run: int) -> RunRow:
         return _run(self._one(f"SELECT {_RUN} FROM runs WHERE id = ?", run))
 
-    def runs(self, entity: str | None, project: str | None, run_id: str | None, limit: int) -> list[RunRow]:
-        asked = {"entity": entity, "project": project, "run_id": run_id}
+    def runs(
+        self, entities: list[str] | None, project: str | None, run_id: str | None, limit: int
+    ) -> list[RunRow]:
+        asked = {"project": project, "run_id": run_id}
         given = {name: value for name, value in asked.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in given) or "1"
+        among = "entity <> ?" if entities is None else f"entity IN ({', '.join('?' * len(entities))})"
+        where = " AND ".join([among, *(f"{name} = ?" for name in given)])
         sql = f"SELECT {_RUN} FROM runs WHERE {where} ORDER BY active_at DESC, id DESC LIMIT ?"
-        return [_run(row) for row in self._all(sql, *given.values(), limit)]
+        whose = [NOBODY] if entities is None else entities
+        return [_run(row) for row in self._all(sql, *whose, *given.values(), limit)]
 
     def attempt(self, attempt_id: str) -> AttemptRow | None:
         row = self._one(f"SELECT {_ATTEMPT} FROM attempts WHERE attempt_id = ?", attempt_id)
@@ -128,22 +119,9 @@ class SqliteReader(CheckpointReader):
     ) -> None:
         self.close()
 
-    def _one(self, sql: str, *values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
-    def _all(self, sql: str, *values: Any) -> list[Any]:
-        return self._db.execute(sql, values).fetchall()
-
-
-class SqliteTransaction(SqliteReader, CheckpointWriter):
+class SqliteTransaction(SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter):
     """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
-
-    def add_key(self, key: KeyRow) -> None:
-        self._db.execute(_INSERT_KEY, key)
-
-    def revoke_key(self, key_id: str, at: float) -> bool:
-        sql = "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL"
-        return self._db.execute(sql, (at, key_id)).rowcount > 0
 
     def add_run(self, run: RunRow) -> RunRow:
         values = run._replace(id=None, meta=pack_map(run.meta))  # type: ignore[arg-type]

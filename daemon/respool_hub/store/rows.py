@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from respool.wire.frames import NO_STEP
 
+NOBODY = ""
+
 
 class KeyRow(NamedTuple):
-    """An API key. `digest` is SHA-256 of the key: 160 random bits need no slow hash."""
+    """An API key. `digest` is SHA-256 of the key: 160 random bits need no slow hash. `used_at` is coarse."""
 
     key_id: str
     digest: bytes
@@ -18,10 +20,32 @@ class KeyRow(NamedTuple):
     name: str
     created_at: float
     revoked_at: float | None = None
+    expires_at: float | None = None
+    used_at: float | None = None
+
+
+class TeamRow(NamedTuple):
+    """An entity that several users share. `members` in the order of their names."""
+
+    name: str
+    members: tuple[str, ...]
+    created_at: float
+
+
+class GraveRow(NamedTuple):
+    """An attempt of a run that was deleted: `run` is the path that it had, `owner` whose it was."""
+
+    attempt_id: str
+    run: str
+    owner: str
+    deleted_by: str
+    deleted_at: float
 
 
 class RunRow(NamedTuple):
-    """One run. `head` is the attempt whose lineage is its history; `meta` what people call it by."""
+    """One run. `head` is the attempt whose lineage is its history; `meta` what people call it by. One that was
+    deleted and is still being erased belongs to the entity NOBODY.
+    """
 
     id: int
     entity: str

@@ -74,7 +74,21 @@ CREATE TABLE parts (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS)
+PEOPLE = """
+ALTER TABLE keys ADD COLUMN expires_at REAL;
+ALTER TABLE keys ADD COLUMN used_at REAL;
+CREATE TABLE teams (name TEXT PRIMARY KEY, created_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE members (
+    team TEXT NOT NULL REFERENCES teams (name), user TEXT NOT NULL, PRIMARY KEY (team, user)
+) WITHOUT ROWID;
+CREATE INDEX members_user ON members (user);
+CREATE TABLE graves (
+    attempt_id TEXT PRIMARY KEY, run TEXT NOT NULL, owner TEXT NOT NULL, deleted_by TEXT NOT NULL,
+    deleted_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE)
 """The step to version n is at index n - 1."""
 
 

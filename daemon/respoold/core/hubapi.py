@@ -32,6 +32,10 @@ from respool.wire.shapes import build
 API = "/v1"
 MSGPACK = "application/msgpack"
 FRAMES = "application/x-respool-frames"
+ON_BEHALF_OF = "X-Respool-For"
+"""Header of a daemon that serves many users with one key: the login name, URL-quoted, of whom a request is for. The
+hub then takes the caller for the user `KEYUSER+LOGIN`, so that those users do not see each other.
+"""
 
 
 class Problem(NamedTuple):

@@ -158,7 +158,7 @@ def test_an_attempt_that_is_unknown_or_anothers_takes_nothing(desk):
     assert refused.value.problem.code == "unknown-attempt"
     with pytest.raises(RefusalError) as refused:
         desk.append(A, 0, row(0, 0), who=BERT)
-    assert refused.value.problem.code == "forbidden"
+    assert refused.value.problem.code == "unknown-attempt"
 
 
 def test_what_was_acknowledged_is_there_when_the_hub_opens_again(tmp_path):

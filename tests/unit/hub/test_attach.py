@@ -140,8 +140,8 @@ def test_two_spellings_of_one_run_id_are_both_named(desk):
 
 def test_only_the_owner_and_an_admin_may_attach(desk):
     desk.attach(A)
-    assert problem(desk, B, who=BERT, entity="anna").code == "forbidden"
-    assert problem(desk, A, who=BERT).code == "forbidden"
+    assert problem(desk, B, who=BERT, entity="anna").code == "missing"
+    assert problem(desk, A, who=BERT).code == "conflict"
     desk.report(A, "gone")
     assert desk.attach(B, who=ROOT, entity="anna").resumed
 

@@ -402,7 +402,7 @@ def test_who_does_not_own_a_run_cannot_edit_it(web):
     web.attach(A)
     made = web.root.json("POST", "/v1/keys", 201, json={"user": "bert", "scope": "write", "name": "t"})
     bert = Web(web.client, made["key"])
-    bert.json("PATCH", RUN, 403, json={"name": "mine"})
+    bert.json("PATCH", RUN, 404, json={"name": "mine"})
     made = web.root.json("POST", "/v1/keys", 201, json={"user": "anna", "scope": "read", "name": "t"})
     Web(web.client, made["key"]).json("PATCH", RUN, 403, json={"name": "mine"})
     assert web.json("GET", RUN)["name"] == "run"
