@@ -11,7 +11,7 @@ from time import time
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from respool import ending, notices, row_codec
+from respool import ending, notices, retelling, row_codec
 from respool.compat import absent
 from respool.errors import UsageError
 from respool.exit_hooks import ExitHooks, code_of, code_of_exception
@@ -55,6 +55,9 @@ class Run(RunInstruments, RunCheckpoints):
         self._keeper = keeper
         self._last_step = NO_STEP
         self._rung = 0.0
+        # A joined process cuts nothing, nor does one beside the primary.
+        attached = keeper.attached
+        self._untold = attached.resumed and not attached.joined and attached.writer == 0
         if keeper.opened is None:
             self._state, self._off = DISABLED, True
             return
@@ -112,7 +115,7 @@ class Run(RunInstruments, RunCheckpoints):
             self.log(self._with_references(data, step), step, commit)
             return
         if not 0.0 <= now - self._rung < RING_SECONDS:
-            self._upkeep(now)
+            self._in_passing(data, at, flags, now)
 
     def _log_beside(self, row: dict[str, Any]) -> None:
         if not self._off:
@@ -135,7 +138,15 @@ class Run(RunInstruments, RunCheckpoints):
                 self._leave()
                 self._begin_again(self._renew())
             self._step = to
-            return self._state == LIVE and self._writer.record(Kind.CUT, {"step": to})
+            return self._state == LIVE and self._cut(to)
+
+    def _cut(self, to: int) -> bool:
+        done = self._writer.record(Kind.CUT, {"step": to})
+        self._untold = False
+        text = retelling.rewound(self._attached, self.path, to)
+        if done and text:
+            notices.line(text)
+        return done
 
     def mark_preempting(self) -> None:
         """Say that this process will be preempted: recorded, and told to the hub at once."""

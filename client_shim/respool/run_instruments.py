@@ -18,6 +18,9 @@ class RunInstruments(RunFiles):
 
     _watches: tuple[Watch, ...] = ()
 
+    def _label(self, *_: Any, **__: Any) -> None:
+        """W&B's integrations say here what they are; nothing is kept of it."""
+
     @guarded(None)
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Record an alert: `respool show` prints it, the hub keeps the newest hundred of a run. It is as durable

@@ -6,13 +6,13 @@ import threading
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool import notices, row_codec
+from respool import notices, retelling, row_codec
 from respool.config_map import Config
 from respool.errors import RecordLostError, Superseded
 from respool.guard import guarded
 from respool.run_facts import Place, RunFacts
 from respool.summary_map import Summary
-from respool.wire.frames import NO_STEP, Kind
+from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ class RunRecords(RunFacts):
         self._off = False
         self._stop = False
         self._rung = 0.0
+        self._untold = False
 
     @guarded(None)
     def define_metric(
@@ -125,6 +126,19 @@ class RunRecords(RunFacts):
             raise RecordLostError(f"{text} Pass {{'name': value}}.")
         notices.warn("not-a-dict", text)
         return None
+
+    def _in_passing(self, row: dict[str, Any], at: int, flags: int, now: float) -> None:
+        """After a row, once in a while: look at the socket, and let people know that a resumed run repeats
+        what was there.
+        """
+        self._upkeep(now)
+        if not self._untold:
+            return
+        named = bool(flags & EXPLICIT_STEP)
+        text = retelling.line_of(self._attached, self.path, self._metrics, row, at, named=named)
+        self._untold = text is None
+        if text:
+            notices.line(text)
 
     def _upkeep(self, now: float, *, urgent: bool = False) -> None:
         self._rung = now

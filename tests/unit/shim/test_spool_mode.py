@@ -534,3 +534,18 @@ def test_a_step_that_is_no_integer_or_has_no_successor_is_not_used(spool, capsys
     assert "no integer" in capsys.readouterr().err
     ((directory, _),) = attempts(spool)
     assert [step for step, _ in rows(directory)] == [0, 1, 5]
+
+
+def test_a_trainer_that_names_no_step_goes_on_behind_the_last_row_whatever_it_repeats(capsys):
+    run = begin()
+    for number in range(100):
+        run.log({"trainer/global_step": number})
+    crash()
+    for first, step in ((60, 100), (50, 140)):
+        run = begin(resume="allow")
+        assert run.step == step
+        for number in range(first, 100):
+            run.log({"trainer/global_step": number})
+        crash()
+        assert f"continues at trainer/global_step {first}: what it had" in capsys.readouterr().err
+    assert begin(resume="allow").step == 190
