@@ -150,3 +150,7 @@ def test_the_command_line_shows_attempts_cuts_and_hidden_rows(site: Site) -> Non
     text = site.node.call("show", RUN).stdout
     assert "1 from step 5" in text, text
     assert "2 from step 5" in text
+    assert f"8 rows that a later attempt logged again; `respool lineage {PROJECT}/{RUN} --cut ATTEMPT" in text
+    told = lives[-1].process.words()
+    assert f"{PROJECT}/{RUN} continues at step 5: what it had logged there (5 to 8) is hidden" in told
+    assert f"--cut {lives[-1].begun()['number']} none` shows it again" in told

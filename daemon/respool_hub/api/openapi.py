@@ -86,6 +86,7 @@ ATTEMPT_FIELDS: dict[str, dict[str, Any]] = {
     "heartbeat_at": MAYBE_TIME,
     "pending_records": COUNT,
     "on_lineage": FLAG,
+    "hidden": COUNT,
     "branch": FLAG,
     "offline": FLAG,
 }

@@ -60,6 +60,25 @@ def _cuts(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]
     return cuts_of([link._replace(axes=reach.firsts(link.attempt_id)) for link in chain], reach.step)
 
 
+def hidden(reader: Reader, story: Story) -> dict[str, int]:
+    """How many rows of each attempt on the lineage a cut hides."""
+    return {shown.attempt_id: _hidden(reader, story, shown) for shown in story.chain}
+
+
+def _hidden(reader: Reader, story: Story, shown: Visible) -> int:
+    limit = shown.limit
+    if limit is None or all(row.last_step < limit for row in story.writers[shown.attempt_id]):
+        return 0
+    count = 0
+    for batch in reader.batches(shown.attempt_id):
+        if batch.min_step >= limit:
+            count += batch.rows
+        elif batch.max_step >= limit:
+            steps = (one.step for one in frames(reader.batch(batch.id)) if one.kind == Kind.ROW)
+            count += sum(step >= limit for step in steps)
+    return count
+
+
 def total(reader: Reader, story: Story) -> Totals:
     """Config, summary and metric definitions along the story. Of one attempt the primary speaks last."""
     totals = Totals({}, {}, {})

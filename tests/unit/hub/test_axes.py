@@ -64,6 +64,7 @@ def test_a_trainer_killed_twice_behind_its_checkpoint_has_every_global_step_once
     ]
     shown = desk.show()
     assert [one["cut"] for one in shown["attempts"]] == [None, 1001, 1335]
+    assert [one["hidden"] for one in shown["attempts"]] == [234, 50, 0]
     assert (shown["summary"]["only0"], shown["summary"]["only1"]) == (1000, 1100)
     assert (shown["summary"][AXIS], shown["last_step"]) == (1500, 1784)
     assert len(desk.lines(every=True)) == 1235 + 150 + 400

@@ -93,6 +93,11 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
     ):
         if run.get(key) and run[key] != run["run_id"]:
             facts.append((label, str(run[key])))
+    hidden = sum(int(attempt.get("hidden") or 0) for attempt in run.get("attempts") or [])
+    if hidden:
+        path = f"{run['project']}/{run['run_id']}"
+        undo = f"`respool lineage {path} --cut ATTEMPT none` shows what an attempt hides"
+        facts.append(("hidden", f"{words.counted(hidden, 'row')} that a later attempt logged again; {undo}"))
     if run.get("tags"):
         facts.append(("tags", ", ".join(map(str, run["tags"]))))
     return facts
@@ -147,6 +152,8 @@ def _note(attempt: dict[str, Any]) -> str:
     notes = []
     if attempt.get("on_lineage") is False:
         notes.append("a branch")
+    if attempt.get("hidden"):
+        notes.append(f"{words.count(attempt['hidden'])} hidden")
     if attempt.get("lost"):
         notes.append(f"{words.counted(int(attempt['lost']), 'row')} lost")
     if attempt.get("pending_records"):
