@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from respool import notices
-from respool.errors import UsageError
+from respool.errors import LiveRunError, UsageError
 from respool.keeper import Keeper
 from respool.launch import VARIABLE, launch_of
 from respool.link import Link, LinkError, candidates, close_all
 from respool.plan import Plan
-from respool.process import program, this_process
+from respool.process import program
 from respool.request import auto, request_of
 from respool.segment_writer import Opened
 from respool.tether import Tether
@@ -40,22 +40,19 @@ _UNSURE = object()
 spool must be another, so it is another launch's."""
 
 
-class LiveRunError(UsageError):
-    """The run is alive elsewhere. An id that was only found is given up for a new one."""
-
-
 def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
     """The keeper of a new attempt, and the state file that remembers it (auto-resume). Raises UsageError."""
     if plan.place.mode == "disabled":
         return _nobody(plan), None
     launch = launch_of(os.environ, plan.launch or "")
+    notices.quiet = launch.rank > 0
     state_file = None
     if auto(plan):
         from respool.state_file import Key, StateFile  # noqa: PLC0415 - json, which only auto-resume needs
 
         key = Key(program(), plan.project, launch.task)
         state_file = StateFile(os.path.join(plan.place.folder, "respool"), key)
-    request = request_of(plan, launch, (state_file.find() or "") if state_file is not None else "")
+    request = request_of(plan, launch, state_file.find(launch.name) if state_file is not None else "")
     try:
         keeper = keep(plan, request, client)
     except LiveRunError as error:
@@ -64,8 +61,11 @@ def attach(plan: Plan, client: str) -> tuple[Keeper, StateFile | None]:
         notices.line(f"{error} A new run begins.")
         keeper = keep(plan, request._replace(base="", remembered=""), client)
     os.environ[VARIABLE] = launch.exported
-    if state_file is not None:
-        state_file.claim(keeper.attached.run_id, keeper.attached.entity, this_process(), request.node)
+    follows = launch.rank > 0 or (keeper.attached.joined and launch.rank < 0)
+    notices.quiet = follows and not plan.join
+    if state_file is None or follows:
+        return keeper, None
+    state_file.claim(keeper.attached, request)
     return keeper, state_file
 
 

@@ -32,6 +32,11 @@ def leave(old: Run) -> None:
         run = _watched[-1] if _watched else None
 
 
+def open_runs() -> list[Run]:
+    """The runs that this process has open."""
+    return [each for each in _watched if not each.inherited]
+
+
 def _forked() -> None:
     for each in _watched:
         each.forked()

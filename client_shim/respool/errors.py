@@ -21,3 +21,7 @@ class Superseded(Error):
 
 class RecordLostError(Error):
     """A record could not be kept, and `strict` asks to hear of it as an exception."""
+
+
+class LiveRunError(UsageError):
+    """The run is alive elsewhere. An id that was only found is given up for a new one."""

@@ -1,4 +1,4 @@
-"""An attach without a daemon: answered from the earlier attempts in the same spool (design: offline, 3.5)."""
+"""An attach without a daemon: answered from the earlier attempts in the spools of this node."""
 
 from __future__ import annotations
 
@@ -9,131 +9,115 @@ import shlex
 from respool import local_spool, notices
 from respool.errors import UsageError
 from respool.keeper import Keeper
+from respool.local_decision import Decided, Decision
 from respool.plan import Plan
-from respool.process import this_process
-from respool.spool_history import Earlier, attempts_of, head_of, roots_of
-from respool.wire.attempt import AttemptFile, Request
-from respool.wire.choice import Standing, choose
+from respool.wire.attempt import AttemptFile, Request, WriterFile
 from respool.wire.identity import attempt_id_of
 from respool.wire.limits import SEGMENT_SIZE
 from respool.wire.messages import Attached
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+_TRIES = 100
 
 
 def attach(plan: Plan, request: Request) -> Keeper:
-    """A keeper in the local spool. Raises UsageError when the resume mode forbids it, when the run is alive
-    here, or when the spool's folder cannot be written. A full disk is a warning: the run keeps nothing then.
+    """A keeper in the local spool. Raises UsageError when the resume mode forbids it, when the run is alive, or
+    when the spool's folder cannot be written. A full disk is a warning: the run keeps nothing then.
     """
     spool = plan.place.spool
-    roots = roots_of(spool, os.environ)
-    request = _chosen(request, roots)
-    earlier = attempts_of(roots, request.project, request.run_id, request.entity)
-    head = head_of(earlier)
-    _check(request, earlier, head, spool, trust=plan.offline_must)
-    parent = head if request.resume in {"allow", "must"} else None
-    attached, file = _answer(request, parent, known=_known(request, head))
-    try:
-        local, opened = local_spool.open_attempt(spool, file)
-        local_spool.warn_when_scarce(spool)
-    except OSError as error:
-        return _without(attached, plan, spool, error)
-    local_spool.register(spool, dict(os.environ))
-    attached = attached._replace(directory=local.directory, lines=_lines(plan, head, parent, spool))
-    return Keeper(attached, opened, local=local, spool=spool)
-
-
-def _chosen(request: Request, roots: list[str]) -> Request:
-    """The request with the run that an auto-resume continues or begins, by what lies in the spools here."""
-    if request.resume != "auto":
-        return request
-
-    def look(run_id: str) -> Standing:
-        earlier = attempts_of(roots, request.project, run_id, request.entity)
-        head = head_of(earlier)
-        if head is None:
-            return Standing.UNKNOWN
-        if any(one.live for one in earlier):
-            return Standing.ALIVE
-        return Standing.FINISHED if (head.view.state, head.view.exit_code) == ("ended", 0) else Standing.OPEN
-
-    run_id, resume = choose(request.base, request.remembered, request.run_id, look)
-    return request._replace(run_id=run_id, original_id=run_id, resume=resume)
-
-
-def _check(
-    request: Request, earlier: list[Earlier], head: Earlier | None, spool: str, *, trust: bool
-) -> None:
-    run = f"{request.project}/{request.run_id}"
-    for one in earlier:
-        if request.fixed_id and one.request.original_id != request.original_id:
-            raise UsageError(
-                f"Run {run} was begun as {one.request.original_id!r}, this is {request.original_id!r}: both spell the "
-                "same id. Use the first spelling to continue it, or another id."
-            )
-        if one.live and one.request.process != this_process():
-            raise live_error(run, one)
-    if request.resume == "must" and head is None and not trust:
-        raise UsageError(
-            f"Run {run} is not in the spool {spool} and no daemon was asked, but resume='must' needs it. Use "
-            "resume='allow', or set RESPOOL_OFFLINE_MUST=trust if you know that it exists."
-        )
-    if request.resume == "never" and head is not None:
-        state = head.view.state or "not ended"
-        raise UsageError(
-            f"Run {run} exists in the spool {spool} ({state}), but resume='never' forbids to continue it. Use "
-            "another id, or resume='allow'."
-        )
-
-
-def live_error(run: str, one: Earlier) -> UsageError:
-    """The refusal of a run whose process is alive on this node."""
-    from respool.attaching import LiveRunError  # noqa: PLC0415 - that module imports this one
-
-    return LiveRunError(
-        f"Run {run} is alive on {one.request.node}, process {one.request.pid}. Stop that process, or use another id."
+    for tries in range(_TRIES):
+        decided = Decision(request, spool).decide(tries)
+        attached, file = _answer(decided)
+        try:
+            local, opened = local_spool.open_attempt(spool, file, _paper(decided))
+            local_spool.warn_when_scarce(spool)
+        except local_spool.SlotTakenError:
+            continue
+        except OSError as error:
+            return _without(attached, plan, spool, error)
+        local_spool.register(spool, dict(os.environ))
+        attached = attached._replace(directory=local.directory, lines=_lines(plan, decided, spool))
+        return Keeper(attached, opened, local=local, spool=spool)
+    raise UsageError(
+        f"{_TRIES} times another process took this one's place in run {request.project}/{request.run_id}. Start it "
+        "again, or give each process a RANK of its own."
     )
 
 
-def _known(request: Request, head: Earlier | None) -> bool:
-    """Whether the answer "no parent" is a fact: the spool cannot know what the hub knows."""
-    return head is not None or request.resume in {"none", "never"}
-
-
-def _answer(request: Request, parent: Earlier | None, *, known: bool) -> tuple[Attached, AttemptFile]:
-    attempt_id = attempt_id_of(request.project, request.run_id, request.launch, request.incarnation)
-    step = parent.next_step if parent else 0
-    inherited = parent.view if parent else None
-    meta = {**(inherited.meta if inherited else {}), **request.meta}
+def _answer(decided: Decided) -> tuple[Attached, AttemptFile]:
+    request, joined, parent = decided.request, decided.joined, decided.parent
+    inherited = joined or parent
+    step = _first_step(decided)
+    resumed = joined.file.resumed if joined else parent is not None
+    view = inherited.view if inherited else None
     attached = Attached(
-        attempt_id,
+        joined.file.attempt_id if joined else _new_id(decided),
         request.project,
         request.run_id,
         entity=request.entity,
+        writer=decided.writer,
         capacity=SEGMENT_SIZE,
-        resumed=parent is not None,
-        unknown=request.resume == "must" and parent is None,
+        resumed=resumed,
+        unknown=request.resume == "must" and parent is None and joined is None,
         step=step,
-        config=dict(inherited.config) if inherited else {},
-        summary=dict(inherited.summary) if inherited else {},
-        meta=meta,
+        config=dict(view.config) if view else {},
+        summary=dict(view.summary) if view else {},
+        meta={**(view.meta if view else {}), **request.meta},
+        joined=joined is not None,
     )
-    file = AttemptFile(
-        attempt_id,
-        request._asdict(),
+    return attached, joined.file if joined else _file(decided, attached)
+
+
+def _first_step(decided: Decided) -> int:
+    """Ranks begin together where their attempt began; who comes by join=True begins where it is now."""
+    if decided.joined is not None and not decided.request.join:
+        return decided.joined.file.step
+    inherited = decided.joined or decided.parent
+    return inherited.next_step if inherited else 0
+
+
+def _new_id(decided: Decided) -> str:
+    request = decided.request
+    return attempt_id_of(request.project, request.run_id, request.launch, decided.generation)
+
+
+def _file(decided: Decided, attached: Attached) -> AttemptFile:
+    request, parent = decided.request, decided.parent
+    return AttemptFile(
+        attached.attempt_id,
+        request._replace(writer=decided.writer)._asdict(),
         os.getuid(),
         parent=parent.file.attempt_id if parent else None,
         resumed=parent is not None,
-        step=step,
+        step=attached.step,
         entity=request.entity,
-        parent_known=known,
+        # That there is no parent is a fact for those who asked for none: the spool does not know what the hub does.
+        parent_known=decided.head is not None or request.resume in {"none", "never"},
+        generation=decided.generation,
     )
-    return attached, file
 
 
-def _lines(plan: Plan, head: Earlier | None, parent: Earlier | None, spool: str) -> list[str]:
+def _paper(decided: Decided) -> WriterFile:
+    request = decided.request
+    return WriterFile(
+        decided.writer,
+        request.incarnation,
+        request.boot_id,
+        request.pid,
+        request.start_time,
+        request.node,
+        joined=request.join,
+        started_at=request.started_at,
+    )
+
+
+def _lines(plan: Plan, decided: Decided, spool: str) -> list[str]:
     lines: list[str] = []
-    if head is not None and parent is None:
+    head = decided.head
+    if decided.joined is not None:
+        maker = decided.joined.request
+        lines.append(f"joined the attempt of process {maker.pid} on {maker.node} as writer {decided.writer}.")
+    elif head is not None and decided.parent is None:
         lines.append(
             f"{head.request.project}/{head.request.run_id} was started over; what it logged before (up to step "
             f"{head.next_step - 1}) stays as a branch. Pass resume='allow' to continue it."

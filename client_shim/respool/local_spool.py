@@ -1,27 +1,39 @@
 """The spool without a daemon: the shim makes the attempt's folder and segments itself, in the same format.
 
-Order of making, so that a kill at any point leaves nothing that misleads: folder (0700), attempt.json (written
-aside, synced, renamed, folder synced), segments (fallocated, header, then frames). The folder is registered
+Order of making, so that a kill at any point leaves nothing that misleads: folder (0700), a paper (written aside,
+synced, linked to its name, folder synced), segments (fallocated, header, then frames). The paper is the claim, and
+who links it first has it, on a shared file system too: `attempt.json` speaks for the process that makes the
+attempt, `w3.json` for a further one in slot 3. The folder is registered
 where the user's own daemon looks: `$XDG_STATE_HOME/respool/spools/`, one file per spool, its path inside.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import time
 from hashlib import blake2b
 
-from respool import notices
+from respool import notices, spool_papers
 from respool.segment_writer import Opened
 from respool.state_file import replace_file, sync_folder
-from respool.wire.attempt import ATTEMPT_FILE, BLOBS, AttemptFile
+from respool.util import generate_id
+from respool.wire.attempt import (
+    ATTEMPT_FILE,
+    BLOBS,
+    AttemptFile,
+    WriterFile,
+    parse_request,
+    writer_file_name,
+)
 from respool.wire.limits import FREE_FLOOR, SEGMENT_SIZE
 from respool.wire.segment import DATA, SegmentHeader, encode_header, segment_name
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EDQUOT})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 class LocalSpool:
@@ -30,9 +42,10 @@ class LocalSpool:
     synced_by_daemon = False
     full = False
 
-    def __init__(self, directory: str, attempt_id: str) -> None:
+    def __init__(self, directory: str, attempt_id: str, writer: int = 0) -> None:
         self.directory = directory
         self._attempt_id = attempt_id
+        self._writer = writer
 
     def take(self, segment: int) -> Opened | None:
         """A new segment, or None when the disk has no room for one."""
@@ -46,11 +59,11 @@ class LocalSpool:
 
     def create(self, segment: int) -> Opened:
         """A new segment. Raises OSError when not even its header can be written."""
-        path = os.path.join(self.directory, segment_name(0, segment))
+        path = os.path.join(self.directory, segment_name(self._writer, segment))
         fd = os.open(path, _NEW, 0o600)
         try:
             _allocate(fd)
-            header = encode_header(SegmentHeader(self._attempt_id, 0, segment, time.time()))
+            header = encode_header(SegmentHeader(self._attempt_id, self._writer, segment, time.time()))
             if os.pwrite(fd, header, 0) != DATA:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one way to clean up
         except OSError:
@@ -67,16 +80,69 @@ class LocalSpool:
         sync_folder(self.directory)
 
 
-def open_attempt(spool: str, file: AttemptFile) -> tuple[LocalSpool, Opened]:
-    """Make an attempt's folder in `spool` with its first segment. Raises OSError when that cannot be."""
+class SlotTakenError(Exception):
+    """Another process has this slot of this attempt."""
+
+
+def open_attempt(spool: str, file: AttemptFile, paper: WriterFile) -> tuple[LocalSpool, Opened]:
+    """Take the slot of `paper` in an attempt, with a first segment. If `file` names the same slot, the attempt is
+    to be made by this process. Raises SlotTakenError when another was first, and OSError when it cannot be.
+    """
     directory = os.path.join(spool, file.attempt_id)
-    os.makedirs(spool, mode=0o700, exist_ok=True)
-    os.mkdir(directory, 0o700)
-    os.mkdir(os.path.join(directory, BLOBS), 0o700)
-    replace_file(os.path.join(directory, ATTEMPT_FILE), json.dumps(file._asdict()).encode())
-    sync_folder(spool)
-    made = LocalSpool(directory, file.attempt_id)
-    return made, made.create(0)
+    for folder in (spool, directory, os.path.join(directory, BLOBS)):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    made = _put(os.path.join(directory, ATTEMPT_FILE), file)
+    if made:
+        sync_folder(spool)
+    if file.request.get("writer") != paper.writer:
+        _join(directory, paper)
+    elif not made:
+        raise SlotTakenError(paper.writer)
+    kept = LocalSpool(directory, file.attempt_id, paper.writer)
+    try:
+        return kept, kept.create(0)
+    except FileExistsError:
+        raise SlotTakenError(paper.writer) from None
+
+
+def _join(directory: str, paper: WriterFile) -> None:
+    """Take a slot beside that of the process that made the attempt. Raises SlotTakenError."""
+    found = spool_papers.attempt_file(directory)
+    maker = -1 if found is None else parse_request(found.request).writer
+    if maker == paper.writer or not _put(os.path.join(directory, writer_file_name(paper.writer)), paper):
+        raise SlotTakenError(paper.writer)
+
+
+def _put(path: str, paper: AttemptFile | WriterFile) -> bool:
+    """Put a paper at `path`, durably, unless there is one: False then."""
+    if os.path.exists(path):
+        return False
+    aside = f"{path}.{generate_id()}.tmp"
+    fd = os.open(aside, _NEW, 0o600)
+    try:
+        try:
+            os.write(fd, json.dumps(paper._asdict()).encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return _linked(aside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+
+
+def _linked(aside: str, path: str) -> bool:
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Two that come at the very same moment both believe it; their segments' names are taken once only.
+        os.replace(aside, path)
+    sync_folder(os.path.dirname(path))
+    return True
 
 
 def register(spool: str, environ: dict[str, str]) -> None:

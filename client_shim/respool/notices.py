@@ -10,12 +10,14 @@ import sys
 PREFIX = "respool: "
 
 silent = False
+quiet = False
+"""Whether another rank says what is to be said; then only what is wrong is printed."""
 _said: set[str] = set()
 
 
 def line(text: str) -> None:
-    """One line for the user, unless silenced."""
-    if not silent:
+    """One line for the user, unless silenced or said by another rank."""
+    if not (silent or quiet):
         _write(text)
 
 

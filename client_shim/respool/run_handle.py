@@ -25,6 +25,7 @@ from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
 from respool.segment_writer import SegmentWriter
 from respool.wire import codec
 from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
+from respool.wire.identity import FIRST_JOINED
 from respool.wire.limits import RING_SECONDS
 from respool.wire.messages import Notice, Status, StatusRequest
 from respool.wire.view import merge_summary
@@ -130,6 +131,12 @@ class Run(RunInstruments, RunCheckpoints):
         if self._off or to is None or to < 0:
             notices.warn(
                 "rewind", f"rewind({step!r:.40}) was not done: it takes a step, and a run that is going on."
+            )
+            return False
+        if self._attached.writer >= FIRST_JOINED:
+            notices.warn(
+                "rewind",
+                "rewind() was not done: a process that joined without a rank cannot cut the history.",
             )
             return False
         with self._lock:

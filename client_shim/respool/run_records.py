@@ -74,7 +74,12 @@ class RunRecords(RunFacts):
         self._describe(**changes)
 
     def update_config(self, values: dict[str, Any]) -> None:
-        """What init(config=) passed, over what was inherited: changes are recorded, none is warned of."""
+        """What init(config=) passed, over what was inherited: changes are recorded, none is warned of. Ranks pass
+        what rank 0 passes: theirs is not recorded again.
+        """
+        if self._attached.joined and self._attached.writer:
+            self._config_values.update(values)
+            return
         self.config.update(values, allow_val_change=True)
 
     def _config_changed(self, new: dict[str, Any], gone: list[str]) -> None:

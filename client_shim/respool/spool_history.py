@@ -24,7 +24,7 @@ from respool.wire.view import View
 class Earlier(NamedTuple):
     """An attempt found in a spool, its primary folded. `live`: a writer of it runs here and has not ended. Of
     one that only a journal remembers, `directory` is empty. `writers` are all who ever wrote into it, first
-    who made it.
+    who made it; `ended` the slots of those who recorded their end.
     """
 
     directory: str
@@ -33,6 +33,7 @@ class Earlier(NamedTuple):
     view: View
     live: bool
     writers: tuple[WriterFile, ...] = ()
+    ended: frozenset[int] = frozenset()
 
     @property
     def moved(self) -> bool:
@@ -75,7 +76,8 @@ def attempts_of(roots: Sequence[str], project: str, run_id: str, entity: str | N
         for name in names(root):
             one = _earlier(os.path.join(root, name), project, run_id)
             if one is not None and entity in {None, one.request.entity or entity}:
-                found.setdefault(one.file.attempt_id, one)
+                kept = found.get(one.file.attempt_id)
+                found[one.file.attempt_id] = one if kept is None else _merged(kept, one)
     for root in roots:
         memory = spool_papers.remembered(root, project, run_id)
         if memory is not None and memory.head and entity in {None, memory.entity or entity}:
@@ -143,8 +145,20 @@ def _earlier(directory: str, project: str, run_id: str) -> Earlier | None:
     facts = spool_papers.progress(directory).facts
     numbers = {one.writer for one in writers}
     views = {number: _fold(directory, number, facts.get(number, {})) for number in numbers}
-    living = any(alive(one.process) and views[one.writer].state != "ended" for one in writers)
-    return Earlier(directory, file, request, views[_primary(numbers)], living, tuple(writers))
+    ended = frozenset(number for number, view in views.items() if view.state == "ended")
+    living = any(alive(one.process) and one.writer not in ended for one in writers)
+    return Earlier(directory, file, request, views[_primary(numbers)], living, tuple(writers), ended)
+
+
+def _merged(one: Earlier, other: Earlier) -> Earlier:
+    """One attempt of which different writers lie in two spools: some of its ranks had a daemon, some had none."""
+    slots = {writer.writer for writer in one.writers}
+    writers = one.writers + tuple(writer for writer in other.writers if writer.writer not in slots)
+    primary = _primary({writer.writer for writer in writers})
+    view = one.view if primary in slots else other.view
+    return one._replace(
+        view=view, live=one.live or other.live, writers=writers, ended=one.ended | other.ended
+    )
 
 
 def _primary(writers: set[int]) -> int:

@@ -2,7 +2,7 @@
 
 `DIR/respool/respool-resume.json`, with the array index in the name inside a job array, so that no two tasks
 write one file. It holds the newest run as one object {"run_id", "project", "entity", "program",
-"array_index", "process": {"boot_id", "pid", "start_time"}, "node"}, and under "others" the runs of other
+"array_index", "process": {"boot_id", "pid", "start_time"}, "node", "launch"}, and under "others" the runs of other
 programs and projects of the same folder, which a side run must not make forget.
 
 Every write is a whole new file, synced, renamed. A run's entry goes only when that run finishes with exit 0.
@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from respool import notices
 from respool.process import alive
+from respool.wire.attempt import Request
 from respool.wire.identity import Process
+from respool.wire.messages import Attached
 
 NAME = "respool-resume"
 _OTHERS = 63
@@ -38,21 +40,24 @@ class StateFile:
         self.path = os.path.join(folder, f"{NAME}-{index}.json" if index else f"{NAME}.json")
         self.key = key
 
-    def find(self) -> str | None:
-        """The id of the run to continue: same key, and its process is not alive here."""
+    def find(self, launch: str) -> str:
+        """The id of the run to continue, or an empty string: same key, and its process is not alive here, unless
+        it is of this very launch, in which case there is a run to join.
+        """
         for entry in self._read():
             if _key(entry) == self.key:
-                return None if alive(_process(entry)) else str(entry["run_id"])
-        return None
+                taken = alive(_process(entry)) and entry.get("launch") != launch
+                return "" if taken else str(entry["run_id"])
+        return ""
 
-    def claim(self, run_id: str, entity: str | None, process: Process, node: str) -> None:
-        """Write down that this process runs `run_id`, unless a living one holds the key."""
+    def claim(self, attached: Attached, request: Request) -> None:
+        """Write down that this process runs the run it was attached to, unless another living one holds the key."""
         entries = self._read()
         held = [entry for entry in entries if _key(entry) == self.key and alive(_process(entry))]
-        if any(_process(entry) != process for entry in held):
+        if any(_process(entry) != request.process for entry in held):
             return
-        mine = {"run_id": run_id, "entity": entity, **self.key._asdict()}
-        mine |= {"process": process._asdict(), "node": node}
+        mine = {"run_id": attached.run_id, "entity": attached.entity, **self.key._asdict()}
+        mine |= {"process": request.process._asdict(), "node": request.node, "launch": request.launch}
         self._write([mine, *(entry for entry in entries if _key(entry) != self.key)])
 
     def release(self, run_id: str) -> None:
@@ -92,7 +97,7 @@ def replace_file(path: str, data: bytes) -> None:
     """Put `data` at `path` atomically and durably: written aside, synced, renamed, folder synced."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    aside = f"{path}.{os.getpid()}.tmp"
+    aside = f"{path}.{os.getpid()}-{os.urandom(3).hex()}.tmp"  # another node may have this pid
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, data)

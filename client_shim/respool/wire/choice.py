@@ -55,6 +55,20 @@ def choose(base: str, remembered: str, fresh: str, look: Look) -> Choice:
     return Choice(new, "none")
 
 
+def homes(base: str, remembered: str, fresh: str, look: Look) -> Iterator[str]:
+    """The runs in which the launch of an auto-resuming process may have an attempt already, which the process then
+    joins: looked for in this order, before `choose`, so that all ranks end in the run that the first one chose.
+    """
+    if base:
+        for one in ordinals(base):
+            if look(one) is Standing.UNKNOWN:
+                break
+            yield one
+    if remembered:
+        yield remembered
+    yield fresh
+
+
 def ordinals(base: str) -> Iterator[str]:
     """`base`, `base-2`, `base-3` ..., each short enough for a run id."""
     yield base

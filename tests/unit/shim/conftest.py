@@ -20,8 +20,10 @@ def clean(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    # init() exports a launch id; setting it first makes monkeypatch take it away again.
+    # init() exports a launch; setting it first makes monkeypatch take it away again.
     monkeypatch.setenv("RESPOOL_LAUNCH_ID", "launch")
+    monkeypatch.delenv("RESPOOL_LAUNCH_ID")
+    monkeypatch.setattr("respool.local_join.WAIT_SECONDS", 0.0)
     monkeypatch.setenv("RESPOOL_SOCKET", str(tmp_path / "nobody.sock"))
     notices.silent = False
     notices.forget()

@@ -82,7 +82,7 @@ def test_the_request_says_who_asks_for_what(daemon):
     assert (request["run_id"], request["original_id"], request["resume"]) == ("my-run", "my run", "allow")
     assert (request["entity"], request["takeover"], request["meta"]) == ("e", True, {"tags": ["t"]})
     assert request["pid"] == os.getpid()
-    assert request["launch"] == "launch"
+    assert request["launch"].startswith("own:")
     assert request["fixed_id"]
 
 

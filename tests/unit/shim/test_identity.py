@@ -249,10 +249,8 @@ def test_a_submitted_python_file_is_its_jobs_name_not_its_copys_path(monkeypatch
     assert program() == "slurm fit /home/u/fit"
 
 
-def test_the_launch_is_exported_to_what_the_script_starts(monkeypatch):
-    monkeypatch.delenv(VARIABLE)
+def test_the_launch_is_exported_to_what_the_script_starts():
     respool.init(project="p", mode="spool")
     name, _, taken = os.environ[VARIABLE].partition("+")
     assert name.startswith("own:")
     assert taken == f"taken:0:0:{os.getpid()}"
-    monkeypatch.setenv(VARIABLE, "x")

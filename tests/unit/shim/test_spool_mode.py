@@ -209,7 +209,7 @@ def test_must_needs_a_run_that_the_spool_knows(monkeypatch):
 
 def test_never_refuses_a_run_that_the_spool_knows():
     begin(resume="never").finish()
-    with pytest.raises(respool.UsageError, match=r"exists in the spool .* \(ended\), but resume='never'"):
+    with pytest.raises(respool.UsageError, match=r"exists in the spool .* \(finished\), but resume='never'"):
         begin(resume="never")
 
 
@@ -236,7 +236,7 @@ def test_a_run_that_lives_in_another_process_is_not_taken(spool):
         os._exit(0)
     try:
         os.read(ready, 1)
-        with pytest.raises(respool.UsageError, match=f"alive on .*, process {pid}. Stop that process"):
+        with pytest.raises(respool.UsageError, match=f"alive on .*, process {pid}, which last wrote"):
             begin(resume="allow")
     finally:
         for fd in (end, gone, ready, started):

@@ -10,6 +10,8 @@ import pytest
 import respool
 from respool.process import Process, this_process
 from respool.state_file import Key, StateFile
+from respool.wire.attempt import Request
+from respool.wire.messages import Attached
 
 KEY = Key("/train.py", "p", "")
 GONE = Process("an older boot", 1, 1)
@@ -21,37 +23,44 @@ def file(tmp_path):
     return StateFile(str(tmp_path / "respool"), KEY)
 
 
+def claim(file, run_id, entity=None, process=GONE, launch="before"):
+    request = Request("p", run_id, run_id, "i", node="node", launch=launch)
+    request = request._replace(boot_id=process.boot_id, pid=process.pid, start_time=process.start_time)
+    file.claim(Attached("", "p", run_id, entity=entity), request)
+
+
 def other(file, **changes):
     return StateFile(os.path.dirname(file.path), KEY._replace(**changes))
 
 
 def test_a_run_whose_process_is_gone_is_found(file):
-    file.claim("r", "e", GONE, "n")
-    assert file.find() == "r"
+    claim(file, "r", "e")
+    assert file.find("now") == "r"
 
 
-def test_a_run_whose_process_lives_is_not_taken(file):
-    file.claim("r", None, this_process(), "n")
-    assert file.find() is None
-    file.claim("s", None, GONE, "n")
+def test_a_run_whose_process_lives_is_not_taken_but_may_be_joined_by_its_launch(file):
+    claim(file, "r", process=this_process())
+    assert file.find("now") == ""
+    assert file.find("before") == "r"
+    claim(file, "s")
     with open(file.path) as text:
         assert json.load(text)["run_id"] == "r"
 
 
 @pytest.mark.parametrize("changes", [{"program": "/eval.py"}, {"project": "q"}, {"array_index": "3"}])
 def test_another_program_project_or_array_task_finds_nothing_and_takes_nothing_away(file, changes):
-    file.claim("r", None, GONE, "n")
+    claim(file, "r")
     side = other(file, **changes)
-    assert side.find() is None
-    side.claim("s", None, GONE, "n")
+    assert side.find("now") == ""
+    claim(side, "s")
     side.release("s")
-    assert file.find() == "r"
+    assert file.find("now") == "r"
 
 
 def test_only_the_run_it_names_removes_it(file):
-    file.claim("r", None, GONE, "n")
+    claim(file, "r")
     file.release("another")
-    assert file.find() == "r"
+    assert file.find("now") == "r"
     file.release("r")
     assert not os.path.exists(file.path)
 
@@ -61,25 +70,26 @@ def test_a_damaged_file_is_a_warning_and_a_new_run(file, text, capsys):
     os.makedirs(os.path.dirname(file.path))
     with open(file.path, "w") as out:
         out.write(text)
-    assert file.find() is None
+    assert file.find("now") == ""
     assert capsys.readouterr().err.count("is damaged; a new run begins") == 1
-    file.claim("r", None, GONE, "n")
-    assert file.find() == "r"
+    claim(file, "r")
+    assert file.find("now") == "r"
 
 
 def test_the_file_says_what_it_must(file):
-    file.claim("r", "e", GONE, "node")
+    claim(file, "r", "e")
     with open(file.path) as text:
         found = json.load(text)
     found.pop("others")
     assert found == {
         "run_id": "r", "project": "p", "entity": "e", "program": "/train.py", "array_index": "", "node": "node",
+        "launch": "before",
         "process": {"boot_id": "an older boot", "pid": 1, "start_time": 1},
     }  # fmt: skip
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(capsys):
-    StateFile("/proc/nothing", KEY).claim("r", None, GONE, "n")
+    claim(StateFile("/proc/nothing", KEY), "r")
     assert "resume='auto' will not find this run" in capsys.readouterr().err
 
 
