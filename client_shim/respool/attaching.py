@@ -17,6 +17,7 @@ from respool.errors import LiveRunError, UsageError
 from respool.keeper import Keeper
 from respool.launch import VARIABLE, launch_of
 from respool.link import Link, LinkError, candidates, close_all
+from respool.own_daemons import registered_spools
 from respool.plan import Plan
 from respool.process import program
 from respool.request import auto, request_of
@@ -156,6 +157,7 @@ def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
             opened = Opened(first, attached.segment, attached.capacity)
             spare = Opened(rest[0], attached.segment + 1, attached.capacity) if rest else None
             close_all(rest[1:])
+            _offer_left_behind(link, client)
             tether = Tether(link, client, attached.attempt_id, attached.writer, spare)
             return Keeper(attached, opened, tether=tether)
         case Refused() as refused:
@@ -164,6 +166,15 @@ def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
     close_all(answer.fds)
     link.close()
     return None
+
+
+def _offer_left_behind(link: Link, client: str) -> None:
+    """A system daemon, unlike one's own, finds nothing by itself that this user's processes kept without it."""
+    environ = dict(os.environ)
+    if link.peer_uid not in {-1, os.getuid()} and registered_spools(environ):
+        from respool import handing_over  # noqa: PLC0415 - hardly ever needed
+
+        handing_over.in_passing(link.path, client, environ)
 
 
 def _refused(path: str, refused: Refused) -> None:

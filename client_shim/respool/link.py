@@ -61,7 +61,7 @@ class Link:
         self._connection = Connection(Role.CLIENT)
         self._unsent = bytearray()
         self._requests = 0
-        self._socket = _connect(path)
+        self._socket, self.peer_uid = _connect(path)
         self.send(Hello(list(VERSIONS), client))
 
     @property
@@ -101,11 +101,33 @@ class Link:
             if not self._poll(deadline):
                 return False
 
+    def pass_on(self, message: Any, fds: list[int], deadline: float, request: int = 0) -> None:
+        """Send a message with descriptors, which stay the caller's to close. Raises LinkError when the socket does
+        not take them in time.
+        """
+        data = self._connection.send(message, request=request, fds=len(fds))
+        while self.wait(lambda: self.idle, deadline):
+            try:
+                sent = socket.send_fds(self._socket, [data], fds)
+            except (BlockingIOError, InterruptedError):
+                self._await_room(deadline)
+                continue
+            except OSError:
+                break
+            self._unsent += data[sent:]
+            return
+        self.close()
+        raise LinkError(f"the daemon at {self.path} does not take descriptors")
+
     def ask(
-        self, message: Any, deadline: float, waiting: Callable[[Waiting], None] | None = None
+        self,
+        message: Any,
+        deadline: float,
+        waiting: Callable[[Waiting], None] | None = None,
+        fds: list[int] | None = None,
     ) -> Received:
-        """Send a request and wait for its answer. A Waiting moves the deadline by what it says. Raises
-        LinkError when there is none in time.
+        """Send a request, with `fds` if any, and wait for its answer. A Waiting moves the deadline by what it says.
+        Raises LinkError when there is none in time.
         """
         self._requests += 1
         request, answers = self._requests, list[Received]()
@@ -116,7 +138,10 @@ class Link:
             else:
                 self.on_message(received)
 
-        self.send(message, request)
+        if fds:
+            self.pass_on(message, fds, deadline, request)
+        else:
+            self.send(message, request)
         while True:
             self._push()
             self._take(sort)
@@ -179,6 +204,11 @@ class Link:
         else:
             handle(received)
 
+    def _await_room(self, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        poll.poll(max(0.0, deadline - monotonic()) * 1000)
+
     def _poll(self, deadline: float) -> bool:
         left = deadline - monotonic()
         if left <= 0:
@@ -195,7 +225,8 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _connect(path: str) -> socket.socket:
+def _connect(path: str) -> tuple[socket.socket, int]:
+    """The socket, and the uid of who listens: -1 where the system does not tell."""
     try:
         folder_owner = os.stat(os.path.dirname(path) or ".").st_uid
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -204,20 +235,22 @@ def _connect(path: str) -> socket.socket:
     try:
         made.setblocking(False)
         made.connect(path)
-        _check_peer(made, path, folder_owner)
+        uid = _check_peer(made, path, folder_owner)
     except OSError as error:
         made.close()
         raise LinkError(f"no daemon at {path}: {error.strerror or error}") from error
     except LinkError:
         made.close()
         raise
-    return made
+    return made, uid
 
 
-def _check_peer(made: socket.socket, path: str, folder_owner: int) -> None:
+def _check_peer(made: socket.socket, path: str, folder_owner: int) -> int:
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
-        return
+        return -1
+    uid: int
     _, uid, _ = _CREDENTIALS.unpack(made.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
     if uid not in {0, os.getuid(), folder_owner}:
         raise LinkError(f"who listens at {path} has uid {uid}: neither root, nor you, nor the folder's owner")
+    return uid

@@ -10,9 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from hashlib import blake2b
-
-from respool.state_file import replace_file
 
 ROOT = "v1"
 _OTHERS_MAY_WRITE = 0o022
@@ -26,11 +23,28 @@ def state_folder(environ: Mapping[str, str]) -> str:
 
 def note(spool: str, environ: Mapping[str, str]) -> None:
     """Say that this host's daemon keeps its spool there. Raises OSError."""
+    from hashlib import blake2b  # noqa: PLC0415 - OpenSSL is 3 ms, and only a daemon calls this
+
+    from respool.state_file import replace_file  # noqa: PLC0415 - json, as above
+
     real = os.path.realpath(spool)
     name = f"{os.uname().nodename}-{blake2b(os.fsencode(real), digest_size=8).hexdigest()}"
     path = os.path.join(state_folder(environ), "daemons", name)
     if not os.path.exists(path):
         replace_file(path, os.fsencode(real))
+
+
+def registered_spools(environ: Mapping[str, str]) -> list[str]:
+    """The folders in which processes of this user kept attempts without a daemon, as far as they are there."""
+    registry = os.path.join(state_folder(environ), "spools")
+    found = []
+    for name in sorted(os.listdir(registry)) if ours(registry) else []:
+        try:
+            with open(os.path.join(registry, name), "rb") as file:
+                found.append(os.fsdecode(file.read(4096).strip()))
+        except OSError:
+            continue
+    return [path for path in found if os.path.isabs(path) and os.path.isdir(path)]
 
 
 def folders(environ: Mapping[str, str]) -> list[str]:

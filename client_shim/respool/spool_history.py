@@ -15,10 +15,12 @@ from respool import notices, own_daemons, spool_papers
 from respool.process import alive
 from respool.spool_papers import Remembered, names
 from respool.wire.attempt import BLOBS, AttemptFile, Request, WriterFile, parse_request
-from respool.wire.frames import Frame, Kind, walk
+from respool.wire.frames import Frame, Kind, resync, walk
 from respool.wire.identity import FIRST_JOINED
 from respool.wire.segment import DATA, parse_segment_name
 from respool.wire.view import View
+
+_LAST_WORDS = 64 << 10
 
 
 class Earlier(NamedTuple):
@@ -122,6 +124,30 @@ def frames_of(directory: str, segment: str) -> list[Frame]:
     """Every whole frame of one segment file; what is torn or damaged ends it."""
     with open(os.path.join(directory, segment), "rb") as file:
         return walk(file.read(), DATA).frames
+
+
+def ended_well(directory: str) -> bool:
+    """Whether an attempt's last words are an end with exit code 0. A glance: only its last bytes are read."""
+    segments = _segments(directory, 0)
+    if not segments:
+        return False
+    with open(os.path.join(directory, segments[-1]), "rb", buffering=0) as file:
+        end = _data_end(file.fileno())
+        data = os.pread(file.fileno(), _LAST_WORDS, max(DATA, end - _LAST_WORDS))
+    at, view = resync(data, 0, 0), View()
+    for frame in walk(data, at).frames if at is not None else []:
+        view.apply(frame)
+    return view.state == "ended" and view.exit_code == 0
+
+
+def _data_end(fd: int) -> int:
+    """Where the data of a segment end, which is fallocated; the end of the file where that cannot be told."""
+    end = DATA
+    try:
+        while True:
+            end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
+    except (OSError, AttributeError):
+        return end
 
 
 def lineage_of(attempts: list[Earlier], head: Earlier | None) -> list[Earlier]:

@@ -28,6 +28,7 @@ from respoold.io import socket as doors
 from respoold.io.hub import HubDoor
 from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
+from respoold.tasks.handover import Handover
 from respoold.tasks.heartbeat import heartbeat_forever
 from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
@@ -90,6 +91,7 @@ async def _serve(config: Config) -> None:
         async with _background(config) as (keeper, background):
             with suppress(OSError):  # a home that cannot be written: runs then end with their daemon
                 own_daemons.note(config.spool, os.environ)
+            keeper.handover = Handover(keeper, background)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
             listener = doors.listen(config.socket)

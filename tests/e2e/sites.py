@@ -159,6 +159,7 @@ class Node:
             f"daemon-{name}", respool(*words), self.environ, ready="respoold ready at "
         )
         self.lives: list[Life] = []
+        self.wrapper: list[str] = []
 
     def login(self, url: str, key: str) -> None:
         """What `respool login` leaves behind; the daemon goes to `url` from its next start on."""
@@ -181,12 +182,12 @@ class Node:
         return self.train("rows.py", **options)
 
     def train(self, script: str, environ: dict[str, str] | None = None, **options: Any) -> Life:
-        """Start a trainer; options become its flags."""
+        """Start a trainer, behind `wrapper`; options become its flags."""
         count = sum(len(node.lives) for node in self.site.nodes) + 1
         truth = self.site.path("truth", f"{count:04d}")
         given = {"project": PROJECT, "id": RUN, **options}
         flags = [f"--{key.replace('_', '-')}={value}" for key, value in given.items() if value is not None]
-        argv = [sys.executable, os.path.join(TRAINERS, script), f"--truth={truth}", *flags]
+        argv = [*self.wrapper, sys.executable, os.path.join(TRAINERS, script), f"--truth={truth}", *flags]
         process = self.site.process(f"trainer-{count}", argv, self.environ | (environ or {}))
         process.cwd = self.work
         life = Life(process.launch(), truth)

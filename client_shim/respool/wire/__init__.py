@@ -32,6 +32,17 @@ to a segment whose descriptor the daemon sent (`respool.wire.segment`), one writ
       |         Notice{superseded, quota, ...}  |    at any time
       |<----------------------------------------|
 
+What a process kept without a daemon may be handed to a system daemon later, on a connection of its own:
+
+      | Adopt{paper}                            |    do you have it?
+      |---------------------------------------->|
+      |         Adopted{held}                   |
+      |<----------------------------------------|
+      | Adopt{paper, files, last} + descriptors |    as many messages as it takes; it copies them
+      |---------------------------------------->|
+      |         Adopted{held}                   |
+      |<----------------------------------------|
+
 If the daemon dies, the trainer goes on in the segment it has; no call waits. It tries the socket again at its
 next ring, says Hello and Reattach{attempt, writer, segment}, and gets its spare segment. If the trainer dies, the
 daemon sees the process end (pidfd), reads the segment to its end and judges.

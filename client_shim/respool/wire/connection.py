@@ -62,6 +62,8 @@ class Connection:
     def receive_data(self, data: bytes, fds: list[int] | None = None) -> None:
         """Take bytes, and the descriptors that arrived with them. `b""` is the peer's end."""
         self._fds += fds or []
+        if len(self._fds) > 2 * MAX_FDS:
+            raise RemoteProtocolError(f"peer sent {len(self._fds)} descriptors without a message")
         if not data:
             self._ended = True
             self.state = self.state if self._buffer else State.CLOSED

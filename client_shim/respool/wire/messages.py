@@ -241,6 +241,27 @@ class Status(NamedTuple):
     status: dict[str, Any]
 
 
+class Adopt(NamedTuple):
+    """Client, on a connection of its own: take over an attempt that a process of mine kept without a daemon.
+
+    `paper` is its `attempt.json`; one descriptor travels along for each of `files`, names inside its folder.
+    Without files: how does it stand with you? `last` says that no more of its files follow.
+    """
+
+    paper: dict[str, Any]
+    files: list[str] = []
+    last: bool = False
+
+
+class Adopted(NamedTuple):
+    """Daemon: how that attempt stands with it: unknown, partly (more may follow), kept (durably, its folder is
+    needed no more for that), complete (all of it is at the hub).
+    """
+
+    attempt_id: str
+    held: str
+
+
 class Notice(NamedTuple):
     """Daemon, at any time, with a line for the user: superseded; preempting (data: source, deadline in seconds
     since the epoch or 0), withdrawn (the same notice no longer holds); quota, disk ...
@@ -280,6 +301,8 @@ type_numbers: dict[type[Any], int] = {
     CheckpointsAsked: 89,
     Checkpoints: 90,
     RestorePart: 91,
+    Adopt: 96,
+    Adopted: 97,
 }
 _classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
 

@@ -34,6 +34,7 @@ from respoold.io.files import allocated, names, sync_directory, write_bytes, wri
 ROOT = "v1"
 JOURNAL = "journal"
 ADOPTED = "adopted"
+HANDED = ".handed-over"
 
 
 class SpoolBusyError(Exception):
@@ -170,6 +171,18 @@ def make_notes(root: str, attempt_id: str) -> str:
 
 def drop_notes(root: str, attempt_id: str) -> None:
     shutil.rmtree(notes_folder(root, attempt_id), ignore_errors=True)
+
+
+def note_handed_over(root: str, uid: int, attempt_id: str) -> None:
+    """Write down that this user's attempt was taken over. Durable on return."""
+    folder = os.path.join(root, f"u{uid}", JOURNAL)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    write_bytes(os.path.join(folder, f"{attempt_id}{HANDED}"), b"")
+
+
+def was_handed_over(root: str, uid: int, attempt_id: str) -> bool:
+    """Whether it was taken over once: if it is not here any more, the hub has all of it."""
+    return os.path.exists(os.path.join(root, f"u{uid}", JOURNAL, f"{attempt_id}{HANDED}"))
 
 
 def usage(directory: str) -> Usage:

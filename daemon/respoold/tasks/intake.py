@@ -12,9 +12,10 @@ import trio
 
 from respool.process import boot_id
 from respool.wire.attempt import Request, parse_request
-from respool.wire.connection import Connection, Received, Role, choose_version
+from respool.wire.connection import Connection, Received, Role, State, choose_version
 from respool.wire.errors import WireError
 from respool.wire.messages import (
+    Adopt,
     Attach,
     BlobGrant,
     BlobRequest,
@@ -94,9 +95,10 @@ class Client:
         """Read and handle messages until the peer is gone."""
         while True:
             data, fds = await doors.receive(self._socket)
-            _close_all(fds)  # no message of a client carries descriptors in this version
-            self.protocol.receive_data(data)
+            self.protocol.receive_data(data, fds)
             for received in self.protocol.events():
+                if not isinstance(received.message, Adopt):
+                    _close_all(received.fds)  # no other message of a client carries descriptors
                 await self._handle(received, nursery)
             if not data:
                 return
@@ -129,6 +131,7 @@ class Client:
         with suppress(trio.WouldBlock, trio.EndOfChannel):
             while True:
                 _close_all(self._out_receive.receive_nowait()[1])
+        _close_all(self.protocol.surrender_fds())
 
     async def _handle(self, received: Received, nursery: trio.Nursery) -> None:
         message, request = received.message, received.request
@@ -147,6 +150,8 @@ class Client:
                 await self._attach(message, request)
             case Flush() if self.reader is not None:
                 nursery.start_soon(self._flush, self.reader, message, request)
+            case Adopt():
+                self._take_over(message, request, received.fds)
             case Restore():
                 nursery.start_soon(self._restore, message, request)
             case _:
@@ -185,6 +190,17 @@ class Client:
             return asked._replace(**process._asdict())
         # Hidden by the way /proc is mounted, or of a pid namespace that we cannot see into (0).
         return asked._replace(pid=self.peer.pid, boot_id=boot_id()) if self.peer.pid else asked
+
+    def _take_over(self, message: Adopt, request: int, fds: list[int]) -> None:
+        def reply(answer: Message) -> None:
+            if self.protocol.state is State.OPEN:  # who does not stay for the answer asks another time
+                self.queue(answer, request)
+
+        if self.keeper.handover is None:
+            _close_all(fds)
+            reply(Refused("bad-request", "this daemon takes nothing over"))
+        else:
+            self.keeper.handover.offer(self.peer.uid, message, fds, reply)
 
     def _reattach(self, message: Reattach, request: int) -> None:
         attempt = self.keeper.node.get(message.attempt_id)

@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -29,6 +29,9 @@ from respoold.io.hub import HubDoor
 from respoold.io.journal import Journal
 from respoold.io.lease import Lease
 from respoold.io.reader import Reader
+
+if TYPE_CHECKING:
+    from respoold.tasks.handover import Handover
 
 Listener = Callable[[Message, int, list[int]], None]
 """A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
@@ -68,6 +71,7 @@ class Keeper:
         self._told: set[str] = set()
         self._full: dict[Reader, str] = {}
         self._leases: dict[str, Lease] = {}
+        self.handover: Handover | None = None
         self.lost = 0
         self.sent = 0
         self.sent_files = 0
