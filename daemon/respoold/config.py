@@ -6,9 +6,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from respool.wire import limits
+from respoold.core.address import normal, usable
 
 
 class ConfigError(ValueError):
@@ -23,12 +24,17 @@ class Config:
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
     two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
     living run, or anything to send; 0: never.
+
+    `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
+    use these and no others; its own user may use any. `insecure`: keys may cross a network in plain text.
     """
 
     spool: str
     socket: str
     hub: str | None = None
+    hubs: tuple[str, ...] = ()
     api_key: str | None = None
+    insecure: bool = False
     rows_quota: int = limits.ROWS_QUOTA
     blobs_quota: int = 0
     free_floor: float = limits.FREE_FLOOR
@@ -67,12 +73,49 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     found |= {key: (name, environ[name]) for name, key in ENVIRONMENT.items() if environ.get(name)}
     found |= {key: (f"--{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None}
     values = {key: _convert(key, where, value, bad) for key, (where, value) in found.items()}
+    bad += _bad_hubs(found, values)
     if bad:
         raise ConfigError("\n".join(bad))
     config = Config(**values)
+    if config.hub is None and config.hubs:
+        config = replace(config, hub=config.hubs[0])
     if config.api_key is None and config.hub is not None:
-        config = replace(config, api_key=credential(environ) or stored_key(config.hub, environ))
+        stored = stored_key(config.hub, environ)
+        config = replace(config, api_key=credential(environ) or (stored.secret if stored else None))
     return config
+
+
+def _bad_hubs(found: Mapping[str, tuple[str, Any]], values: dict[str, Any]) -> list[str]:
+    """What is wrong with the hubs; their spelling is made the one under which they are filed."""
+    hub, hubs = values.get("hub"), tuple(normal(url) for url in values.get("hubs") or ())
+    values["hubs"] = hubs
+    bad = [
+        f"{found['hubs'][0]}: hubs names {url!r}, which is no hub's address"
+        for url in hubs
+        if not usable(url)
+    ]
+    if hub is not None:
+        values["hub"] = normal(hub)
+    return bad
+
+
+class Key(NamedTuple):
+    """A key for a hub. `insecure`: it may cross a network in plain text."""
+
+    secret: str
+    insecure: bool = False
+
+
+def keys_for(config: Config, hub: str, environ: Mapping[str, str] | None = None) -> list[Key]:
+    """The keys that this daemon has for a hub at this moment, the one to try first first: files are read anew, so
+    that a key which was replaced is found without a restart. Raises ConfigError for a file that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    stored = stored_key(hub, environ)
+    insecure = config.insecure or (stored is not None and stored.insecure)
+    secrets = [config.api_key, credential(environ)] if hub == config.hub else []
+    secrets.append(stored.secret if stored else None)
+    return [Key(secret, insecure) for secret in dict.fromkeys(secrets) if secret]
 
 
 def credential(environ: Mapping[str, str]) -> str | None:
@@ -86,7 +129,7 @@ def credential(environ: Mapping[str, str]) -> str | None:
         raise ConfigError(f"the credential {CREDENTIAL}: cannot be read ({error})") from error
 
 
-def stored_key(hub: str, environ: Mapping[str, str]) -> str | None:
+def stored_key(hub: str, environ: Mapping[str, str]) -> Key | None:
     """The key that `respool login` kept for a hub, or None. A file that others can read is refused."""
     path = os.path.join(_config_home(environ), "respool", "credentials.toml")
     try:
@@ -98,8 +141,9 @@ def stored_key(hub: str, environ: Mapping[str, str]) -> str | None:
         return None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error}); run `respool login {hub}` again") from error
-    key = hubs.get(hub.rstrip("/"), hubs.get(hub, {})).get("api_key")
-    return key if isinstance(key, str) else None
+    found = hubs.get(normal(hub), hubs.get(hub, {}))
+    key = found.get("api_key")
+    return Key(key, found.get("insecure") is True) if isinstance(key, str) else None
 
 
 def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -145,9 +189,13 @@ def _as(kind: str, value: Any) -> Any:
             raise ValueError("not a text")
         return value
     if kind == "bool":
-        if value in {True, False}:
+        if isinstance(value, bool):
             return value
         raise ValueError("neither true nor false")
+    if kind.startswith("tuple"):
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise ValueError("no list of texts")
     number = _size(value) if kind == "int" else float(value)
     if number < 0:
         raise ValueError("negative")

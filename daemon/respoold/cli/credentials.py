@@ -15,6 +15,7 @@ import tomllib
 from typing import NamedTuple
 
 from respoold.cli.errors import CommandError, Exit
+from respoold.core.address import normal
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
@@ -24,11 +25,6 @@ class Credential(NamedTuple):
 
     api_key: str
     insecure: bool = False
-
-
-def normal(url: str) -> str:
-    """The spelling under which a hub is filed."""
-    return url.strip().rstrip("/")
 
 
 def load(path: str) -> dict[str, Credential]:

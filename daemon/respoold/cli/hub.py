@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -19,6 +18,7 @@ from respoold.cli import credentials
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.places import Places
+from respoold.core.address import in_the_open, normal, usable
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 UNIX = "unix:"
@@ -169,29 +169,11 @@ def find_hub(named: str | None, places: Places) -> Address:
 
 def checked(url: str, source: str) -> Address:
     """An address in its filed spelling. Raises CommandError for what is none."""
-    named, url = url, credentials.normal(url)
-    scheme, _, rest = url.partition(":")
-    usable = scheme == "unix" and rest.startswith("/")
-    if scheme in {"http", "https"}:
-        try:
-            usable = bool(urlsplit(url).hostname)
-        except ValueError:
-            usable = False
-    if not usable:
+    named, url = url, normal(url)
+    if not usable(url):
         cause = f"The hub address {named!r} from {source} cannot be used."
         raise CommandError(Exit.USAGE, cause, "Write https://HOST, http://HOST:PORT or unix:/PATH/hub.sock.")
     return Address(url, source)
-
-
-def in_the_open(url: str) -> bool:
-    """Would a key sent to this address cross a network in plain text?"""
-    if not url.startswith("http://"):
-        return False
-    host = urlsplit(url).hostname or ""
-    try:
-        return not ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
 
 
 def find_key(address: Address, places: Places) -> str | None:
@@ -203,7 +185,7 @@ def find_key(address: Address, places: Places) -> str | None:
     # The key of the environment belongs to the hub of the environment, and is shown to no other.
     own = places.environ.get("RESPOOL_HUB_URL")
     key = (
-        (places.environ.get("RESPOOL_API_KEY") if not own or credentials.normal(own) == address.url else None)
+        (places.environ.get("RESPOOL_API_KEY") if not own or normal(own) == address.url else None)
         or (filed.api_key if filed else None)
         or places.configured("api_key")
     )

@@ -13,9 +13,10 @@ from argparse import ArgumentParser, Namespace
 from respoold.cli import credentials, words
 from respoold.cli.credentials import Credential
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.hub import Hub, checked, find_hub, in_the_open
+from respoold.cli.hub import Hub, checked, find_hub
 from respoold.cli.places import here
 from respoold.cli.screen import Screen
+from respoold.core.address import in_the_open
 
 EXAMPLES = """
 examples:

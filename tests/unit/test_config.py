@@ -1,0 +1,47 @@
+"""Which hubs and which keys a daemon knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from respoold.config import ConfigError, Key, keys_for, load
+
+
+def test_the_first_of_several_hubs_is_the_default_and_spellings_are_one(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/respool"
+    folder.mkdir(parents=True)
+    (folder / "respoold.toml").write_text('hubs = ["https://a.example/", "https://b.example"]\n')
+    config = load({}, {"HOME": str(tmp_path)})
+    assert (config.hub, config.hubs) == ("https://a.example", ("https://a.example", "https://b.example"))
+    assert (
+        load({}, {"HOME": str(tmp_path), "RESPOOL_HUB_URL": "https://b.example/"}).hub == "https://b.example"
+    )
+
+
+@pytest.mark.parametrize(
+    "hubs", ['"https://a.example"', "[5]", '["ftp://a"]', '["https://"]', '["unix:relative"]']
+)
+def test_a_list_of_hubs_that_is_none_is_named(tmp_path: Path, hubs: str) -> None:
+    folder = tmp_path / ".config/respool"
+    folder.mkdir(parents=True)
+    (folder / "respoold.toml").write_text(f"hubs = {hubs}\n")
+    with pytest.raises(ConfigError, match=r"respoold\.toml: hubs"):
+        load({}, {"HOME": str(tmp_path)})
+
+
+def stored(folder: Path, key: str, *, more: str = "") -> None:
+    path = folder / ".config/respool/credentials.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'[hubs."https://a.example"]\napi_key = "{key}"\n{more}')
+    path.chmod(0o600)
+
+
+def test_keys_are_looked_for_anew_the_explicit_one_first(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "RESPOOL_HUB_URL": "https://a.example", "RESPOOL_API_KEY": "rsp_env"}
+    config = load({}, environ)
+    assert keys_for(config, "https://a.example", environ) == [Key("rsp_env")]
+    stored(tmp_path, "rsp_new", more="insecure = true\n")
+    assert keys_for(config, "https://a.example", environ) == [Key("rsp_env", True), Key("rsp_new", True)]
+    assert keys_for(config, "https://b.example", environ) == [], "a key is for one hub"
