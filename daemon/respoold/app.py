@@ -25,7 +25,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.node import pending_bytes
 from respoold.io import disk, notify
 from respoold.io import socket as doors
-from respoold.io.hub import HubDoor
+from respoold.io.hub import Credential, HubDoor
 from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
 from respoold.tasks.handover import Handover
@@ -124,7 +124,13 @@ async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nurser
     """The spool, held, and everything that works on it; cancelled when the block ends."""
     async with AsyncExitStack() as stack:
         root = stack.enter_context(disk.hold(config.spool))
-        hub = await stack.enter_async_context(HubDoor(config.hub, config.api_key)) if config.hub else None
+        hub = (
+            await stack.enter_async_context(
+                HubDoor(config.hub, Credential(config.api_key) if config.api_key else None)
+            )
+            if config.hub
+            else None
+        )
         keeper = Keeper(config, root, hub)
         keeper.load()
         nursery = await stack.enter_async_context(trio.open_nursery())

@@ -79,13 +79,13 @@ async def broken_off(stream: trio.SocketStream) -> None:
     ids=["no-msgpack", "empty-map", "redirect", "odd-retry", "odd-date", "deep-json", "half"],
 )
 async def test_garbage_is_an_absent_hub(answer: Answer) -> None:
-    async with server(answer) as url, HubDoor(url, "key") as hub:
+    async with server(answer) as url, HubDoor(url) as hub:
         with trio.fail_after(20), pytest.raises(HubAway):
             await hub.attach(ATTACH)
 
 
 async def test_a_refusal_with_a_body_as_deep_as_it_likes_is_a_refusal() -> None:
-    async with server(fixed("400 Bad", b"[" * 200_000)) as url, HubDoor(url, "key") as hub:
+    async with server(fixed("400 Bad", b"[" * 200_000)) as url, HubDoor(url) as hub:
         with trio.fail_after(20), pytest.raises(HubRefused):
             await hub.attach(ATTACH)
 
@@ -95,19 +95,19 @@ async def test_an_endless_answer_is_given_up_before_it_fills_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "MAX_ANSWER", 1 << 20)
-    async with server(endless) as url, HubDoor(url, "key") as hub:
+    async with server(endless) as url, HubDoor(url) as hub:
         with trio.fail_after(20), pytest.raises(HubAway, match="no hub"):
             await hub.heartbeat(Beat("n", "d", {}))
 
 
 async def test_an_answer_that_drips_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "DEADLINES", {True: 0.3, False: 0.3})
-    async with server(dripping) as url, HubDoor(url, "key") as hub:
+    async with server(dripping) as url, HubDoor(url) as hub:
         with trio.fail_after(20), pytest.raises(HubAway, match="in time"):
             await hub.heartbeat(Beat("n", "d", {}))
 
 
 async def test_nobody_there_is_an_absent_hub() -> None:
-    async with HubDoor("http://127.0.0.1:1", "key") as hub:
+    async with HubDoor("http://127.0.0.1:1") as hub:
         with trio.fail_after(20), pytest.raises(HubAway, match="no answer"):
             await hub.health()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 import httpx
@@ -38,9 +39,21 @@ DEADLINES = {True: 30.0, False: 3600.0}
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
-def client_of(url: str, key: str | None, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient:
+class Credential(NamedTuple):
+    """A key or an attempt's token. `login`: of whom a request is for, where many users share the key."""
+
+    secret: str
+    login: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        shared = {hubapi.ON_BEHALF_OF: quote(self.login, safe="")} if self.login else {}
+        return {"Authorization": f"Bearer {self.secret}"} | shared
+
+
+def client_of(url: str, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient:
     """A client for a hub URL; `unix:/path` is HTTP over that socket."""
-    headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    headers = {"Accept-Encoding": "identity"}
     limits = httpx.Limits(max_connections=slots, max_keepalive_connections=slots)
     if url.startswith("unix:"):
         transport = httpx.AsyncHTTPTransport(uds=url.removeprefix("unix:"), limits=limits)
@@ -49,12 +62,15 @@ def client_of(url: str, key: str | None, timeout: httpx.Timeout, slots: int) -> 
 
 
 class HubDoor:
-    """One hub, for one key. Every method raises HubAway, HubDenied or HubRefused and nothing else."""
+    """One hub, for who shows `credential`, which may change between requests. Every method raises HubAway,
+    HubDenied or HubRefused and nothing else.
+    """
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, credential: Credential | None = None) -> None:
         self.url = url
-        self._control = client_of(url, key, CONTROL_TIMEOUT, CONTROL_SLOTS)
-        self._bulk = client_of(url, key, BULK_TIMEOUT, BULK_SLOTS)
+        self.credential = credential
+        self._control = client_of(url, CONTROL_TIMEOUT, CONTROL_SLOTS)
+        self._bulk = client_of(url, BULK_TIMEOUT, BULK_SLOTS)
         self._slots = {
             self._control: trio.CapacityLimiter(CONTROL_SLOTS),
             self._bulk: trio.CapacityLimiter(BULK_SLOTS),
@@ -68,6 +84,12 @@ class HubDoor:
         with trio.move_on_after(1, shield=True):
             await self._control.aclose()
             await self._bulk.aclose()
+
+    def shown(self, credential: Credential) -> HubDoor:
+        """The same connections, for who shows another credential. Not to be closed."""
+        other = copy(self)
+        other.credential = credential
+        return other
 
     async def health(self) -> hubapi.Health:
         return await self._call(hubapi.Health, "GET", "/health")  # type: ignore[no-any-return]
@@ -116,7 +138,7 @@ class HubDoor:
         """A run's file as a stream; the response is open inside the block."""
         path = "/runs/" + "/".join(quote(part, safe="") for part in run) + "/files/" + quote(name)
         async with self._slots[self._bulk]:
-            request = self._bulk.build_request("GET", hubapi.API + path)
+            request = self._bulk.build_request("GET", hubapi.API + path, headers=self._headers)
             response = await self._exchange(self._bulk, request)
             try:
                 if response.status_code != httpx.codes.OK:
@@ -146,10 +168,12 @@ class HubDoor:
         path: str,
         *,
         answers: frozenset[int] | set[int] = frozenset(),
+        headers: dict[str, str] | None = None,
         **parts: Any,
     ) -> httpx.Response:
         async with self._slots[client]:
-            request = client.build_request(method, hubapi.API + path, **parts)
+            every = {**self._headers, **(headers or {})}
+            request = client.build_request(method, hubapi.API + path, headers=every, **parts)
             try:
                 with trio.fail_after(DEADLINES[client is self._control]):
                     response = await _whole(await self._exchange(client, request))
@@ -159,6 +183,10 @@ class HubDoor:
                 raise HubAway(f"{self.url} broke off: {str(error) or type(error).__name__}") from error
         self._judge(response, answers)
         return response
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return self.credential.headers if self.credential else {}
 
     async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         try:
