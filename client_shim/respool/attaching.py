@@ -116,19 +116,10 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | objec
             return None
         seconds = max(float(plan.place.settings.init_timeout or 0.0), HANDSHAKE_SECONDS + 5.0)
         asked = _UNSURE
-        answer = link.ask(Attach(_by_id(request)._asdict()), time.monotonic() + seconds, _say_waiting)
+        answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
     except LinkError:
         return asked
     return _keeper_of(link, answer, client)
-
-
-def _by_id(request: Request) -> Request:
-    """An auto-resume as a request for one run, for a daemon that leaves the choice to us."""
-    if request.resume != "auto":
-        return request
-    found = request.remembered
-    run_id = found or request.run_id
-    return request._replace(run_id=run_id, original_id=run_id, resume="allow" if found else "none")
 
 
 def _reach(path: str, client: str, *, patient: bool) -> Link:

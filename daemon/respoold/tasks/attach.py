@@ -42,6 +42,7 @@ class Granted(NamedTuple):
 
 async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Granted | Refused:
     """Decide and carry out an attach. The caller sends the descriptors and closes them."""
+    request = _by_id(request)
     attempt_id = attempt_id_of(request.project, request.run_id, request.launch, request.incarnation)
     known = keeper.node.get(attempt_id)
     if known is not None:
@@ -65,6 +66,15 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     except OSError as error:
         _give_back(directory, fds)
         return _no_room(str(error))
+
+
+def _by_id(request: Request) -> Request:
+    """An auto-resume as a request for one run, the one that the state file names or a new one."""
+    if request.resume != "auto":
+        return request
+    found = request.remembered
+    run_id = found or request.run_id
+    return request._replace(run_id=run_id, original_id=run_id, resume="allow" if found else "none")
 
 
 def _lives(attempt: Attempt) -> bool:

@@ -447,7 +447,9 @@ def test_restore_of_what_is_not_there_says_so(daemon):
         run.restore("ck.bin")
 
 
-def test_an_auto_id_whose_run_is_alive_elsewhere_is_given_up_for_a_new_one(daemon, capsys):
+def test_the_keeper_chooses_what_auto_continues_and_a_refused_choice_is_given_up_for_a_new_run(
+    daemon, capsys
+):
     daemon.refuse = Refused("live", "Run p/r is alive on b, process 7.", "Stop it.")
     with pytest.raises(respool.UsageError, match="alive on b"):
         respool.init(project="p", id="r", resume=True)
@@ -460,7 +462,7 @@ def test_an_auto_id_whose_run_is_alive_elsewhere_is_given_up_for_a_new_one(daemo
     plain = daemon._attach
 
     def live_once(request, reply):
-        seen.append(request["run_id"])
+        seen.append((request["resume"], request["remembered"]))
         if len(seen) == 1:
             reply(Refused("live", "Run is alive on b, process 7.", "Stop it."))
         else:
@@ -468,7 +470,7 @@ def test_an_auto_id_whose_run_is_alive_elsewhere_is_given_up_for_a_new_one(daemo
 
     daemon._attach = live_once
     second = respool.init(project="p", resume=True)
-    assert seen == [lost_id, second.id]
+    assert seen == [("auto", lost_id), ("auto", "")]
     assert second.id != lost_id
     assert "A new run begins." in capsys.readouterr().err
 
