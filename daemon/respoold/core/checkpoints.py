@@ -1,0 +1,172 @@
+"""The checkpoints that an attempt's writers handed over, and how far each got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from respool.wire import codec
+from respool.wire.errors import WireError
+from respool.wire.frames import Frame
+from respoold.core.retention import Candidate, dropped, policy_of
+
+
+class Stage(StrEnum):
+    """SKIPPED: retention would drop it before it got there. MISSING: its bytes are not what was recorded.
+    DROPPED: the hub had it, and retention let it go.
+    """
+
+    PENDING = "pending"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    MISSING = "missing"
+    DROPPED = "dropped"
+
+
+class Part(NamedTuple):
+    """One file of a share: its name ("" for the checkpoint's own), where it lies, its bytes."""
+
+    name: str
+    token: str
+    size: int
+
+
+class Share(NamedTuple):
+    """What one rank handed over: one CHECKPOINT record. `at`: when it was noted, on the caller's clock; `sent`:
+    bytes that the hub has.
+    """
+
+    name: str
+    step: int
+    writer: int
+    seq: int
+    time: float
+    parts: tuple[Part, ...]
+    rank: int = 0
+    world: int = 1
+    metadata: dict[str, Any] = {}
+    keep: dict[str, Any] = {}
+    score: float | None = None
+    pinned: bool = False
+    stage: Stage = Stage.PENDING
+    at: float = 0.0
+    sent: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.writer, self.seq
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    @property
+    def here(self) -> bool:
+        """Whether its bytes should lie in the spool."""
+        return self.stage in {Stage.PENDING, Stage.SENT}
+
+
+class Checkpoints:
+    """The shares of one attempt on this node, by (writer, seq)."""
+
+    def __init__(self) -> None:
+        self._shares: dict[tuple[int, int], Share] = {}
+
+    def __iter__(self) -> Iterator[Share]:
+        return iter(list(self._shares.values()))
+
+    def note(self, writer: int, frame: Frame, now: float) -> bool:
+        """Take a CHECKPOINT record; False for one that is none, or was taken before."""
+        share = parse(writer, frame)
+        if share is None or share.key in self._shares:
+            return False
+        self._shares[share.key] = share._replace(at=now)
+        return True
+
+    @property
+    def pending(self) -> list[Share]:
+        """Those that the hub lacks, the newest first: what was handed over last is what a restart needs."""
+        waiting = [share for share in self._shares.values() if share.stage is Stage.PENDING]
+        return sorted(waiting, key=lambda share: (share.at, share.seq), reverse=True)
+
+    @property
+    def tokens(self) -> set[str]:
+        """The blobs that are still needed here."""
+        return {part.token for share in self._shares.values() if share.here for part in share.parts}
+
+    def moved(self, share: Share, **changes: Any) -> Share:
+        """Note how far a share got; the share as it is now."""
+        self._shares[share.key] = found = self._shares[share.key]._replace(**changes)
+        return found
+
+    def outlived(self) -> list[Share]:
+        """Shares that need not be kept here any more, as far as this node can tell: newer ones of the same name and
+        rank make retention drop them. Of a sharded checkpoint nobody here knows whether the newer ones are whole,
+        so those are left to the hub's word.
+        """
+        lists: dict[tuple[str, int], list[Share]] = {}
+        for share in self._shares.values():
+            if share.here and share.world == 1:
+                lists.setdefault((share.name, share.rank), []).append(share)
+        return [old for shares in lists.values() for old in _outlived(shares)]
+
+    def expire(self, name: str, step: int) -> list[Share]:
+        """The hub let this checkpoint go: the shares of it that lie here."""
+        return [
+            share
+            for share in self._shares.values()
+            if (share.name, share.step) == (name, step) and share.here
+        ]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Plain values that `take_facts` understands."""
+        return [share._asdict() | {"parts": [list(part) for part in share.parts]} for share in self]
+
+    def take_facts(self, facts: Any) -> None:
+        """Take up what `facts` said; raises TypeError, ValueError or KeyError for anything else."""
+        for values in facts or ():
+            parts, stage = tuple(Part(*part) for part in values["parts"]), Stage(values["stage"])
+            share = Share(**{**values, "parts": parts, "stage": stage})
+            self._shares[share.key] = share
+
+
+def parse(writer: int, frame: Frame) -> Share | None:
+    """The share that a CHECKPOINT record describes; None when it describes none."""
+    try:
+        value = codec.unpack_map(frame.payload)
+        parts = tuple(_part(part) for part in value["parts"])
+        rank, world = value.get("rank", 0), value.get("world", 1)
+        if not parts or not isinstance(value["name"], str) or not 0 <= rank < world:
+            return None
+    except (WireError, KeyError, TypeError, ValueError):
+        return None
+    score, metadata, keep = value.get("score"), value.get("metadata"), value.get("keep")
+    return Share(
+        value["name"],
+        frame.step,
+        writer,
+        frame.seq,
+        frame.time,
+        parts,
+        rank,
+        world,
+        metadata if isinstance(metadata, dict) else {},
+        keep if isinstance(keep, dict) else {},
+        float(score) if isinstance(score, (int, float)) else None,
+        bool(value.get("pinned")),
+    )
+
+
+def _part(value: Any) -> Part:
+    name, token, size = value["name"], value["blob"], value["size"]
+    if not isinstance(name, str) or not isinstance(token, str) or not isinstance(size, int) or size < 0:
+        raise TypeError
+    return Part(name, token, size)
+
+
+def _outlived(shares: list[Share]) -> list[Share]:
+    newest_first = sorted(shares, key=lambda share: (share.at, share.seq), reverse=True)
+    policy = policy_of(newest_first[0].keep)
+    candidates = [Candidate(one, one.step, True, one.pinned, one.score) for one in newest_first]
+    return dropped(policy, candidates)
