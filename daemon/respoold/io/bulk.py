@@ -26,33 +26,38 @@ TIMEOUT = 60.0
 MAX_ANSWER = 1 << 20
 _AGAIN = frozenset({408, 425, 429})
 
+_READABLE = {"Accept": hubapi.MSGPACK}
+"""What refuses must say why in words that can be read here."""
+
+Headers = dict[str, str]
 Take = Callable[[memoryview], None]
 """Hears the bytes of a download in order; the memory is used again when it returns."""
 
 
 class Bulk:
-    """A pool of connections to one hub for one key. `limit`: bytes a second that go out at most, 0 for no limit."""
+    """A pool of connections to one hub; each exchange shows the headers that it is given. `limit`: bytes a second
+    that go out at most, 0 for no limit.
+    """
 
-    def __init__(self, url: str, key: str | None, limit: int = 0) -> None:
+    def __init__(self, url: str, limit: int = 0) -> None:
         self._url = url
-        # What refuses must say why in words that can be read here.
-        self._headers = {"Accept": hubapi.MSGPACK} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._pace = Pace(limit)
 
-    def put(self, digest: str, fd: int, offset: int, size: int) -> int:
+    def put(self, headers: Headers, digest: str, fd: int, offset: int, size: int) -> int:
         """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. Raises HubAway,
         HubDenied, HubRefused, or EOFError for a file that is shorter.
         """
-        headers = self._headers | {"Content-Length": str(size)}
+        headers = {**headers, **_READABLE, "Content-Length": str(size)}
         return self._exchange(
             "PUT", f"/blobs/{digest}", headers, lambda link: self._send(link, fd, offset, size)
         )
 
-    def get(self, path: str, start: int, end: int, take: Take) -> None:
+    def get(self, headers: Headers, path: str, start: int, end: int, take: Take) -> None:
         """The bytes `start` to `end` (not included) of what lies at `path`. Raises HubAway, HubDenied, HubRefused."""
-        headers = self._headers | {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+        span = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+        headers = {**headers, **_READABLE, **span}
         got = self._exchange("GET", path, headers, None, take)
         if got != end - start:
             raise HubAway(f"{got} bytes came of {end - start}")

@@ -7,6 +7,7 @@ its pool: a request that is cancelled while it queues inside httpx's pool takes 
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import copy
@@ -24,9 +25,11 @@ from respool.wire.shapes import build
 from respoold.core import hubapi
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.hubapi import Problem
+from respoold.io.bulk import Bulk, Take
 
 CONTROL_SLOTS = 8
 BULK_SLOTS = 4
+CHUNK_SLOTS = 4
 CONTROL_TIMEOUT = httpx.Timeout(10.0)
 BULK_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 PIECE = 256 << 10
@@ -63,10 +66,10 @@ def client_of(url: str, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient
 
 class HubDoor:
     """One hub, for who shows `credential`, which may change between requests. Every method raises HubAway,
-    HubDenied or HubRefused and nothing else.
+    HubDenied or HubRefused and nothing else. `upload_limit`: bytes of files a second at most, 0 for no limit.
     """
 
-    def __init__(self, url: str, credential: Credential | None = None) -> None:
+    def __init__(self, url: str, credential: Credential | None = None, upload_limit: int = 0) -> None:
         self.url = url
         self.credential = credential
         self._control = client_of(url, CONTROL_TIMEOUT, CONTROL_SLOTS)
@@ -75,6 +78,8 @@ class HubDoor:
             self._control: trio.CapacityLimiter(CONTROL_SLOTS),
             self._bulk: trio.CapacityLimiter(BULK_SLOTS),
         }
+        self._chunks = Bulk(url, upload_limit)
+        self._threads = trio.CapacityLimiter(CHUNK_SLOTS)
         self._zstd = zstandard.ZstdCompressor(level=1)
 
     async def __aenter__(self) -> Self:
@@ -82,6 +87,7 @@ class HubDoor:
 
     async def __aexit__(self, *_: object) -> None:
         with trio.move_on_after(1, shield=True):
+            self._chunks.close()
             await self._control.aclose()
             await self._bulk.aclose()
 
@@ -133,10 +139,53 @@ class HubDoor:
     async def commit_file(self, attempt_id: str, commit: hubapi.FileCommit) -> None:
         await self._post(None, f"/attempts/{attempt_id}/files", commit)
 
+    async def missing(self, digests: bytes) -> list[int]:
+        """Positions of the blobs, 32 bytes of digest each, that must be uploaded."""
+        answer = await self._post(hubapi.BlobsMissing, "/blobs/missing", hubapi.BlobsAsked(digests))
+        return list(answer.missing)
+
+    async def put_chunk(self, digest: str, fd: int, offset: int, size: int) -> None:
+        """Bring `size` bytes of an open file; they are stored durably at the hub on return."""
+        own = os.dup(fd)  # the caller's may be closed, and its number used again, while a thread still reads
+        headers = self._headers
+
+        def put() -> None:
+            try:
+                self._chunks.put(headers, digest, own, offset, size)
+            finally:
+                os.close(own)
+
+        await self._in_thread(put)
+
+    async def get_span(self, path: str, start: int, end: int, take: Take) -> None:
+        """The bytes `start` to `end` of what lies at `path`; `take` is called in a thread."""
+        headers = self._headers
+        await self._in_thread(lambda: self._chunks.get(headers, path, start, end, take))
+
+    async def commit_checkpoint(
+        self, attempt_id: str, commit: hubapi.CheckpointCommit
+    ) -> hubapi.CheckpointTaken:
+        path = f"/attempts/{attempt_id}/checkpoints"
+        return await self._post(hubapi.CheckpointTaken, path, commit)  # type: ignore[no-any-return]
+
+    async def checkpoints(self, run: tuple[str, str, str]) -> list[dict[str, Any]]:
+        """The checkpoints that a run's lineage shows, newest first."""
+        answer = await self._call(hubapi.CheckpointList, "GET", run_path(run) + "/checkpoints")
+        return list(answer.checkpoints)
+
+    async def manifest(self, run: tuple[str, str, str], digest: str) -> hubapi.Manifest:
+        """What a part or file of a run consists of."""
+        path = f"{run_path(run)}/parts/{digest}/chunks"
+        return await self._call(hubapi.Manifest, "GET", path)  # type: ignore[no-any-return]
+
+    async def _in_thread(self, act: Callable[[], None]) -> None:
+        # Abandoned when cancelled: an exchange that nobody waits for ends with its own timeout.
+        await trio.to_thread.run_sync(act, limiter=self._threads, abandon_on_cancel=True)
+
     @asynccontextmanager
     async def open_file(self, run: tuple[str, str, str], name: str) -> AsyncIterator[httpx.Response]:
         """A run's file as a stream; the response is open inside the block."""
-        path = "/runs/" + "/".join(quote(part, safe="") for part in run) + "/files/" + quote(name)
+        path = f"{run_path(run)}/files/{quote(name)}"
         async with self._slots[self._bulk]:
             request = self._bulk.build_request("GET", hubapi.API + path, headers=self._headers)
             response = await self._exchange(self._bulk, request)
@@ -210,6 +259,11 @@ class HubDoor:
             return hubapi.load(cls, response.content)
         except WireError as error:
             raise HubAway(f"garbage from {self.url}: {error}") from error
+
+
+def run_path(run: tuple[str, str, str]) -> str:
+    """The path of a run (entity, project, run id) in the hub's API."""
+    return "/runs/" + "/".join(quote(part, safe="") for part in run)
 
 
 class _Pieces(httpx.AsyncByteStream):

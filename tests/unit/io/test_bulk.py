@@ -55,11 +55,11 @@ def test_a_file_goes_up_in_chunks_and_comes_down_by_ranges(site, spool):
     data = noise(1, 9 * MIB + 5)
     blob(spool, "t", data)
     plan = chunks.settle(spool, "t", len(data))
-    bulk = Bulk(url, key)
+    bulk, shown = Bulk(url), {"Authorization": f"Bearer {key}"}
     fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
     at = 0
     for index, size in enumerate(plan.sizes):
-        bulk.put(plan.digests[32 * index : 32 * index + 32].hex(), fd, at, size)
+        bulk.put(shown, plan.digests[32 * index : 32 * index + 32].hex(), fd, at, size)
         at += size
     os.close(fd)
     web.attach(name(1))
@@ -67,10 +67,10 @@ def test_a_file_goes_up_in_chunks_and_comes_down_by_ranges(site, spool):
     web.pack(f"/v1/attempts/{name(1)}/checkpoints", hubapi.CheckpointCommit("c", 1, 0, [part]))
     got = bytearray()
     path = f"{RUN.removeprefix('/v1')}/parts/{plan.digest}"
-    bulk.get(path, 100, 5 * MIB, got.extend)
+    bulk.get(shown, path, 100, 5 * MIB, got.extend)
     assert got == data[100 : 5 * MIB]
     with pytest.raises(HubRefused, match="no part"):
-        bulk.get(path.replace(plan.digest, "0" * 64), 0, 1, got.extend)
+        bulk.get(shown, path.replace(plan.digest, "0" * 64), 0, 1, got.extend)
     bulk.close()
 
 
@@ -78,15 +78,15 @@ def test_a_wrong_key_an_absent_hub_and_a_wrong_digest_are_told_apart(site, spool
     _, url, key = site
     blob(spool, "t", b"bytes")
     fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
-    digest = blake3(b"bytes").hexdigest()
+    digest, shown = blake3(b"bytes").hexdigest(), {"Authorization": f"Bearer {key}"}
     with pytest.raises(HubDenied):
-        Bulk(url, "rsp_wrong").put(digest, fd, 0, 5)
+        Bulk(url).put({"Authorization": "Bearer rsp_wrong"}, digest, fd, 0, 5)
     with pytest.raises(HubRefused, match="are not blob"):
-        Bulk(url, key).put(digest, fd, 0, 4)
+        Bulk(url).put(shown, digest, fd, 0, 4)
     with pytest.raises(HubAway):
-        Bulk(f"unix:{tmp_path}/nobody", key).put(digest, fd, 0, 5)
+        Bulk(f"unix:{tmp_path}/nobody").put(shown, digest, fd, 0, 5)
     with pytest.raises(EOFError):
-        Bulk(url, key).put(digest, fd, 0, 6)
+        Bulk(url).put(shown, digest, fd, 0, 6)
     os.close(fd)
 
 
@@ -108,9 +108,9 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(spool):
     thread.start()
     blob(spool, "t", b"bytes")
     fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
-    bulk = Bulk(f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+    bulk = Bulk(f"http://127.0.0.1:{listener.getsockname()[1]}")
     for _ in range(3):
-        bulk.put("d", fd, 0, 5)
+        bulk.put({}, "d", fd, 0, 5)
     thread.join()
     os.close(fd)
     bulk.close()

@@ -1,0 +1,152 @@
+"""Bringing files to the hub in chunks: what is there already is not sent, what was sent is not sent again.
+
+A turn moves at most TURN bytes and then gives way: a checkpoint that was handed over meanwhile goes first, and so
+do other runs. What a turn moved stays at the hub, so that a kill costs the chunks in flight and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import trio
+
+from respoold.core.checkpoints import Part, Share, Stage
+from respoold.core.errors import HubError
+from respoold.core.hubapi import CheckpointCommit
+from respoold.core.manifest import names_of
+from respoold.io import blobs, chunks
+from respoold.io.chunks import Chunked
+from respoold.io.hub import HubDoor
+
+TURN = 64 << 20
+ASK = 1 << 14
+"""Digests in one question."""
+
+
+class Bundle(NamedTuple):
+    """A snapshot on its way: where it lies, and what it consists of."""
+
+    path: str
+    chunked: Chunked
+
+
+class Moved(NamedTuple):
+    """What a turn came to: whether all of it is at the hub, the bytes the hub has of it, and those sent now."""
+
+    whole: bool
+    there: int
+    sent: int
+
+
+async def bring(hub: HubDoor, bundles: list[Bundle], budget: int = TURN) -> Moved:
+    """Bring what the hub lacks of these snapshots, `budget` bytes at most (one chunk at least)."""
+    there = sent = 0
+    for bundle in bundles:
+        lacking = await _lacking(hub, bundle.chunked)
+        there += bundle.chunked.size - sum(size for _, _, size in lacking)
+        chosen = _within(lacking, budget - sent)
+        with _opened(bundle.path) as fd:
+            await _put_all(hub, fd, chosen)
+        moved = sum(size for _, _, size in chosen)
+        there, sent = there + moved, sent + moved
+        if len(chosen) < len(lacking):
+            return Moved(whole=False, there=there, sent=sent)
+    return Moved(whole=True, there=there, sent=sent)
+
+
+async def bring_share(
+    hub: HubDoor, attempt_id: str, directory: str, share: Share
+) -> tuple[Share, int, list[dict[str, Any]]]:
+    """One turn of a checkpoint's share: the share as it stands then, the bytes sent, and what the hub's retention let
+    go. Raises BlobGoneError when its bytes are not what was recorded, and what the hub's door raises.
+    """
+    settled = [(part, await settle(directory, part)) for part in share.parts]
+    bundles = [Bundle(blobs.path_of(directory, part.token), chunked) for part, chunked in settled]
+    moved = await bring(hub, bundles)
+    if not moved.whole:
+        return share._replace(sent=moved.there), moved.sent, []
+    taken = await hub.commit_checkpoint(attempt_id, _commit(share, settled))
+    return share._replace(stage=Stage.SENT, sent=share.size), moved.sent, taken.expired
+
+
+async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]]) -> None:
+    """All at once, as many as the door lets through. Raises the first error of any, alone."""
+    errors: list[HubError | EOFError] = []
+
+    async def put(digest: str, offset: int, size: int) -> None:
+        try:
+            await hub.put_chunk(digest, fd, offset, size)
+        except (HubError, EOFError) as error:
+            errors.append(error)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for one in chosen:
+            nursery.start_soon(put, *one)
+    for error in errors:
+        if isinstance(error, EOFError):
+            raise blobs.BlobGoneError(str(error)) from error
+        raise error
+
+
+async def settle(directory: str, part: Part) -> Chunked:
+    """Hash a part and make it durable, once."""
+    return await trio.to_thread.run_sync(chunks.settle, directory, part.token, part.size)
+
+
+async def _lacking(hub: HubDoor, chunked: Chunked) -> list[tuple[str, int, int]]:
+    """(digest, offset, size) of each chunk that the hub has not; a chunk that occurs twice is sent once."""
+    names, starts, at = names_of(chunked.digests), [], 0
+    for size in chunked.sizes:
+        starts.append(at)
+        at += size
+    found: dict[str, tuple[str, int, int]] = {}
+    for first in range(0, len(names), ASK):
+        asked = chunked.digests[32 * first : 32 * (first + ASK)]
+        for index in await hub.missing(asked):
+            place = first + index
+            found.setdefault(names[place], (names[place], starts[place], chunked.sizes[place]))
+    return list(found.values())
+
+
+def _within(lacking: list[tuple[str, int, int]], budget: int) -> list[tuple[str, int, int]]:
+    chosen: list[tuple[str, int, int]] = []
+    for one in lacking:
+        if chosen and budget < one[2]:
+            break
+        chosen.append(one)
+        budget -= one[2]
+    return chosen
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise blobs.BlobGoneError(f"its snapshot is gone ({error})") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _commit(share: Share, settled: list[tuple[Part, Chunked]]) -> CheckpointCommit:
+    parts = [{"name": part.name, "size": part.size, **chunked._asdict()} for part, chunked in settled]
+    return CheckpointCommit(
+        share.name,
+        share.step,
+        share.seq,
+        parts,
+        share.writer,
+        share.rank,
+        share.world,
+        share.time,
+        share.metadata,
+        share.keep,
+        share.score,
+        share.pinned,
+    )
