@@ -11,6 +11,15 @@ def add_reading_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
 
 
+def lifetime(text: str) -> float:
+    """Seconds, of a number of days, hours or weeks: 90d, 12h, 4w."""
+    units = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or int(number) < 1 or unit not in units:
+        raise ArgumentTypeError(f"{text!r} is no time such as 12h, 90d or 4w")
+    return int(number) * units[unit]
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on."""
     if not text.isdecimal() or int(text) < 1:

@@ -25,10 +25,11 @@ UNIX = "unix:"
 
 
 class Address(NamedTuple):
-    """A hub's URL and who named it."""
+    """A hub's URL, who named it, and what to do when that was wrong."""
 
     url: str
     source: str
+    remedy: str = "name another with --hub URL"
 
 
 class Hub:
@@ -64,6 +65,9 @@ class Hub:
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._json("POST", path, json=body)
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._json("PUT", path, json=body)
 
     def delete(self, path: str) -> dict[str, Any]:
         return self._json("DELETE", path)
@@ -115,7 +119,7 @@ class Hub:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = (str(error) or type(error).__name__).rstrip(".")
             cause = f"The hub at {self.address.url} does not answer: {why}."
-            advice = f"The address came from {self.address.source}; name another with --hub URL."
+            advice = f"The address came from {self.address.source}; {self.address.remedy}."
             raise CommandError(Exit.UNREACHABLE, cause, advice) from error
 
     def _problem(self, response: httpx.Response) -> CommandError:

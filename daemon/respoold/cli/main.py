@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Move": {
         "sync": "upload what runs kept while no daemon was there",
+        "delete": "delete a run at the hub, for good",
     },
     "Serve": {
         "daemon": "the daemon of a machine, in the foreground",
@@ -48,6 +49,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "install-units": "write the systemd units of both",
         "login": "keep a key for a hub",
         "key": "make, list and revoke keys of a hub",
+        "team": "let several users share runs",
     },
 }
 HELP_WIDTH = 78

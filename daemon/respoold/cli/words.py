@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -43,6 +44,11 @@ def duration(seconds: float) -> str:
         return f"{whole // 3600} h" + (f" {minutes:02d} min" if minutes else "")
     hours = whole % 86400 // 3600
     return f"{whole // 86400} days" + (f" {hours} h" if hours else "")
+
+
+def moment(epoch: float) -> str:
+    """A point in time, on this machine's clock: 2026-11-30 14:05."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch))
 
 
 def ago(epoch: float | None, now: float) -> str:

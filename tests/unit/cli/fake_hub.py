@@ -66,6 +66,9 @@ def handler_of(fake: FakeHub) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._answer("POST")
 
+        def do_PUT(self) -> None:
+            self._answer("PUT")
+
         def do_DELETE(self) -> None:
             self._answer("DELETE")
 

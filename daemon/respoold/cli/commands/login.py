@@ -1,7 +1,8 @@
 """Keep a key for a hub, after the hub has said whose it is.
 
 The key is asked for, or read from standard input where that is no terminal. It goes to credentials.toml in
-~/.config/respool, readable by you alone; the daemon and every command find it there.
+~/.config/respool, readable by you alone; your daemon and every command find it there, a daemon that runs already at
+its next request, and training processes hand it to the system's daemon.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def run(args: Namespace, screen: Screen) -> int:
     """Check the key, then keep it."""
     places = here()
     address = checked(args.url, "the command line") if args.url else find_hub(None, places)
+    address = address._replace(remedy="name the right one: respool login URL")
     if in_the_open(address.url) and not args.insecure:
         cause = f"A key for {address.url} would cross the network in plain text."
         raise CommandError(Exit.USAGE, cause, "Use https://, or say --insecure if that network is yours.")
@@ -61,7 +63,7 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.say(
             f"Logged in at {address.url} as {words.clean(str(me.get('user')))} ({words.clean(scopes)})."
         )
-        screen.say(f"The key is kept in {places.credentials}.")
+        screen.say(f"The key is kept in {places.credentials}; nothing needs to be restarted.")
     return Exit.DONE
 
 
