@@ -178,11 +178,26 @@ def termlog(string: str = "", **_: Any) -> None:
 termwarn = termerror = termlog
 
 
-_OF_RUN = frozenset({"alert", "unwatch", "watch"})
+_OF_RUN = frozenset(
+    {
+        "alert",
+        "link_artifact",
+        "link_model",
+        "log_artifact",
+        "log_model",
+        "unwatch",
+        "upsert_artifact",
+        "use_artifact",
+        "use_model",
+        "watch",
+    }
+)
 """Functions that are methods of the current run, with its signature."""
 
 _ELSEWHERE = {
     "AlertLevel": "respool.alerts",
+    "Api": "respool.apis",
+    "Artifact": "respool.artifacts",
     "Audio": "respool.media",
     "Histogram": "respool.media",
     "Html": "respool.media",
@@ -195,13 +210,18 @@ _ELSEWHERE = {
 }
 """Names whose module is loaded when a script first uses them."""
 
+_MODULES = frozenset({"apis"})
+"""Modules that are loaded as attributes too."""
+
 
 def _of_run(name: str) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
-        if current.run is None:
-            _without(name)
-            return None
-        return getattr(current.run, name)(*args, **kwargs)
+        if current.run is not None:
+            return getattr(current.run, name)(*args, **kwargs)
+        if name in {"use_artifact", "use_model"}:
+            raise UsageError(f"{name}() needs a run to use it for. Call init() first.")
+        _without(name)
+        return None
 
     call.__name__ = name
     return call
@@ -231,10 +251,11 @@ def __getattr__(name: str) -> Any:
             return Settings
     if name in _OF_RUN:
         return _of_run(name)
-    if name in _ELSEWHERE:
+    if name in _ELSEWHERE or name in _MODULES:
         from importlib import import_module  # noqa: PLC0415 - as in init()
 
-        return getattr(import_module(_ELSEWHERE[name]), name)
+        found = import_module(_ELSEWHERE.get(name) or f"respool.{name}")
+        return found if name in _MODULES else getattr(found, name)
     if name in compat.NAMES:
         return compat.absent(name)
     raise AttributeError(f"module 'respool' has no attribute {name!r}")

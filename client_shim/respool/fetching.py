@@ -25,7 +25,7 @@ def place(source: int, name: str, root: str | None, run_dir: str, *, replace: bo
                 "pass replace=True to overwrite it.",
             )
             target = os.path.join(run_dir, name)
-        _write(source, target)
+        write(source, target)
         return open(target, "rb")
     except (OSError, SnapshotError) as error:
         raise CommError(
@@ -46,8 +46,9 @@ def _differs(source: int, target: str) -> bool:
         os.close(there)
 
 
-def _write(source: int, target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+def write(source: int, target: str) -> None:
+    """Copy to `target`, whole or not at all. Raises OSError or SnapshotError; `source` stays open."""
+    os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     aside = f"{target}.{os.getpid()}.respool"
     fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:

@@ -6,6 +6,7 @@ import os
 from typing import BinaryIO
 
 from respool import fetching, notices, saving
+from respool.blobs import SnapshotError
 from respool.errors import CommError
 from respool.keeper import Keeper
 from respool.link import close_all
@@ -19,14 +20,31 @@ def restore(
     keeper: Keeper, name: str, run_path: str | None, root: str | None, run_dir: str, *, replace: bool
 ) -> BinaryIO:
     """The file, put below `root` or `run_dir` and opened. Raises FileNotFoundError or CommError."""
+    plain = _plain(name)
+    return fetching.place(_opened(keeper, plain, run_path), plain, root, run_dir, replace=replace)
+
+
+def fetch(keeper: Keeper, name: str, run_path: str | None, target: str) -> None:
+    """The file, put at `target` whole, whatever was there. Raises as `restore`."""
+    source = _opened(keeper, _plain(name), run_path)
     try:
-        plain = saving.normal_name(os.fspath(name))
+        fetching.write(source, target)
+    except (OSError, SnapshotError) as error:
+        raise CommError(f"{name} could not be written to {target}: {error}. Use another folder.") from error
+    finally:
+        os.close(source)
+
+
+def _plain(name: str) -> str:
+    try:
+        return saving.normal_name(os.fspath(name))
     except ValueError:
         raise FileNotFoundError(f"{name!r} is no name of a file of a run. Name it as save() did.") from None
-    source = _from_daemon(keeper, plain, run_path)
-    if source is None:
-        source = _from_spool(keeper, plain, run_path)
-    return fetching.place(source, plain, root, run_dir, replace=replace)
+
+
+def _opened(keeper: Keeper, name: str, run_path: str | None) -> int:
+    source = _from_daemon(keeper, name, run_path)
+    return _from_spool(keeper, name, run_path) if source is None else source
 
 
 def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:

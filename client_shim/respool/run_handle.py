@@ -18,9 +18,9 @@ from respool.exit_hooks import ExitHooks, code_of, code_of_exception
 from respool.guard import guarded
 from respool.keeper import Keeper
 from respool.row_media import MediaFoundError
+from respool.run_artifacts import RunArtifacts
 from respool.run_checkpoints import RunCheckpoints
 from respool.run_facts import Place
-from respool.run_instruments import RunInstruments
 from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
 from respool.segment_writer import SegmentWriter
 from respool.wire import codec
@@ -34,7 +34,7 @@ _ROW = int(Kind.ROW)
 _flat = codec.LEAVES.issuperset
 
 
-class Run(RunInstruments, RunCheckpoints):
+class Run(RunArtifacts, RunCheckpoints):
     """One attempt of a run, as its script sees it. Ends with finish(), `with`, or the interpreter.
 
     `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears (run, exit code)

@@ -33,6 +33,9 @@ class RunRecords(RunFacts):
     def __init__(self, keeper: Keeper, place: Place) -> None:
         super().__init__(keeper.attached, place, time())
         self._keeper = keeper
+        if not keeper.attached.resumed:
+            # What a run that is started over logged before is on another branch: its files are not seen from here.
+            self._meta.pop("artifacts", None)
         self._metrics: dict[str, Any] = dict(self._meta.get("metrics") or {})
         self._summary_values: dict[str, Any] = dict(keeper.attached.summary)
         self._config_values: dict[str, Any] = dict(keeper.attached.config)

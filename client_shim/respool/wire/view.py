@@ -131,9 +131,12 @@ class View:
     def _meta(self, value: dict[str, Any], _: Frame) -> None:
         metrics = {**_map(self.meta.get("metrics")), **_map(value.get("metrics"))}
         alerts = merge_alerts(self.meta.get("alerts"), value.get("alerts"))
+        artifacts = {**_map(self.meta.get("artifacts")), **_map(value.get("artifacts"))}
         self.meta.update(value)
         if alerts:
             self.meta["alerts"] = alerts
+        if artifacts:
+            self.meta["artifacts"] = artifacts
         if metrics:
             self.take_meta({**self.meta, "metrics": metrics})
 

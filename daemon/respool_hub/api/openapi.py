@@ -64,6 +64,7 @@ RUN_FIELDS: dict[str, dict[str, Any]] = {
     "lost": COUNT,
     "tags": _list(TEXT),
     "notes": TEXT,
+    "artifacts": _type("object"),
     "url": MAYBE_TEXT,
     "diverged": FLAG,
     "alias_of": MAYBE_TEXT,

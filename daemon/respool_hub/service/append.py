@@ -11,7 +11,7 @@ from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.batch import Body, after, extent
 from respool_hub.service.fold import Fold, finite
 from respool_hub.service.head import claim
-from respool_hub.service.payload import map_in
+from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.refusal import refuse
 from respool_hub.service.standing import left
 from respool_hub.store.packing import pack
@@ -96,6 +96,8 @@ def _settle(
             meta = meta | {key: said[key] for key in RUN_META if key in said}
             if "alerts" in said:
                 meta = meta | {"alerts": merge_alerts(meta.get("alerts"), said["alerts"])}
+            if "artifacts" in said:
+                meta = meta | {"artifacts": map_of(meta.get("artifacts")) | map_of(said["artifacts"])}
     if attempt != known:
         tx.put_attempt(attempt)
     run = run._replace(meta=meta, active_at=now.wall)

@@ -40,7 +40,7 @@ def clean(value: Any, depth: int = 0) -> Any:
 
 
 def flat(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row whose nested keys are joined by dots."""
+    """A row whose nested keys are joined by dots. A reference to media, a dict with `_type`, is one value."""
     if not any(isinstance(value, dict) for value in row.values()):
         return {_key(key): value for key, value in row.items()}
     found: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def flat(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _flatten(found: dict[str, Any], prefix: str, row: Mapping[Any, Any], depth: int) -> None:
     for key, value in row.items():
         name = prefix + _key(key)
-        if isinstance(value, dict) and value and depth < MAX_DEPTH:
+        if isinstance(value, dict) and value and "_type" not in value and depth < MAX_DEPTH:
             _flatten(found, name + ".", value, depth + 1)
         else:
             found[name] = value

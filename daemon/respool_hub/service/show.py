@@ -50,6 +50,7 @@ def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
         "lost": sum(row.lost for row in writers),
         "tags": clean(run.meta.get("tags")) or [],
         "notes": clean(run.meta.get("notes")) or "",
+        "artifacts": clean(run.meta.get("artifacts")) or {},
         "url": url,
         "diverged": any(attempt.branch for attempt in attempts),
         "alias_of": run.alias_of,

@@ -205,6 +205,14 @@ def test_lines_are_strict_json_with_flat_keys_and_ours_cannot_be_replaced(desk):
     )
 
 
+def test_a_reference_to_media_is_one_value(desk):
+    desk.attach(A)
+    page = {"_type": "html-file", "path": "media/html/x.html", "size": 1}
+    desk.append(A, 0, record(Kind.ROW, 0, {"val": {"page": page, "n": 1}}, step=4))
+    line = json.loads(desk.lines()[0])
+    assert (line["val.page"], line["val.n"]) == (page, 1)
+
+
 def test_a_loss_then_a_snapshot_restores_what_was_lost(desk):
     desk.attach(A)
     desk.append(A, 0, rows(0, range(3)))

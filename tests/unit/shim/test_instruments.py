@@ -87,8 +87,15 @@ def test_gradients_and_parameters_are_rows_of_the_step_at_their_frequency(run, t
 
 
 def test_a_parameter_without_a_gradient_does_not_hold_the_others_back(run, torch):
-    model = torch.nn.ModuleDict({"used": torch.nn.Linear(1, 1), "idle": torch.nn.Linear(1, 1)})
-    model.forward = model["used"]
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+        def forward(self, x):
+            return self.used(x)
+
+    model = Model()
     run.watch(model, log_freq=1)
     for _ in range(2):
         model(torch.ones(1, 1)).sum().backward()
