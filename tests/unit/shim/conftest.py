@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import respool
 from fakes.daemon import FakeDaemon
+from fakes.trainers import Trainer
 from respool import current, environment, notices
 
 
@@ -48,3 +50,18 @@ def daemon(tmp_path, monkeypatch) -> Iterator[FakeDaemon]:
 @pytest.fixture
 def spool(tmp_path) -> str:
     return os.path.join(str(tmp_path), "work", "respool", "spool")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Trainer]]:
+    """Starts a process that begins a run: start(its environment, **arguments of init())."""
+    made: list[Trainer] = []
+
+    def start(environ: dict[str, str] | None = None, **options: Any) -> Trainer:
+        made.append(Trainer(os.getcwd(), environ or {}, options))
+        return made[-1]
+
+    yield start
+    for trainer in made:
+        if trainer.process.stdout is not None and not trainer.process.stdout.closed:
+            trainer.kill()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -18,108 +16,7 @@ from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED
 from respool.wire.segment import parse_segment_name
 
-WORKER = """
-import json, os, sys
-import respool
-options = json.loads(sys.argv[1])
-wait = options.pop("wait_seconds", 0.0)
-log, code, rewind = options.pop("log", 1), options.pop("code", 0), options.pop("rewind", None)
-from respool import local_join
-local_join.WAIT_SECONDS = wait
-try:
-    run = respool.init(project="p", mode="spool", **options)
-except respool.UsageError as error:
-    print(json.dumps({"error": str(error)}), flush=True)
-    os._exit(1)
-for _ in range(log):
-    run.log({"rank": os.environ.get("RANK", "-")})
-attached = run._keeper.attached
-print(json.dumps({"id": run.id, "attempt": run.attempt_id, "writer": attached.writer, "joined": attached.joined,
-    "step": attached.step, "resumed": run.resumed, "config": dict(run.config)}), flush=True)
-for line in sys.stdin:
-    word = line.strip()
-    if word == "exec":
-        os.execv(sys.executable, [sys.executable, *sys.argv])
-    if word == "log":
-        run.log({"more": 1})
-    if word == "rewind":
-        print(json.dumps(run.rewind(0)), flush=True)
-    if word == "child":
-        import subprocess
-        done = subprocess.run([sys.executable, *sys.argv], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        print(done.stdout.strip(), flush=True)
-    if word == "fork":
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            run.log({"dropped": 1})
-            child = respool.init(project="p", mode="spool", **options)
-            child.log({"forked": 1})
-            print(json.dumps({"attempt": child.attempt_id, "writer": child._keeper.attached.writer}), flush=True)
-            child.finish()
-            os._exit(0)
-        os.waitpid(pid, 0)
-    if word == "superseded":
-        respool.current.run._rung = 0.0
-        run.log({"more": 1})
-        print(json.dumps(run.superseded), flush=True)
-    if word == "finish":
-        run.finish(code)
-        os._exit(0)
-if options.get("crash", True):
-    os._exit(0)
-"""
-
 SLURM = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c", "ENVIRONMENT": "BATCH"}
-
-
-class Worker:
-    """A process that began, or was refused; it waits for words and crashes at the end of them."""
-
-    def __init__(self, folder, environ, options):
-        kept = {name: value for name, value in os.environ.items() if name != "RESPOOL_LAUNCH_ID"}
-        self.process = subprocess.Popen(
-            [sys.executable, "train.py", json.dumps(options)],
-            cwd=folder, env=kept | environ, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.pid = self.process.pid
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read()
-        return json.loads(line)
-
-    def say(self, word):
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-        return self
-
-    def end(self, word=""):
-        """Finish, or crash; what it printed on standard error."""
-        with self.process:
-            if word:
-                self.say(word)
-            self.process.stdin.close()
-            return self.process.stderr.read()
-
-
-@pytest.fixture
-def start(tmp_path):
-    made = []
-    with open("train.py", "w") as file:
-        file.write(WORKER)
-
-    def start(environ=None, **options):
-        worker = Worker(os.getcwd(), environ or {}, options)
-        made.append(worker)
-        return worker
-
-    yield start
-    for worker in made:
-        worker.process.kill()
-        if not worker.process.stdout.closed:
-            worker.end()
 
 
 def ranks(count, **more):
@@ -162,8 +59,7 @@ def test_ranks_of_a_next_life_join_what_its_first_one_resumed(start):
     workers = [start(environ, resume=True, log=3) for environ in ranks(2, **SLURM)]
     first = [worker.answer() for worker in workers]
     for worker in workers:
-        worker.process.kill()
-        worker.end()
+        worker.kill()
     again = [start(environ, resume=True) for environ in ranks(2, **SLURM, SLURM_RESTART_COUNT="1")]
     said = [worker.answer() for worker in again]
     assert {one["id"] for one in said} == {first[0]["id"]}
@@ -177,8 +73,7 @@ def test_a_restart_loop_in_one_job_is_several_attempts_of_one_run(start, spool, 
     for _ in range(3):
         worker = start(SLURM, **options)
         lives.append(worker.answer())
-        worker.process.kill()
-        worker.end()
+        worker.kill()
     assert len({life["id"] for life in lives}) == 1
     assert [life["step"] for life in lives] == [0, 1, 2]
     assert len(folders(spool)) == 3
@@ -193,8 +88,7 @@ def test_two_seeds_in_one_batch_job_are_two_runs_in_every_life_of_it(start):
     first = {worker.answer()["id"] for worker in workers}
     assert len(first) == 2
     for worker in workers:
-        worker.process.kill()
-        worker.end()
+        worker.kill()
     again = [start(environ | {"SLURM_RESTART_COUNT": "1"}, resume=True).answer() for _ in range(2)]
     assert {one["id"] for one in again} == first
     assert [one["step"] for one in again] == [1, 1]
@@ -221,8 +115,7 @@ def test_tasks_of_an_array_from_one_folder_share_nothing(start, spool):
     first = [worker.answer() for worker in workers]
     assert len({one["id"] for one in first}) == 3
     for worker in workers:
-        worker.process.kill()
-        worker.end()
+        worker.kill()
     again = [start(task(index, 1), resume=True).answer() for index in range(3)]
     assert [one["id"] for one in again] == [one["id"] for one in first]
 
@@ -254,8 +147,7 @@ def test_a_stranger_that_waits_goes_on_when_the_other_dies(start):
     first.answer()
     second = start(id="r", resume="allow", wait_seconds=30.0)
     assert "still has this run; waiting up to 30 s" in "".join(second.process.stderr.readline() for _ in "1")
-    first.process.kill()
-    first.end()
+    first.kill()
     assert second.answer()["step"] == 1
 
 
@@ -316,8 +208,7 @@ def test_a_rank_that_comes_back_after_its_launch_is_over_begins_the_next_attempt
     workers = [start(one, id="r", resume="allow") for one in environ]
     first = [worker.answer() for worker in workers]
     for worker in workers:
-        worker.process.kill()
-        worker.end()
+        worker.kill()
     again = [start(one, id="r", resume="allow").answer() for one in environ]
     assert {one["attempt"] for one in again}.isdisjoint(one["attempt"] for one in first)
     assert len({one["attempt"] for one in again}) == 1
