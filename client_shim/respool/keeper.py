@@ -11,6 +11,7 @@ from respool.wire.messages import Attached
 
 if TYPE_CHECKING:
     from respool.local_spool import LocalSpool
+    from respool.local_watch import LocalWatch
 
 
 class Keeper:
@@ -26,12 +27,14 @@ class Keeper:
         tether: Tether | None = None,
         local: LocalSpool | None = None,
         spool: str | None = None,
+        watch: LocalWatch | None = None,
     ) -> None:
         self.attached = attached
         self.opened = opened
         self.tether = tether
         self.local = local
         self.spool = spool
+        self.watch = watch
         self.room = Room(attached.directory, tether)
 
     @property

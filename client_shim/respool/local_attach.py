@@ -10,6 +10,7 @@ from respool import local_spool, notices
 from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.local_decision import Decided, Decision
+from respool.local_watch import LocalWatch
 from respool.plan import Plan
 from respool.wire.attempt import AttemptFile, Request, WriterFile
 from respool.wire.identity import attempt_id_of
@@ -37,7 +38,8 @@ def attach(plan: Plan, request: Request) -> Keeper:
             return _without(attached, plan, spool, error)
         local_spool.register(spool, dict(os.environ))
         attached = attached._replace(directory=local.directory, lines=_lines(plan, decided, spool))
-        return Keeper(attached, opened, local=local, spool=spool)
+        watch = LocalWatch(local.directory, decided.overruled)
+        return Keeper(attached, opened, local=local, spool=spool, watch=watch)
     raise UsageError(
         f"{_TRIES} times another process took this one's place in run {request.project}/{request.run_id}. Start it "
         "again, or give each process a RANK of its own."

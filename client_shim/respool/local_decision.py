@@ -15,7 +15,9 @@ from respool.wire.identity import joined_writer
 
 
 class Decided(NamedTuple):
-    """What a request comes to: a slot in `joined`, or a new attempt that continues `parent`, leaving `head`."""
+    """What a request comes to: a slot in `joined`, or a new attempt that continues `parent`, leaving `head`.
+    `overruled`: the folders of the attempts from which it takes the run.
+    """
 
     request: Request
     joined: Earlier | None = None
@@ -23,6 +25,7 @@ class Decided(NamedTuple):
     parent: Earlier | None = None
     generation: int = 0
     writer: int = 0
+    overruled: tuple[str, ...] = ()
 
 
 class Decision:
@@ -48,12 +51,13 @@ class Decision:
             )
         if self.request.resume == "auto":
             self._choose()
-        earlier, _ = self.known(self.request.run_id)
+        earlier, living = self.known(self.request.run_id)
         head = head_of(earlier)
         self._check(earlier, head)
         parent = head if self.request.resume in {"allow", "must"} else None
         generation = local_join.next_generation(self.request, earlier)
-        return Decided(self.request, None, head, parent, generation, max(self.request.rank, 0))
+        writer, overruled = max(self.request.rank, 0), self._overruled(living)
+        return Decided(self.request, None, head, parent, generation, writer, overruled)
 
     def known(self, run_id: str) -> tuple[list[Earlier], list[Living]]:
         """The run's attempts in the spools, and who may still write into them."""
@@ -61,6 +65,14 @@ class Decision:
             earlier = attempts_of(self._roots, self.request.project, run_id, self.request.entity)
             self._known[run_id] = earlier, local_join.living_in(self.request, self.spool, earlier)
         return self._known[run_id]
+
+    def _overruled(self, living: list[Living]) -> tuple[str, ...]:
+        """Other ranks of this launch are not: they follow by themselves. Nothing is written in a daemon's spool."""
+        others = {
+            one.attempt.directory for one in living if one.attempt.request.launch != self.request.launch
+        }
+        spool = os.path.realpath(self.spool)
+        return tuple(sorted(path for path in others if os.path.dirname(path) == spool))
 
     @property
     def _run(self) -> str:

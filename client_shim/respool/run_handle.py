@@ -68,6 +68,8 @@ class Run(RunArtifacts, RunCheckpoints):
         self._lock, self._append = self._writer.lock, self._writer.append
         if keeper.tether is not None:
             keeper.tether.follow(self._writer, self._notice)
+        if keeper.watch is not None:
+            keeper.watch.follow(self._notice)
 
     def log(
         self,

@@ -152,3 +152,5 @@ class RunRecords(RunFacts):
         self._rung = now
         if self._keeper.tether is not None and not self._off:
             self._keeper.tether.upkeep(urgent=urgent)
+        elif self._keeper.watch is not None and not self._off:
+            self._keeper.watch.turn(moved=self._last_step != NO_STEP)

@@ -50,7 +50,7 @@ for line in sys.stdin:
             os._exit(0)
         os.waitpid(pid, 0)
     if word == "superseded":
-        respool.current.run._rung = 0.0
+        run._rung = run._keeper.watch._next = 0.0
         run.log({"more": 1})
         print(json.dumps(run.superseded), flush=True)
     if word == "finish":

@@ -248,3 +248,23 @@ def test_an_auto_resume_waits_for_a_writer_elsewhere_to_show_whether_it_lives(st
     age(os.path.join(spool, said["attempt"]), 44)
     second = start(resume=True, wait_seconds=30.0).answer()
     assert (second["id"], second["step"]) == (said["id"], 1)
+
+
+def test_who_was_taken_over_is_told_by_the_first_row_and_not_before(start):
+    first = start(SLURM, id="r")
+    first.answer()
+    taker = start(id="r", resume="allow", takeover=True, log=0)
+    taker.answer()
+    assert first.say("superseded").answer() is False
+    taker.say("log")
+    assert taker.say("superseded").answer() is False
+    assert first.say("superseded").answer() is True
+    assert f"Process {taker.pid} on {os.uname().nodename} took this run over" in first.end("finish")
+
+
+def test_a_script_that_asked_for_it_is_stopped_when_it_is_taken_over(start):
+    first = start(id="r", on_superseded="stop")
+    first.answer()
+    start(id="r", resume="allow", takeover=True).answer()
+    assert first.say("superseded").answer() is True
+    assert "respool.errors.Superseded" in first.say("log").end()
