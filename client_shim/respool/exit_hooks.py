@@ -32,6 +32,7 @@ class ExitHooks:
         self._pid = os.getpid()
         self._exits: list[tuple[Any, str, Any, Any]] = []
         self._excepthook: Any = None
+        self._finalizer: Any = None
 
     def install(self) -> None:
         """Wrap the ways out and sys.excepthook, and be called at the end."""
@@ -44,10 +45,22 @@ class ExitHooks:
                 setattr(place, name, wrapped)
         self._excepthook, sys.excepthook = sys.excepthook, self._on_exception
         atexit.register(self._finish)
+        self._finalizer = self._of_multiprocessing()
+
+    def _of_multiprocessing(self) -> Any:
+        """A child that multiprocessing forked leaves by os._exit(), after finalizers of its own."""
+        process = sys.modules.get("multiprocessing.process")
+        if process is None or process.parent_process() is None:
+            return None
+        from multiprocessing.util import Finalize  # noqa: PLC0415 - where it is used it is imported
+
+        return Finalize(None, self._finish, exitpriority=0)
 
     def remove(self) -> None:
         """Undo `install` where nobody wrapped us in turn."""
         atexit.unregister(self._finish)
+        if self._finalizer is not None:
+            self._finalizer.cancel()
         for place, name, original, wrapped in self._exits:
             if getattr(place, name, None) is wrapped:
                 setattr(place, name, original)
@@ -71,6 +84,9 @@ class ExitHooks:
             self._at_end(self._final_code())
 
     def _final_code(self) -> int:
+        kind, current, _ = sys.exc_info()
+        if current is not None:  # multiprocessing ends a child while what its target raised is on its way
+            return code_of_exception(kind, current)
         error = getattr(sys, "last_value", None)
         if error is not None and error is not self._earlier_error:
             return code_of_exception(type(error), error)
