@@ -71,7 +71,7 @@ def refusal(around: Surroundings) -> str | None:
     if not sys.platform.startswith("linux"):
         return f"the daemon needs Linux, this is {sys.platform}"
     against = None if wanted else _against(around)
-    return against or _not_installed()
+    return against or not_installed()
 
 
 def start(path: str, around: Surroundings, seconds: float = START_SECONDS) -> bool:
@@ -107,15 +107,16 @@ def _against(around: Surroundings) -> str | None:
     job = next((name for name in _JOBS if environ.get(name)), None)
     if job is not None:
         return f"{job}={environ[job]}: a batch job, whose end would kill it"
-    container = _container(around)
-    if container is not None:
-        return f"{container}: a container, whose end would kill it"
-    if not _hub_known(environ):
+    inside = container(around)
+    if inside is not None:
+        return f"{inside}: a container, whose end would kill it"
+    if not hub_known(environ):
         return "no hub is known to send to; `respool login URL` changes that"
     return None
 
 
-def _container(around: Surroundings) -> str | None:
+def container(around: Surroundings) -> str | None:
+    """What says that this is a container, or None."""
     for name in ("container", "KUBERNETES_SERVICE_HOST"):
         if around.environ.get(name):
             return f"{name}={around.environ[name]}"
@@ -131,14 +132,16 @@ def _container(around: Surroundings) -> str | None:
     return None if sign is None else f"{around.cgroup} names {sign}"
 
 
-def _hub_known(environ: Mapping[str, str]) -> bool:
+def hub_known(environ: Mapping[str, str]) -> bool:
+    """Whether a daemon or `respool sync` would know where to send to."""
     config = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     names = ("credentials.toml", "respoold.toml", "respool.toml")
     files = (os.path.join(config, "respool", name) for name in names)
     return bool(environ.get("RESPOOL_HUB_URL")) or any(os.path.exists(path) for path in files)
 
 
-def _not_installed() -> str | None:
+def not_installed() -> str | None:
+    """What the daemon and `respool sync` need and is not there, with how to get it; or None."""
     from importlib.util import find_spec  # noqa: PLC0415 - nobody else needs it
 
     missing = [name for name in _NEEDED if find_spec(name) is None]

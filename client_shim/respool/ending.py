@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from respool import notices
 from respool.wire.messages import Flush, Flushed
 
 if TYPE_CHECKING:
+    from respool.keeper import Keeper
     from respool.run_facts import RunFacts
     from respool.segment_writer import SegmentWriter
     from respool.tether import Tether
@@ -47,6 +49,33 @@ def drained(tether: Tether | None, seconds: float, *, patient: bool = False) -> 
             sleep(min(_PAUSE_SECONDS, left))
         _show(f"sending to the hub, {monotonic() - begin:.0f} of at most {seconds:.0f} s")
     return False
+
+
+def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
+    """(lasting, sent): whether what is kept outlives the job, and, where it does not, whether all of it is at the
+    hub now. Waits for that, at most `seconds`.
+    """
+    if keeper.tether is not None:
+        lasting = keeper.attached.lasting
+        return lasting, not lasting and drained(keeper.tether, seconds)
+    if keeper.spool is None:
+        return True, False
+    from respool import autostart  # noqa: PLC0415 - runs with a daemon do not need it
+    from respool import lasting as storage  # noqa: PLC0415 - as above
+
+    around = autostart.Surroundings(dict(os.environ))
+    why = storage.fleeting(keeper.spool, around)
+    if why is None:
+        return True, False
+    left = "mode='spool' asks for no daemon" if mode == "spool" else None
+    left = left or storage.send(keeper.spool, around, seconds)
+    if left is not None:
+        notices.alarm(
+            "fleeting",
+            f"what was logged will be lost with this job: {why}, and {left}. Run `respool sync {keeper.spool}` "
+            "before it ends, copy that folder to a disk that stays, or set RESPOOL_SPOOL_DIR to one.",
+        )
+    return False, left is None
 
 
 def _show(text: str) -> None:

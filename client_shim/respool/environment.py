@@ -108,6 +108,12 @@ TABLE = (
     Variable(
         "RESPOOL_AUTOSTART", "autostart", _flag, "whether init() starts a daemon where there is none: 1, 0"
     ),
+    Variable(
+        "RESPOOL_LASTING",
+        "lasting",
+        _flag,
+        "whether what is kept on this machine outlives the job: 1, 0; else judged by container and file system",
+    ),
     Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
     Variable("WANDB_SILENT", "silent", _flag, "the same"),
     Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),
@@ -134,6 +140,7 @@ class Environment(NamedTuple):
     dir: str | None = None
     offline_must: str | None = None
     autostart: bool | None = None
+    lasting: bool | None = None
     silent: bool | None = None
     name: str | None = None
     notes: str | None = None

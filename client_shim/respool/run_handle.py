@@ -268,11 +268,11 @@ class Run(RunArtifacts, RunCheckpoints):
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})
         self._writer.settle()
         self._state, self._off = FINISHED, True
-        tether, lasting = self._keeper.tether, self._keeper.attached.lasting
+        tether = self._keeper.tether
         if tether is not None:
             tether.upkeep(urgent=True)
-        sent = not lasting and ending.drained(tether, ending.DRAIN_SECONDS)
         safe = ending.synced(self._writer, tether)
+        lasting, sent = ending.carried(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
         if not interrupted:
             self._keeper.close()
             self._writer.close()

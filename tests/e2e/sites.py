@@ -93,7 +93,7 @@ class Site:
         for name, below in places.items():
             kept[name] = self.path(home, below).rstrip("/")
             os.makedirs(kept[name], mode=0o700, exist_ok=True)
-        return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "RESPOOL_LASTING": "1"}
 
     def add_node(self, name: str) -> Node:
         node = Node(self, name)

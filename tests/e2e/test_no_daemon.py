@@ -122,3 +122,32 @@ def test_sync_without_a_hub_says_so_and_keeps_everything(site: Site) -> None:
     site.hub.start()
     sync(node, SPOOL)
     assert account(site.view, PROJECT, RUN, [life]).kept == 60
+
+
+def test_where_nothing_lasts_finish_sends_everything_before_it_returns(site: Site) -> None:
+    node = up(site)
+    life = node.rows(steps=300, environ={"RESPOOL_LASTING": "0"})
+    assert life.process.wait(60) == 0
+    assert "at the hub" in life.process.lines()[-1]
+    assert account(site.view, PROJECT, RUN, [life]).kept == 300
+
+
+def test_where_nothing_lasts_and_the_hub_is_away_finish_says_so_loudly(site: Site) -> None:
+    node = up(site)
+    site.hub.kill()
+    life = node.rows(steps=30, environ={"RESPOOL_LASTING": "0"})
+    assert life.process.wait(60) == 0
+    said = "\n".join(life.process.lines())
+    assert "what was logged will be lost with this job" in said
+    assert "`respool sync` ended with exit code 3" in said
+
+
+def test_a_daemon_whose_spool_will_not_last_is_waited_for(site: Site) -> None:
+    site.hub.start()
+    site.give_keys()
+    site.node.daemon.environ["RESPOOL_LASTING"] = "0"
+    site.node.daemon.start()
+    life = site.node.rows(steps=2000, pad=500)
+    assert life.process.wait(60) == 0
+    assert "at the hub" in life.process.lines()[-1]
+    assert account(site.view, PROJECT, RUN, [life]).kept == 2000

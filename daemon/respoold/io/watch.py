@@ -19,8 +19,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.polling import PollingObserver
 
+from respool import mounts
 from respoold.doorbell import Doorbell
-from respoold.io import mounts
 
 NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""

@@ -181,7 +181,7 @@ class Client:
             self.queue(answer, request)
             return
         self._take(answer.attempt, asked.writer)
-        self.queue(answer.attached, request, answer.fds)
+        self.queue(answer.attached._replace(lasting=self.keeper.lasting), request, answer.fds)
 
     def _vouch(self, asked: Request) -> Request:
         """The kernel's word for who the process is, in place of its own."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from respool.autostart import Surroundings
+from respool.lasting import fleeting
 from respool.wire import limits
 from respool.wire.errors import FormatError
 from respool.wire.messages import Message, Notice, Spare
@@ -72,6 +74,7 @@ class Keeper:
         self._full: dict[Reader, str] = {}
         self._leases: dict[str, Lease] = {}
         self.handover: Handover | None = None
+        self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
         self.sent = 0
         self.sent_files = 0

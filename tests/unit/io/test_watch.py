@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from respoold.io import mounts
+from respool import mounts
 from respoold.io.watch import watching
 
 TABLE = """\

@@ -18,6 +18,7 @@ from respool import current, environment, notices
 def clean(tmp_path, monkeypatch) -> Iterator[None]:
     for variable in environment.TABLE:
         monkeypatch.delenv(variable.name, raising=False)
+    monkeypatch.setenv("RESPOOL_LASTING", "1")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     (tmp_path / "work").mkdir()

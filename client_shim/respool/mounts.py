@@ -30,6 +30,9 @@ NETWORK = frozenset(
 )
 """Where others write without our kernel's knowledge: it tells of no changes there."""
 
+FLEETING = frozenset({"tmpfs", "ramfs", "overlay", "aufs", "squashfs"})
+"""In memory, or a layer of a container's image."""
+
 
 def kind_of(path: str, table: str = TABLE) -> str:
     """The type of the file system that `path` is on, such as ext4; empty where the table cannot be read."""
@@ -46,6 +49,11 @@ def kind_of(path: str, table: str = TABLE) -> str:
     except OSError:
         return ""
     return found
+
+
+def is_fleeting(kind: str) -> bool:
+    """Whether what is written there is gone with the machine or the container."""
+    return kind in FLEETING
 
 
 def is_shared(kind: str) -> bool:
