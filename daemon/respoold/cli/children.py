@@ -13,10 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from respoold.cli.errors import CommandError, Exit
 
 POLL_SECONDS = 0.02
+MAX_LOG = 8 << 20
+"""Bytes of a log, after which the next start begins a new one and keeps one old one."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -33,11 +37,16 @@ class Child:
         self.cwd = cwd
         self.started = 0.0
         self.wanted = False
+        self._began = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, or start it again. Its log begins anew."""
-        with open(self.log, "wb") as log:
+        """Start it, or start it again. Its log is continued; a long one is put aside first."""
+        with suppress(FileNotFoundError):
+            if os.path.getsize(self.log) > MAX_LOG:
+                os.replace(self.log, f"{self.log}.1")
+        with open(self.log, "ab") as log:
+            self._began = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
                 self.argv,
                 env=self.environ,
@@ -98,10 +107,11 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def lines(self) -> list[str]:
-        """What it printed so far, whole lines."""
+        """What it printed since its last start, whole lines."""
         try:
-            with open(self.log, encoding="utf-8", errors="replace") as file:
-                text = file.read()
+            with open(self.log, "rb") as file:
+                file.seek(self._began)
+                text = file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return []
         return text[: text.rfind("\n") + 1].splitlines()

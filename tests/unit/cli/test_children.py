@@ -117,3 +117,19 @@ def test_the_demo_keeps_nothing_in_a_folder_that_is_in_use(tmp_path: Path) -> No
     with pytest.raises(CommandError, match="is not empty"), open_stage(str(tmp_path), 400, 50, print):
         pass
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_log_is_continued_and_a_long_one_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = a_child(tmp_path, "import sys; print(sys.argv[0], 'ends'); sys.exit(7)")
+    for life in range(1, 3):
+        child.start()
+        with pytest.raises(CommandError):
+            child.wait_line("ready", 20.0)
+        assert (tmp_path / "log").read_text().count("ends") == life
+        assert len(child.lines()) == 1
+    monkeypatch.setattr("respoold.cli.children.MAX_LOG", 3)
+    child.start()
+    with pytest.raises(CommandError):
+        child.wait_line("ready", 20.0)
+    assert (tmp_path / "log").read_text().count("ends") == 1
+    assert (tmp_path / "log.1").read_text().count("ends") == 2

@@ -7,11 +7,14 @@ command: they end with it, and one that dies is started again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from respoold.cli.children import Child
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
@@ -19,6 +22,7 @@ from respoold.cli.errors import CommandError, Exit
 from respoold.cli.household import Household, Layout, check_socket, user_name
 from respoold.cli.places import Places, here
 from respoold.cli.screen import Screen
+from respoold.core.address import normal
 
 EXAMPLES = """
 examples:
@@ -44,7 +48,11 @@ def run(args: Namespace, screen: Screen) -> int:
     """Serve until a signal."""
     places = here()
     layout = _layout(args, places)
-    _check_alone(places)
+    with _only_one(places):
+        return _serve(layout, places, screen)
+
+
+def _serve(layout: Layout, places: Places, screen: Screen) -> int:
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: asked.set())
@@ -52,8 +60,8 @@ def run(args: Namespace, screen: Screen) -> int:
     try:
         household.start_hub()
         household.wire_key(user_name(), f"respool up on {os.uname().nodename}")
-        daemon = household.start_daemon()
-        _introduce(screen, household, places)
+        daemon = None if _has_daemon(places, household.url) else household.start_daemon()
+        _introduce(screen, household, places, own=daemon is not None)
         _watch(screen, household, daemon, asked)
     finally:
         household.stop(GRACE_SECONDS)
@@ -73,23 +81,45 @@ def _layout(args: Namespace, places: Places) -> Layout:
     return Layout(data, listen, spool, socket, logs, places.credentials)
 
 
-def _check_alone(places: Places) -> None:
+@contextmanager
+def _only_one(places: Places) -> Iterator[None]:
+    """Hold the place of the one `respool up` of this user on this machine."""
+    path = os.path.join(places.state_folder, f"up-{os.uname().nodename}.lock")
+    os.makedirs(places.state_folder, mode=0o700, exist_ok=True)
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            cause = f"`respool up` runs already, as process {file.read(20).strip() or '?'}."
+            raise CommandError(Exit.BAD, cause, "Use that one, or stop it with Ctrl-C first.") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _has_daemon(places: Places, url: str) -> bool:
+    """Whether a daemon for this very hub runs already, such as one that init() started. Raises CommandError for
+    one that belongs to another hub.
+    """
     try:
         with open_daemon(places) as link:
-            hub = link.welcome.hub or "no hub"
-            cause = f"A daemon answers at {link.path} already, for {hub}."
+            hub = link.welcome.hub
+            if hub is not None and normal(hub) == normal(url):
+                return True
+            cause = f"A daemon answers at {link.path} already, for {hub or 'no hub'}."
     except NoDaemonError:
-        return
+        return False
     raise CommandError(Exit.BAD, cause, "Use that one, or stop it first; `respool status` says what it does.")
 
 
-def _introduce(screen: Screen, household: Household, places: Places) -> None:
+def _introduce(screen: Screen, household: Household, places: Places, *, own: bool) -> None:
     layout = household.layout
     screen.say("respool is up; Ctrl-C stops it.", "bold")
     found = {
         "hub": household.url,
         "data": f"{layout.data}   (with the admin-key)",
-        "daemon": layout.socket,
+        "daemon": layout.socket if own else f"{layout.socket}   (was running already)",
         "spool": layout.spool,
         "key": layout.credentials,
         "logs": layout.logs,
@@ -106,9 +136,11 @@ def _introduce(screen: Screen, household: Household, places: Places) -> None:
     screen.out.flush()
 
 
-def _watch(screen: Screen, household: Household, daemon: Child, asked: threading.Event) -> None:
+def _watch(screen: Screen, household: Household, daemon: Child | None, asked: threading.Event) -> None:
     """Until asked to stop: start again what died, at once the first time, slower if it keeps dying."""
-    starts = {household.hub: household.start_hub, daemon: household.start_daemon}
+    starts: dict[Child, Callable[[], object]] = {household.hub: household.start_hub}
+    if daemon is not None:
+        starts[daemon] = household.start_daemon
     patience = dict.fromkeys(starts, 0.0)
     while not asked.wait(LOOK_SECONDS):
         for child, start in starts.items():
@@ -122,11 +154,10 @@ def _watch(screen: Screen, household: Household, daemon: Child, asked: threading
             _restart(screen, child, start)
 
 
-def _restart(screen: Screen, child: Child, start: object) -> None:
+def _restart(screen: Screen, child: Child, start: Callable[[], object]) -> None:
     """A restart that fails is said and tried again at the next look."""
     try:
-        if callable(start):
-            start()
+        start()
     except CommandError as error:
         child.kill()
         screen.note(f"{error.cause}\n  {error.advice}")
