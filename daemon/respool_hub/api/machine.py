@@ -63,6 +63,7 @@ async def attach(hub: Hub, caller: Caller, request: Request) -> Response:
 def _answer(hub: Hub, caller: Caller, reader: Reader, done: Registered) -> AttachAnswer:
     run, attempt = done.run, done.attempt
     story = tell(reader, run.id, attempt.attempt_id)
+    began = tell(reader, run.id, attempt.parent) if done.joined and not done.by_wish else story
     totals = total(reader, story)
     behind = story.attempts.get(done.left_behind) if done.left_behind else None
     left = None
@@ -78,12 +79,16 @@ def _answer(hub: Hub, caller: Caller, reader: Reader, done: Registered) -> Attac
         parent=attempt.parent,
         head=attempt.parent if attempt.parent in story.attempts else None,
         resumed=done.resumed,
-        step=next_step(story),
+        step=next_step(began),
         config=totals.config,
         summary=totals.summary,
         meta={**run.meta, "metrics": totals.metrics},
         url=hub.url_of(run),
         left_behind=left,
+        attempt_id=attempt.attempt_id,
+        generation=attempt.generation,
+        writer=done.writer,
+        joined=done.joined,
         token=token.issue(hub.secret, attempt.attempt_id, caller.key_id),
     )
 

@@ -13,6 +13,7 @@ from respool_hub.service.fold import Fold, finite
 from respool_hub.service.head import claim
 from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.refusal import refuse
+from respool_hub.service.slots import settle, slot_of
 from respool_hub.service.standing import left
 from respool_hub.store.packing import pack
 from respool_hub.store.ports import Transaction
@@ -90,7 +91,7 @@ def _settle(
     known, meta = attempt, run.meta
     for frame in frames:
         if frame.kind == Kind.STATE:
-            attempt = _state(attempt, map_in(frame.payload) or {}, frame.time)
+            attempt = _state(tx, attempt, row.writer, map_in(frame.payload) or {}, frame.time)
         elif frame.kind == Kind.META:
             said = map_in(frame.payload) or {}
             meta = meta | {key: said[key] for key in RUN_META if key in said}
@@ -121,11 +122,13 @@ def _claim(
     return attempt, run._replace(head=decided.head)
 
 
-def _state(attempt: AttemptRow, value: dict[str, Any], at: float) -> AttemptRow:
+def _state(tx: Transaction, attempt: AttemptRow, writer: int, value: dict[str, Any], at: float) -> AttemptRow:
     if value.get("state") == "preempting":
         return attempt._replace(marked=True)
-    if value.get("state") == "ended":
-        code = value.get("exit_code")
-        code = code if isinstance(code, int) and abs(code) < 1 << 31 else None
-        return attempt._replace(ended=True, exit_code=code, ended_at=finite(at))
-    return attempt
+    if value.get("state") != "ended":
+        return attempt
+    code = value.get("exit_code")
+    code = code if isinstance(code, int) and abs(code) < 1 << 31 else None
+    slot, explicit = slot_of(tx, attempt, writer), value.get("reason") == "finish"
+    after = settle(tx, attempt, slot._replace(alive=False, ended=True, exit_code=code, explicit=explicit))
+    return after._replace(ended_at=finite(at)) if after.ended else after

@@ -43,14 +43,7 @@ def decide(request: AttachRequest, known: Known | None, quiet: Quiet, hub: str) 
         return _offline(request, known)
     if known is None:
         return _missing(request, hub) if request.resume == "must" else Registration()
-    known = _bury(known, request.dead)
     return _other_name(request, known) or _never(request, known, quiet) or _existing(request, known, quiet)
-
-
-def _bury(known: Known, dead: list[str]) -> Known:
-    """Attempts whose process is known to have ended count as gone."""
-    rows = {key: row._replace(gone=True) if key in dead else row for key, row in known.attempts.items()}
-    return known._replace(attempts=rows)
 
 
 def _offline(request: AttachRequest, known: Known | None) -> Registration:
@@ -119,10 +112,9 @@ def _newest(request: AttachRequest, known: Known, head: AttemptRow) -> str:
 
 
 def _succeeds(request: AttachRequest, head: AttemptRow) -> bool:
-    """The scheduler starts a launch again only when its last life is over."""
-    return (
-        bool(request.launch) and request.launch == head.launch and request.restart_count > head.restart_count
-    )
+    """The scheduler starts a job again only when its last life is over."""
+    same = bool(request.identity) and request.identity == head.identity
+    return same and request.restart_count > head.restart_count
 
 
 def _live(request: AttachRequest, head: AttemptRow, quiet: Quiet) -> Problem:

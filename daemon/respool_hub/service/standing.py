@@ -24,6 +24,8 @@ def state(attempt: AttemptRow, quiet: Quiet) -> State:
             superseded=attempt.superseded or attempt.branch,
             quiet=quiet(attempt.attempt_id),
             attended=attempt.attended,
+            noticed=attempt.noticed,
+            explicit=attempt.explicit,
         )
     )
 

@@ -13,6 +13,7 @@ from typing import Protocol, Self, TypeVar
 
 from respool_hub.store.rows import (
     AttemptRow,
+    BacklogRow,
     BatchData,
     BatchRow,
     CheckpointRow,
@@ -20,8 +21,10 @@ from respool_hub.store.rows import (
     GraveRow,
     KeyRow,
     ManifestRow,
+    NodeRow,
     PartRow,
     RunRow,
+    SlotRow,
     TeamRow,
     WriterRow,
 )
@@ -95,6 +98,19 @@ class Reader(Protocol):
     def files(self, run: int) -> list[FileRow]:
         """By attempt number, seq and writer."""
 
+    def slots(self, attempt_id: str) -> list[SlotRow]:
+        """By writer."""
+
+    def slots_of(self, incarnation: str) -> list[SlotRow]: ...
+
+    def backlogs(self, attempt_id: str) -> list[BacklogRow]:
+        """By node."""
+
+    def backlogs_on(self, node: str) -> list[BacklogRow]: ...
+
+    def nodes(self, user: str | None) -> list[NodeRow]:
+        """By name; everybody's for None."""
+
     def checkpoints(self, run: int) -> list[CheckpointRow]:
         """By attempt number, seq and writer; dropped ones too."""
 
@@ -161,6 +177,12 @@ class Transaction(Reader, Protocol):
 
     def add_file(self, file: FileRow) -> None:
         """Does nothing when (attempt_id, writer, seq, name) is there already."""
+
+    def put_slot(self, slot: SlotRow) -> None: ...
+
+    def put_backlog(self, backlog: BacklogRow) -> None: ...
+
+    def put_node(self, node: NodeRow) -> None: ...
 
     def add_manifest(self, manifest: ManifestRow) -> None:
         """Does nothing when it is there already."""

@@ -17,12 +17,14 @@ from respool_hub.store.deletions import DeletionReader, DeletionTransaction
 from respool_hub.store.packing import pack_map, unpack
 from respool_hub.store.people import PeopleReader, PeopleTransaction
 from respool_hub.store.rows import NOBODY, AttemptRow, BatchData, BatchRow, FileRow, RunRow, WriterRow
+from respool_hub.store.slot_queries import SlotReader, SlotTransaction
 
 _WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
 _BATCH = "id, attempt_id, writer, first_seq, next_seq, rows, min_step, max_step"
 _FILE = "f.attempt_id, writer, seq, name, digest, size, step, time, metadata"
 _BOOLS = ("parent_known", "offline", "attended", "alive", "marked", "ended", "gone", "claimed", "branch")
-_FLAGS = [AttemptRow._fields.index(name) for name in (*_BOOLS, "was_head", "superseded")]
+_MORE = ("was_head", "superseded", "explicit", "noticed")
+_FLAGS = [AttemptRow._fields.index(name) for name in (*_BOOLS, *_MORE)]
 
 
 def _columns(cls: Any) -> str:
@@ -47,7 +49,7 @@ _INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(Ba
 _INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
 
 
-class SqliteReader(PeopleReader, DeletionReader, CheckpointReader):
+class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader):
     """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
 
     def incarnation(self) -> str:
@@ -120,7 +122,9 @@ class SqliteReader(PeopleReader, DeletionReader, CheckpointReader):
         self.close()
 
 
-class SqliteTransaction(SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter):
+class SqliteTransaction(
+    SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter, SlotTransaction
+):
     """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
 
     def add_run(self, run: RunRow) -> RunRow:

@@ -64,7 +64,9 @@ class AttemptRow(NamedTuple):
     """One attempt: what it asked for, and the facts that are known of it.
 
     `claimed`: it has tried for the head (its first row or rewind came). `branch`: it did not get it.
-    `was_head`, `superseded`: it had the head; it lost it while it was not known to be dead.
+    `was_head`, `superseded`: it had the head; it lost it while it was not known to be dead. `alive`, `ended`,
+    `exit_code`, `explicit` and `gone` are what its writers' slots amount to. `noticed`: a preemption notice of
+    `source` stands, which expires at `deadline` (seconds since the epoch, 0: unknown).
     """
 
     attempt_id: str
@@ -94,6 +96,56 @@ class AttemptRow(NamedTuple):
     branch: bool = False
     was_head: bool = False
     superseded: bool = False
+    identity: str = ""
+    generation: int = 0
+    explicit: bool = False
+    noticed: bool = False
+    source: str = ""
+    deadline: float = 0.0
+
+
+class SlotRow(NamedTuple):
+    """One process that logs, or logged, into an attempt. `joined`: by join=True; it decides nothing."""
+
+    attempt_id: str
+    writer: int
+    incarnation: str
+    node: str
+    pid: int
+    joined: bool = False
+    alive: bool = True
+    ended: bool = False
+    exit_code: int | None = None
+    explicit: bool = False
+    gone: bool = False
+
+    @property
+    def process(self) -> str:
+        """What of the incarnation tells the process: all but which of its calls this was."""
+        return self.incarnation.rpartition(":")[0]
+
+
+class BacklogRow(NamedTuple):
+    """What one node still holds of one attempt, as its last heartbeat said. `oldest` in seconds."""
+
+    attempt_id: str
+    node: str
+    heartbeat_at: float
+    pending_records: int = 0
+    pending_bytes: int = 0
+    pending_files: int = 0
+    pending_file_bytes: int = 0
+    oldest: float | None = None
+    why: str = ""
+
+
+class NodeRow(NamedTuple):
+    """One node of one user, by its last heartbeat."""
+
+    node: str
+    user: str
+    daemon: str
+    heartbeat_at: float
 
 
 class WriterRow(NamedTuple):

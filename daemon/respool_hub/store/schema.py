@@ -88,7 +88,32 @@ CREATE TABLE graves (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE)
+SLOTS = """
+ALTER TABLE attempts ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN explicit INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN noticed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN deadline REAL NOT NULL DEFAULT 0;
+CREATE TABLE slots (
+    attempt_id TEXT NOT NULL, writer INTEGER NOT NULL, incarnation TEXT NOT NULL, node TEXT NOT NULL,
+    pid INTEGER NOT NULL, joined INTEGER NOT NULL, alive INTEGER NOT NULL, ended INTEGER NOT NULL,
+    exit_code INTEGER, explicit INTEGER NOT NULL, gone INTEGER NOT NULL, PRIMARY KEY (attempt_id, writer)
+) WITHOUT ROWID;
+CREATE INDEX slots_incarnation ON slots (incarnation);
+INSERT INTO slots SELECT attempt_id, 0, '', node, pid, 0, alive, ended, exit_code, 0, gone FROM attempts;
+CREATE TABLE backlogs (
+    attempt_id TEXT NOT NULL, node TEXT NOT NULL, heartbeat_at REAL NOT NULL, pending_records INTEGER NOT NULL,
+    pending_bytes INTEGER NOT NULL, pending_files INTEGER NOT NULL, pending_file_bytes INTEGER NOT NULL,
+    oldest REAL, why TEXT NOT NULL, PRIMARY KEY (attempt_id, node)
+) WITHOUT ROWID;
+CREATE TABLE nodes (
+    node TEXT NOT NULL, user TEXT NOT NULL, daemon TEXT NOT NULL, heartbeat_at REAL NOT NULL,
+    PRIMARY KEY (node, user)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS)
 """The step to version n is at index n - 1."""
 
 

@@ -80,11 +80,11 @@ def test_a_head_that_is_preempting_still_lives(desk):
     "how", ["silent", "dead", "ended", "gone", "takeover", "restart", "offline"], ids=lambda how: how
 )
 def test_a_head_that_is_not_alive_or_is_succeeded_is_no_obstacle(desk, how):
-    desk.attach(A, launch="slurm-1", restart_count=0)
+    desk.attach(A, identity="slurm-1", restart_count=0)
     more = {
         "dead": {"dead": [A]},
         "takeover": {"takeover": True},
-        "restart": {"launch": "slurm-1", "restart_count": 1},
+        "restart": {"identity": "slurm-1", "restart_count": 1},
         "offline": {"offline": True, "parent": A},
     }
     if how == "silent":
@@ -94,9 +94,9 @@ def test_a_head_that_is_not_alive_or_is_succeeded_is_no_obstacle(desk, how):
     assert desk.attach(B, **more.get(how, {})).resumed
 
 
-@pytest.mark.parametrize("more", [{"launch": "other"}, {"launch": "slurm-1"}, {"launch": ""}])
-def test_only_a_higher_restart_count_of_the_same_launch_is_a_successor(desk, more):
-    desk.attach(A, launch="slurm-1", restart_count=1)
+@pytest.mark.parametrize("more", [{"identity": "other"}, {"identity": "slurm-1"}, {"identity": ""}])
+def test_only_a_higher_restart_count_of_the_same_job_is_a_successor(desk, more):
+    desk.attach(A, identity="slurm-1", restart_count=1)
     assert problem(desk, B, restart_count=1, **more).code == "live"
 
 
