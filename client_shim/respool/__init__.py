@@ -207,11 +207,15 @@ _ELSEWHERE = {
     "Plotly": "respool.media",
     "Table": "respool.media",
     "Video": "respool.media",
+    "WandbCallback": "respool.keras",
+    "plot_table": "respool.plot",
 }
 """Names whose module is loaded when a script first uses them."""
 
-_MODULES = frozenset({"apis"})
-"""Modules that are loaded as attributes too."""
+_MODULES = frozenset(
+    {"apis", "data_types", "env", "errors", "integration", "keras", "plot", "sdk", "wandb_run"}
+)
+"""Modules that are loaded when they are first named, and stand-ins where what they need is not installed."""
 
 
 def _of_run(name: str) -> Any:
@@ -254,7 +258,10 @@ def __getattr__(name: str) -> Any:
     if name in _ELSEWHERE or name in _MODULES:
         from importlib import import_module  # noqa: PLC0415 - as in init()
 
-        found = import_module(_ELSEWHERE.get(name) or f"respool.{name}")
+        try:
+            found = import_module(_ELSEWHERE.get(name) or f"respool.{name}")
+        except ImportError:
+            return compat.absent(name)
         return found if name in _MODULES else getattr(found, name)
     if name in compat.NAMES:
         return compat.absent(name)

@@ -9,11 +9,10 @@ from respool import notices
 
 NAMES = frozenset(
     """
-    ArtifactTTL Classes EvalTable Graph JoinedTable WandbCallback agent agents analytics api attach
-    box3d catboost controller data_types ensure_configured env gym helper integration join jupyter keras
-    lightgbm log_code patched pin_config_keys plot plot_table profiler proto require sacred sagemaker_auth
-    sdk setup sklearn sweep teardown tensorboard tensorflow termsetup trigger visualize wandb_agent
-    wandb_lib wandb_run wandb_sdk wandb_torch xgboost
+    ArtifactTTL Classes EvalTable Graph JoinedTable agent agents analytics api attach box3d
+    catboost controller ensure_configured gym helper join jupyter lightgbm log_code patched
+    pin_config_keys profiler proto require sacred sagemaker_auth setup sklearn sweep teardown
+    tensorboard tensorflow termsetup trigger visualize wandb_agent wandb_lib wandb_sdk wandb_torch xgboost
     """.split()  # noqa: SIM905 - as a list it is ninety lines
 )
 

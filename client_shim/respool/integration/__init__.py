@@ -1,0 +1,1 @@
+"""W&B's folder of integrations: here, Keras."""
