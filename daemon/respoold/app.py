@@ -25,16 +25,14 @@ from respoold.core.attempt import Attempt
 from respoold.core.node import pending_bytes
 from respoold.io import disk, notify
 from respoold.io import socket as doors
-from respoold.io.hub import Credential, HubDoor
 from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
 from respoold.tasks.handover import Handover
-from respoold.tasks.heartbeat import heartbeat_forever
+from respoold.tasks.hubs import serve_uplinks
 from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
-from respoold.tasks.upload import upload_forever
 from respoold.tasks.watchdog import feed_watchdog
 
 BUSY = 75
@@ -124,21 +122,14 @@ async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nurser
     """The spool, held, and everything that works on it; cancelled when the block ends."""
     async with AsyncExitStack() as stack:
         root = stack.enter_context(disk.hold(config.spool))
-        hub = (
-            await stack.enter_async_context(
-                HubDoor(config.hub, Credential(config.api_key) if config.api_key else None)
-            )
-            if config.hub
-            else None
-        )
-        keeper = Keeper(config, root, hub)
+        keeper = Keeper(config, root)
         keeper.load()
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(follow_forever, keeper)
         nursery.start_soon(watch_processes, keeper)
-        if hub is not None:
-            nursery.start_soon(heartbeat_forever, keeper)
-            nursery.start_soon(upload_forever, keeper)
+        # The daemon's own, which says whether the hub is there before anybody has a run.
+        keeper.uplinks.of(os.geteuid(), None)
+        nursery.start_soon(serve_uplinks, keeper)
         try:
             yield keeper, nursery
         finally:
@@ -159,7 +150,7 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             with trio.move_on_after(0.5):
                 await keeper.progress.wait()
             now = trio.current_time()
-            away_since = None if keeper.breaker.closed and keeper.hub else away_since or now
+            away_since = None if _reachable(keeper) else away_since or now
             if away_since is not None and now - away_since >= config.grace:
                 break
         report(_report(keeper))
@@ -182,7 +173,9 @@ def _quiet(keeper: Keeper, goals: Goals) -> bool:
     """Everything that was found has been read and sent."""
     reading = any(not one.finished and not one.blocked and one.closing for one in keeper.readers.values())
     sending = any(
-        _behind(one, goals) or one.pending_files() or (one.over and not one.complete) for one in keeper.node
+        _behind(one, goals) or one.pending_files() or (one.over and not one.complete)
+        for one in keeper.node
+        if not one.deleted
     )
     return not reading and not sending
 
@@ -201,22 +194,28 @@ def _report(keeper: Keeper) -> dict[str, Any]:
         "pending_files": sum(len(one.pending_files()) for one in keeper.node),
         "pending_bytes": pending_bytes(keeper.node),
         "sent_records": keeper.sent,
-        "hub_reachable": keeper.hub is not None and keeper.breaker.closed,
-        "why": keeper.breaker.why or next((one.held for one in keeper.node if one.held), None),
+        "hub_reachable": _reachable(keeper),
+        "why": next((one.why for one in keeper.uplinks if one.why), None)
+        or next((why for one in keeper.node if (why := one.deleted or one.held)), None),
     }
 
 
 def _outcome(keeper: Keeper, goals: Goals) -> Outcome:
     left = _report(keeper)
-    why = left["why"] or (None if keeper.hub else "no hub is configured")
+    why = left["why"] or (None if keeper.config.hub else "no hub is configured")
     behind = sum(_behind(one, goals) for one in keeper.node)
     lost = keeper.lost + sum(one.lost for one in keeper.node)
     return Outcome(keeper.sent, keeper.sent_files, behind, left["pending_files"], lost, why)
 
 
+def _reachable(keeper: Keeper) -> bool:
+    uplinks = list(keeper.uplinks)
+    return bool(uplinks) and all(one.open for one in uplinks)
+
+
 async def _drained(keeper: Keeper) -> None:
-    """Until nothing is left that the hub would take now."""
-    while keeper.breaker.closed and keeper.hub and not keeper.schedule.idle:
+    """Until nothing is left that a hub would take now."""
+    while any(one.open and not one.schedule.idle for one in keeper.uplinks):
         await keeper.progress.wait()
 
 

@@ -63,6 +63,7 @@ class Attempt:
         self.superseded = False
         self.reported: set[str] = set()
         self.held: str | None = None
+        self.deleted: str | None = None
         self.warnings: list[str] = []
 
     @property

@@ -6,6 +6,7 @@ One small file a run, replaced whole, in its user's folder. It outlives the run'
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import blake2b
 
 from respool.wire.errors import FormatError
@@ -33,6 +34,11 @@ class Journal:
         except FormatError:
             return None
         return memory
+
+    def forget(self, uid: int, run: tuple[str, str]) -> None:
+        """The run is no more."""
+        with suppress(OSError):
+            os.unlink(self._path(uid, run))
 
     def _path(self, uid: int, run: tuple[str, str]) -> str:
         """Named for a person's eye by the run id, and for good by the digest: a project may be any text."""

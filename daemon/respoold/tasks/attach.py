@@ -43,11 +43,17 @@ class Granted(NamedTuple):
 async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Granted | Refused:
     """Decide and carry out an attach. The caller sends the descriptors and closes them."""
     request = _by_id(request)
+    refusal = keeper.uplinks.refusal(uid, request.hub)
+    if refusal is not None:
+        return Refused("forbidden", f"{refusal}.", "Set RESPOOL_HUB_URL to one of these, or unset it.")
+    uplink = keeper.uplinks.of(uid, request.hub)
+    # The run stays with this hub, whatever the configuration says at the daemon's next start.
+    request = request._replace(hub=uplink.url if uplink else None)
     attempt_id = attempt_id_of(request.project, request.run_id, request.launch, request.incarnation)
     known = keeper.node.get(attempt_id)
     if known is not None:
         return await _again(keeper, known)
-    before = keeper.node.of_run(uid, (request.project, request.run_id))
+    before = keeper.siblings(uid, request)
     rival = next((attempt for attempt in before if _lives(attempt)), None)
     if rival is not None and not request.takeover:
         return _alive(rival)
@@ -57,7 +63,7 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     fds = await _make_room(keeper, uid, request.writer, directory, attempt_id)
     if isinstance(fds, Refused):
         return fds
-    decided = await decide(keeper, request, attempt_id, before, local, wait)
+    decided = await decide(keeper, uplink, request, attempt_id, before, local, wait)
     if isinstance(decided, Refused):
         _give_back(directory, fds)
         return decided
@@ -186,7 +192,7 @@ def _remember(
         run_id=request.run_id,
         original_id=request.original_id,
         entity=attempt.entity,
-        hub=keeper.config.hub,
+        hub=request.hub,
         head=answer.parent or attempt.id,
         step=answer.step,
         config=answer.config,

@@ -21,6 +21,7 @@ from respoold.core.memory import Answer, answer_offline
 from respoold.io import disk
 from respoold.io.registration import register
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import Uplink
 
 LIVE_RETRY_SECONDS = 5.0
 
@@ -38,6 +39,7 @@ class Decided(NamedTuple):
 
 async def decide(
     keeper: Keeper,
+    uplink: Uplink | None,
     request: Request,
     attempt_id: str,
     before: list[Attempt],
@@ -45,9 +47,11 @@ async def decide(
     wait: Waiter,
 ) -> Decided | Refused:
     asked = _hub_request(request, attempt_id, before, local)
+    if uplink is None:
+        return _decide_offline(request, local, "no hub is configured")
     try:
-        await _register(keeper, before)
-        hub = await _ask_hub(keeper, asked, wait)
+        await _register(keeper, uplink, before)
+        hub = await _ask_hub(keeper, uplink, asked, wait)
     except HubRefused as error:
         problem = error.problem
         return Refused(problem.code, problem.cause, problem.advice)
@@ -65,39 +69,45 @@ def _hub_request(
     return AttachRequest(attempt_id=attempt_id, dead=dead, parent=local.parent if local else None, **shared)
 
 
-async def _register(keeper: Keeper, attempts: list[Attempt]) -> None:
+async def _register(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> None:
     """Parents first: the hub must know those that were answered offline before their child asks."""
-    if keeper.hub is None or not keeper.breaker.closed:
+    if not uplink.open:
         return
     for attempt in attempts:
         if not attempt.registered:
-            with _handshake(keeper):
-                await register(keeper.hub, attempt)
+            try:
+                with _handshake(keeper, uplink):
+                    await register(uplink.hub, attempt)
+            except HubRefused as error:
+                if error.problem.code != "deleted":
+                    raise
+                keeper.drop_deleted(attempt, error.problem.cause)
 
 
 @contextmanager
-def _handshake(keeper: Keeper) -> Iterator[None]:
+def _handshake(keeper: Keeper, uplink: Uplink) -> Iterator[None]:
     """The bound within which the hub must answer; an absence is the breaker's to know."""
     try:
         with trio.fail_after(keeper.config.handshake):
             yield
     except (HubAway, trio.TooSlowError) as error:
         why = str(error) or f"no answer within {keeper.config.handshake:.0f} s"
-        keeper.hub_failed(why)
+        uplink.failed(why)
         raise HubAway(why) from error
 
 
-async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> AttachAnswer:
+async def _ask_hub(keeper: Keeper, uplink: Uplink, asked: AttachRequest, wait: Waiter) -> AttachAnswer:
     """The hub's answer. Waits for a live head to fall silent, 3 heartbeats at most, saying so."""
-    if keeper.hub is None:
-        raise HubAway("no hub is configured")
-    if not keeper.breaker.closed:
-        raise HubAway(keeper.breaker.why or "the hub does not answer")
+    if not uplink.open:
+        raise HubAway(uplink.why or "the hub does not answer")
     give_up = trio.current_time() + limits.SILENT_AFTER
     while True:
         try:
-            with _handshake(keeper):
-                answer = await keeper.hub.attach(asked)
+            with _handshake(keeper, uplink):
+                answer = await uplink.hub.attach(asked)
+        except HubDenied as error:
+            if not uplink.refused(error):
+                raise
         except HubRefused as error:
             left = give_up - trio.current_time()
             if error.problem.code != "live" or left <= 0:
@@ -105,7 +115,7 @@ async def _ask_hub(keeper: Keeper, asked: AttachRequest, wait: Waiter) -> Attach
             await wait(error.problem.cause, left)
             await trio.sleep(min(LIVE_RETRY_SECONDS, left))
         else:
-            keeper.hub_answered()
+            uplink.answered()
             return answer
 
 

@@ -1,4 +1,4 @@
-"""The heartbeat: one request for all attempts of this node, positions and backlog up, commands down.
+"""The heartbeat: one request for all attempts of a user to a hub, positions and backlog up, commands down.
 
 It has its own client and its own pace; nothing that is uploaded stands before it. It is also the breaker's
 best probe: the first beat that is answered after an outage starts everything again.
@@ -16,50 +16,56 @@ from respoold.core.attempt import Attempt
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Beat, BeatAnswer
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import DENIED_SECONDS, Uplink
 
 TIMEOUT = 5.0
 CAUGHT_UP_SECONDS = 1.0
 """How soon the hub hears that an attempt it knew to be behind is behind no more."""
 
 
-async def heartbeat_forever(keeper: Keeper) -> NoReturn:
+async def heartbeat_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
     """Beat until cancelled; at once after an outage, else every `heartbeat` seconds."""
     due = trio.current_time()
     while True:
         now = trio.current_time()
-        if now >= due and keeper.breaker.may_send(now):
+        if now >= due and uplink.breaker.may_send(now):
             due = now + keeper.config.heartbeat
-            await _beat(keeper)
-        if not keeper.breaker.closed:
-            due = keeper.breaker.wake_at
-        elif keeper.caught_up:
+            uplink.look_for_key()
+            await _beat(keeper, uplink)
+        if not uplink.breaker.closed:
+            due = uplink.breaker.wake_at
+        elif uplink.caught_up:
             due = min(due, now + CAUGHT_UP_SECONDS)
         with trio.move_on_at(due):
-            await keeper.pulse.wait()
+            await uplink.pulse.wait()
 
 
-async def _beat(keeper: Keeper) -> None:
-    assert keeper.hub is not None
-    beat = _compose(keeper)
+async def _beat(keeper: Keeper, uplink: Uplink) -> None:
+    beat = _compose(keeper, uplink)
+    if uplink.shut is not None:
+        uplink.failed(uplink.shut, DENIED_SECONDS)
+        return
     try:
         with trio.fail_after(TIMEOUT):
-            answer = await keeper.hub.heartbeat(beat)
+            answer = await uplink.hub.heartbeat(beat)
     except HubDenied as error:
-        keeper.denied = True
-        keeper.hub_failed(f"the hub refuses this daemon's key: {error}", 60.0)
+        again = uplink.refused(error)
+        uplink.denied = not again
+        uplink.failed(f"the hub refuses the key: {error}", 0.0 if again else DENIED_SECONDS)
     except HubAway as error:
-        keeper.hub_failed(error.why, error.retry_after)
+        uplink.failed(error.why, error.retry_after)
     except (trio.TooSlowError, HubRefused, HubError) as error:
-        keeper.hub_failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
+        uplink.failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
     else:
-        keeper.told_of(beat.attempts)
+        uplink.told_of(beat.attempts)
         _obey(keeper, answer)
-        keeper.hub_answered()
+        uplink.answered()
 
 
-def _compose(keeper: Keeper) -> Beat:
-    attempts = {one.id: _report(one) for one in keeper.node if one.registered and not _silent(one)}
-    done = dict.fromkeys(keeper.caught_up, _NOTHING)
+def _compose(keeper: Keeper, uplink: Uplink) -> Beat:
+    mine = [one for one in keeper.node if one.registered and keeper.uplink_of(one) is uplink]
+    attempts = {one.id: _report(one) for one in mine if not (_silent(one) or one.deleted)}
+    done = dict.fromkeys(uplink.caught_up, _NOTHING)
     return Beat(os.uname().nodename, __version__, done | attempts)
 
 
@@ -89,5 +95,14 @@ def _obey(keeper: Keeper, answer: BeatAnswer) -> None:
             keeper.offer(attempt)
     for attempt_id, commands in answer.commands.items():
         attempt = keeper.node.get(attempt_id)
-        if attempt is not None and any(one.get("command") == "superseded" for one in commands):
+        if attempt is not None:
+            for command in commands:
+                _carry_out(keeper, attempt, command)
+
+
+def _carry_out(keeper: Keeper, attempt: Attempt, command: dict[str, Any]) -> None:
+    match command.get("command"):
+        case "superseded":
             keeper.supersede(attempt)
+        case "deleted":
+            keeper.drop_deleted(attempt, str(command.get("why") or "Its run was deleted at the hub."))

@@ -244,11 +244,11 @@ class Client:
         if refusal is None:
             try:
                 self.queue(BlobGrant(token), request, [blobs.create(attempt.directory, token)])
-                self.keeper.resolve(about)
+                self.keeper.resolve(about, attempt.file.uid)
             except OSError as error:
                 refusal = f"the spool cannot take it: {error}"
         if refusal is not None:
-            self.keeper.warn(refusal, about=about)
+            self.keeper.warn(refusal, about, attempt.file.uid)
             self.queue(BlobGrant("", refusal), request)
 
     async def _flush(self, reader: Reader, message: Flush, request: int) -> None:

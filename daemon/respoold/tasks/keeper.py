@@ -6,8 +6,7 @@ Nothing here waits for the hub. Methods are synchronous unless they touch the di
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -16,30 +15,28 @@ import trio
 from respool.autostart import Surroundings
 from respool.lasting import fleeting
 from respool.wire import limits
+from respool.wire.attempt import Request
 from respool.wire.errors import FormatError
 from respool.wire.messages import Message, Notice, Spare
 from respoold.config import Config
 from respoold.core import quota
 from respoold.core.attempt import Attempt, progress_of, restore_progress
-from respoold.core.breaker import Breaker
+from respoold.core.complaints import EVERYBODY, Complaints
 from respoold.core.memory import Memory
 from respoold.core.node import Node
-from respoold.core.schedule import Priority, Schedule, Stream
+from respoold.core.schedule import Priority, Stream
 from respoold.doorbell import Doorbell, Progress
 from respoold.io import disk, files, processes, segments
-from respoold.io.hub import HubDoor
 from respoold.io.journal import Journal
 from respoold.io.lease import Lease
 from respoold.io.reader import Reader
+from respoold.tasks.uplink import Uplink, Uplinks
 
 if TYPE_CHECKING:
     from respoold.tasks.handover import Handover
 
 Listener = Callable[[Message, int, list[int]], None]
 """A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
-
-MAX_WARNINGS = 50
-"""Kept at most; the oldest go first. Texts may name files and sizes, so their number has no other bound."""
 
 SUPERSEDED = Notice(
     "superseded",
@@ -48,29 +45,22 @@ SUPERSEDED = Notice(
 
 
 class Keeper:
-    """One spool, one hub. `root` is the spool's real path; tasks ring `follow` and `upload` to wake others."""
+    """One spool. `root` is its real path; tasks ring `follow` to wake others."""
 
-    def __init__(self, config: Config, root: str, hub: HubDoor | None) -> None:
+    def __init__(self, config: Config, root: str) -> None:
         self.config = config
         self.root = root
-        self.hub = hub
         self.node = Node()
         self.journal = Journal(root)
-        self.schedule = Schedule()
-        self.breaker = Breaker(trio.current_time())
+        self.uplinks = Uplinks(config)
         self.readers: dict[tuple[str, int], Reader] = {}
         self.follow = Doorbell()
-        self.upload = Doorbell()
         self.births = Doorbell()
         self.retiring = trio.Lock()
-        self.pulse = Doorbell()
         self.progress = Progress()
         self.listeners: dict[str, list[Listener]] = {}
         self.clients = 0
-        self.denied = False
-        self._warnings: dict[str, str] = {}
-        self.caught_up: set[str] = set()
-        self._told: set[str] = set()
+        self._complaints = Complaints()
         self._full: dict[Reader, str] = {}
         self._leases: dict[str, Lease] = {}
         self.handover: Handover | None = None
@@ -143,7 +133,7 @@ class Keeper:
             look = reader.look(now)
         except OSError as error:
             reader.blocked = f"its segments cannot be read: {error}"
-            self.warn(f"{'/'.join(attempt.run)}: {reader.blocked}")
+            self.warn(f"{'/'.join(attempt.run)}: {reader.blocked}", uid=attempt.file.uid)
             return False
         if look.frames:
             reader.follow_until = now + limits.FOLLOW_SECONDS
@@ -171,16 +161,28 @@ class Keeper:
 
     def offer(self, attempt: Attempt) -> None:
         """Schedule whatever the hub has not got of this attempt, and wake whoever waits for progress."""
-        if not attempt.registered or attempt.unreported():
-            self.schedule.offer(Stream(Priority.STATE, attempt.id))
-        if attempt.registered:
-            for writer in attempt.tails:
-                if attempt.tails[writer].extents:
-                    self.schedule.offer(Stream(Priority.ROWS, attempt.id, writer))
-            if attempt.pending_files():
-                self.schedule.offer(Stream(Priority.FILES, attempt.id))
-        self.upload.ring()
+        uplink = self.uplink_of(attempt)
+        if uplink is not None:
+            for stream in _streams(attempt):
+                uplink.schedule.offer(stream)
+            uplink.upload.ring()
         self.progress.moved()
+
+    def siblings(self, uid: int, request: Request) -> list[Attempt]:
+        """The attempts of the run that a request names, at its hub and for its entity, the oldest first."""
+        hub = request.hub or self.config.hub
+        found = self.node.of_run(uid, (request.project, request.run_id))
+        return [
+            one
+            for one in found
+            if (one.request.hub or self.config.hub) == hub
+            and request.entity in {None, one.entity}
+            and not one.deleted
+        ]
+
+    def uplink_of(self, attempt: Attempt) -> Uplink | None:
+        """Where this attempt goes; None where no hub is configured."""
+        return self.uplinks.of(attempt.file.uid, attempt.request.hub)
 
     def save(self, attempt: Attempt, *, at_most_every: float = 0.0) -> None:
         """Write an attempt's progress, unless that was done just now."""
@@ -237,7 +239,9 @@ class Keeper:
             reader.close()
             self._full.pop(reader, None)
             del self.readers[attempt.id, reader.writer]
-        self.schedule.forget(attempt.id)
+        uplink = self.uplink_of(attempt)
+        if uplink is not None:
+            uplink.schedule.forget(attempt.id)
         self.node.drop(attempt.id)
         self.listeners.pop(attempt.id, None)
         self._saved.pop(attempt.id, None)
@@ -275,9 +279,9 @@ class Keeper:
         try:
             self.journal.remember(uid, memory)
         except OSError as error:
-            self.warn(f"the journal cannot be written: {error}", about="journal")
+            self.warn(f"the journal cannot be written: {error}", "journal", uid)
         else:
-            self.resolve("journal")
+            self.resolve("journal", uid)
 
     def spare(self, reader: Reader, segment: int) -> tuple[Spare, list[int]]:
         """The segment ahead of a writer, made now unless it exists, and its descriptor; or the word that the
@@ -306,32 +310,6 @@ class Keeper:
             message, fds = self.spare(reader, reader.tail.segment + 1)
             listener(message._replace(roll=bool(fds)), 0, fds)
 
-    def told_of(self, reports: dict[str, dict[str, Any]]) -> None:
-        """The hub has heard these reports; it must also hear when those that were behind have caught up."""
-        self._told = {
-            one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
-        }
-        self.caught_up -= reports.keys()
-
-    def sent_some(self, attempt: Attempt) -> None:
-        """Something of this attempt reached the hub."""
-        if attempt.id in self._told and not attempt.pending_records() and not attempt.pending_files():
-            self._told.discard(attempt.id)
-            self.caught_up.add(attempt.id)
-            self.pulse.ring()
-
-    def hub_failed(self, why: str, retry_after: float | None = None) -> None:
-        """A request was not answered: nothing but probes until one is."""
-        self.breaker.failed(trio.current_time(), self.jitter(), why, retry_after)
-        self.pulse.ring()
-
-    def hub_answered(self) -> None:
-        """A request was answered; after an outage everything that waited goes on at once."""
-        self.denied = False
-        if self.breaker.succeeded(trio.current_time()):
-            self.schedule.hasten()
-            self.upload.ring()
-
     def supersede(self, attempt: Attempt) -> None:
         """The hub's head is elsewhere: the attempt's processes are told, once."""
         if not attempt.superseded:
@@ -343,20 +321,36 @@ class Keeper:
         for listener in self.listeners.get(attempt.id, []):
             listener(notice, 0, [])
 
-    def complaints(self) -> list[str]:
-        """What people should know: what went wrong, and what is full at this moment."""
-        return [*self._warnings.values(), *self._full.values()]
+    def complaints(self, uid: int, *, all_users: bool = False) -> list[str]:
+        """What a user should know: what went wrong, and what is full at this moment."""
+        full = [text for one, text in self._full.items() if all_users or one.attempt.file.uid == uid]
+        return [*self._complaints.of(uid, all_users=all_users), *full]
 
-    def warn(self, text: str, about: str = "") -> None:
-        """Something people should know. What is said `about` the same thing replaces what was said before."""
-        self._warnings[about or text] = text
-        while len(self._warnings) > MAX_WARNINGS:
-            del self._warnings[next(iter(self._warnings))]
+    def warn(self, text: str, about: str = "", uid: int | None = EVERYBODY) -> None:
+        """Something that `uid` should know. What is said `about` the same thing replaces what was said before."""
+        self._complaints.warn(uid, text, about)
 
-    def resolve(self, about: str) -> None:
+    def resolve(self, about: str, uid: int | None = EVERYBODY) -> None:
         """That is no longer so."""
-        self._warnings.pop(about, None)
+        self._complaints.resolve(uid, about)
 
-    @staticmethod
-    def jitter() -> float:
-        return random.random()  # noqa: S311 - spreads retries, protects nothing
+    def drop_deleted(self, attempt: Attempt, why: str) -> None:
+        """Its run was deleted at the hub: it is held, and shown, until somebody purges it."""
+        attempt.deleted = why
+        self.journal.forget(attempt.file.uid, attempt.run)
+        self.warn(f"{why} This node holds what it has not sent.", f"deleted {attempt.id}", attempt.file.uid)
+        self.progress.moved()
+
+
+def _streams(attempt: Attempt) -> Iterator[Stream]:
+    """What of an attempt is to be sent."""
+    if attempt.deleted:
+        return
+    if not attempt.registered or attempt.unreported():
+        yield Stream(Priority.STATE, attempt.id)
+    if attempt.registered:
+        for writer, tail in attempt.tails.items():
+            if tail.extents:
+                yield Stream(Priority.ROWS, attempt.id, writer)
+        if attempt.pending_files():
+            yield Stream(Priority.FILES, attempt.id)

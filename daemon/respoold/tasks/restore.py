@@ -15,6 +15,7 @@ from respoold.core.attempt import Attempt, Blob, FileVersion
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import Uplink
 
 
 async def restore(
@@ -34,7 +35,8 @@ async def restore(
     if found is not None:
         return await trio.to_thread.run_sync(_open_local, *found)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
-    return await _from_hub(keeper, (entity, project, run_id), message.name)
+    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
+    return await _from_hub(keeper, uplink, (entity, project, run_id), message.name)
 
 
 def _run_of(message: Restore, attempt: Attempt | None) -> tuple[str | None, str, str]:
@@ -85,25 +87,26 @@ def _open_local(attempt: Attempt, version: FileVersion) -> tuple[Restored, int |
 
 
 async def _from_hub(
-    keeper: Keeper, run: tuple[str | None, str, str], name: str
+    keeper: Keeper, uplink: Uplink | None, run: tuple[str | None, str, str], name: str
 ) -> tuple[Restored, int | None]:
-    if keeper.hub is None:
+    if uplink is None:
         return Restored(error=f"{name!r} is not on this node and no hub is configured"), None
     path = (run[0] or "-", run[1], run[2])
     try:
-        return await _download(keeper, path, name)
+        return await _download(keeper, uplink, path, name)
     except HubRefused as error:
         return Restored(error=f"{error.problem.cause} {error.problem.advice}".strip()), None
     except (HubAway, HubDenied) as error:
         return Restored(error=f"{name!r} is not on this node and the hub does not give it: {error}"), None
 
 
-async def _download(keeper: Keeper, run: tuple[str, str, str], name: str) -> tuple[Restored, int | None]:
-    assert keeper.hub is not None
+async def _download(
+    keeper: Keeper, uplink: Uplink, run: tuple[str, str, str], name: str
+) -> tuple[Restored, int | None]:
     fd = os.open(keeper.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     digest, size = blake3(), 0
     try:
-        async with keeper.hub.open_file(run, name) as response:
+        async with uplink.hub.open_file(run, name) as response:
             async for piece in response.aiter_raw(1 << 20):
                 await trio.to_thread.run_sync(_store, fd, piece, digest)
                 size += len(piece)

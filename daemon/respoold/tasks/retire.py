@@ -69,7 +69,7 @@ async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
         run_id=request.run_id,
         original_id=request.original_id,
         entity=attempt.entity,
-        hub=keeper.config.hub,
+        hub=request.hub or keeper.config.hub,
         head=attempt.id,
         state=attempt.state,
         step=next_step(keeper.node.of_run(uid, attempt.run), attempt),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.node import pending_bytes
 from respoold.io import disk
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import Uplink
 
 
 def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, Any]:
@@ -20,8 +22,9 @@ def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, An
     mine = [one for one in keeper.node if one.file.uid == uid or (all_users and uid == 0)]
     kept = [one for one in mine if not one.complete]
     runs = [_run(keeper, one) for one in kept]
-    room, breaker = keeper.room(uid), keeper.breaker
-    reachable = keeper.hub is not None and breaker.closed
+    room, uplinks = keeper.room(uid), _uplinks(keeper, uid, all_users=all_users)
+    away = [one for one in uplinks if not one.open]
+    reachable = bool(uplinks) and not away
     ages = [run["oldest_pending_seconds"] for run in runs if run["oldest_pending_seconds"] is not None]
     return {
         "daemon": __version__,
@@ -30,8 +33,9 @@ def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, An
         "spool": keeper.config.spool,
         "hub": keeper.config.hub,
         "hub_reachable": reachable,
-        "hub_error": None if reachable else breaker.why or "no hub is configured",
-        "hub_since": time.time() - (trio.current_time() - breaker.since),
+        "hub_error": away[0].why if away else None if uplinks else "no hub is configured",
+        "hub_since": _since((away or uplinks)[0]) if uplinks else time.time(),
+        "hubs": [_hub(one) for one in uplinks],
         "pending_records": sum(run["pending_records"] for run in runs),
         "pending_bytes": sum(run["pending_bytes"] for run in runs),
         "pending_files": sum(run["pending_files"] for run in runs),
@@ -44,9 +48,31 @@ def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, An
             "blobs_cap": room.blobs_cap,
             "disk_free": room.free,
         },
-        "warnings": keeper.complaints() + [text for one in kept for text in one.warnings],
+        "warnings": keeper.complaints(uid, all_users=all_users and uid == 0)
+        + [text for one in kept for text in one.warnings],
         "runs": runs,
     }
+
+
+def _uplinks(keeper: Keeper, uid: int, *, all_users: bool) -> list[Uplink]:
+    """Those whose state matters to who asks, the default one first; the daemon's own for who has none yet."""
+    found = list(keeper.uplinks) if all_users and uid == 0 else keeper.uplinks.of_user(uid)
+    found = found or keeper.uplinks.of_user(os.geteuid())
+    return sorted(found, key=lambda one: (one.url != keeper.config.hub, one.url, one.uid))
+
+
+def _hub(uplink: Uplink) -> dict[str, Any]:
+    return {
+        "hub": uplink.url,
+        "uid": uplink.uid,
+        "reachable": uplink.open,
+        "error": uplink.why,
+        "since": _since(uplink),
+    }
+
+
+def _since(uplink: Uplink) -> float:
+    return time.time() - (trio.current_time() - uplink.breaker.since)
 
 
 def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
@@ -83,13 +109,18 @@ def _why(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
         return blocked, "check the disk; what the hub has is safe, restart the job on another disk"
     if not (attempt.pending_records() or attempt.pending_files() or attempt.unreported()):
         return None, None
-    if keeper.hub is None:
+    if attempt.deleted:
+        return attempt.deleted, "`respool spool purge` removes what this node still holds of it"
+    uplink = keeper.uplink_of(attempt)
+    if uplink is None:
         return "no hub is configured", "set RESPOOL_HUB_URL or hub in respoold.toml and restart the daemon"
-    if keeper.denied:
-        return keeper.breaker.why, f"run: respool login {keeper.config.hub}; then restart the daemon"
-    if not keeper.breaker.closed:
+    if uplink.shut:
+        return uplink.shut, f"run: respool login {uplink.url}"
+    if uplink.denied:
+        return uplink.why, f"run: respool login {uplink.url}"
+    if not uplink.open:
         return (
-            f"the hub does not answer: {keeper.breaker.why}",
+            f"the hub does not answer: {uplink.why}",
             "nothing is lost; it is tried again by itself",
         )
     if attempt.held:

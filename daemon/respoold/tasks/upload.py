@@ -22,86 +22,88 @@ from respoold.io.reader import Reader
 from respoold.io.registration import register
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.retire import retire_if_complete
+from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
 
 TRIES_BEFORE_QUARANTINE = 5
 SMALLEST = 12
 """Halvings of a batch after which it is one extent."""
 SAVE_SECONDS = 1.0
-DENIED_SECONDS = 60.0
 
 
-async def upload_forever(keeper: Keeper) -> NoReturn:
+async def upload_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
     """Send what the schedule allows until cancelled; what is in flight then is sent again later."""
     async with trio.open_nursery() as nursery:
         while True:
             now = trio.current_time()
-            if keeper.breaker.closed:
-                for stream in keeper.schedule.take(now):
-                    nursery.start_soon(_send, keeper, stream)
-            with trio.move_on_at(keeper.schedule.wake_at(now)):
-                await keeper.upload.wait()
+            if uplink.open:
+                for stream in uplink.schedule.take(now):
+                    nursery.start_soon(_send, keeper, uplink, stream)
+            with trio.move_on_at(uplink.schedule.wake_at(now)):
+                await uplink.upload.wait()
 
 
-async def _send(keeper: Keeper, stream: Stream) -> None:
+async def _send(keeper: Keeper, uplink: Uplink, stream: Stream) -> None:
     attempt = keeper.node.get(stream.attempt_id)
-    if attempt is None:
-        keeper.schedule.done(stream)
+    if attempt is None or attempt.deleted:
+        uplink.schedule.done(stream)
         return
     try:
-        await _CARRIERS[stream.priority](keeper, attempt, stream)
+        await _CARRIERS[stream.priority](keeper, uplink, attempt, stream)
     except HubError as error:
-        _trouble(keeper, attempt, stream, error)
+        _trouble(keeper, uplink, attempt, stream, error)
         # The loop may sleep without a deadline: this stream's pause is one, and it was in flight till now.
-        keeper.upload.ring()
+        uplink.upload.ring()
         return
     if attempt.held:
         attempt.held = None
-        keeper.resolve(attempt.id)
-    keeper.hub_answered()
-    keeper.schedule.done(stream)
+        keeper.resolve(attempt.id, attempt.file.uid)
+    uplink.answered()
+    uplink.schedule.done(stream)
     keeper.offer(attempt)
-    keeper.sent_some(attempt)
+    uplink.sent_some(attempt)
     keeper.save(attempt, at_most_every=SAVE_SECONDS)
     await retire_if_complete(keeper, attempt)
 
 
-def _trouble(keeper: Keeper, attempt: Attempt, stream: Stream, error: HubError) -> None:
+def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, error: HubError) -> None:
     """Nothing is given up: an absent hub is waited for, a refusal is tried again more and more slowly."""
-    now, jitter = trio.current_time(), keeper.jitter()
+    now, schedule = trio.current_time(), uplink.schedule
     match error:
         case HubAway():
-            keeper.hub_failed(error.why, error.retry_after)
-            keeper.schedule.failed(stream, now, 0.0)
+            uplink.failed(error.why, error.retry_after)
+            schedule.failed(stream, now, 0.0)
             return
         case HubDenied():
             attempt.held = f"the hub refuses: {error}"
-            keeper.schedule.failed(stream, now, jitter, DENIED_SECONDS)
-        case HubRefused(status=404):
+            schedule.failed(stream, now, jitter(), 0.0 if uplink.refused(error) else DENIED_SECONDS)
+        case HubRefused() if error.problem.code == "deleted":
+            schedule.done(stream)
+            keeper.drop_deleted(attempt, error.problem.cause)
+            return
+        case HubRefused() if error.problem.code == "unknown-attempt":
             attempt.registered = False
-            keeper.schedule.failed(stream, now, jitter)
-            keeper.schedule.offer(Stream(Priority.STATE, attempt.id))
+            schedule.failed(stream, now, jitter())
+            schedule.offer(Stream(Priority.STATE, attempt.id))
         case _:
             attempt.held = f"the hub refuses: {error}"
-            keeper.schedule.failed(stream, now, jitter)
-    keeper.warn(f"{'/'.join(attempt.run)}: {error}", about=attempt.id)
+            schedule.failed(stream, now, jitter())
+    keeper.warn(f"{'/'.join(attempt.run)}: {error}", attempt.id, attempt.file.uid)
 
 
-async def _carry_state(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
-    assert keeper.hub is not None
+async def _carry_state(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
     if keeper.node.unregistered_before(attempt):
         return
     if not attempt.registered:
-        await register(keeper.hub, attempt)
+        await register(uplink.hub, attempt)
         for later in keeper.node.of_run(attempt.file.uid, attempt.run):
             keeper.offer(later)
     for event, exit_code in attempt.unreported():
-        await keeper.hub.report(attempt.id, StateReport(event, exit_code, time.time()))
+        await uplink.hub.report(attempt.id, StateReport(event, exit_code, time.time()))
         attempt.reported.add(event)
     keeper.save(attempt)
 
 
-async def _carry_rows(keeper: Keeper, attempt: Attempt, stream: Stream) -> None:
-    assert keeper.hub is not None
+async def _carry_rows(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream) -> None:
     reader = keeper.readers.get((attempt.id, stream.part))
     if reader is None:
         return
@@ -111,7 +113,7 @@ async def _carry_rows(keeper: Keeper, attempt: Attempt, stream: Stream) -> None:
         return
     first_seq, frames = extents[0].first_seq, await trio.to_thread.run_sync(reader.read, extents)
     try:
-        answer = await keeper.hub.append(attempt.id, stream.part, first_seq, frames)
+        answer = await uplink.hub.append(attempt.id, stream.part, first_seq, frames)
     except HubRefused as error:
         _refused_rows(keeper, reader, error, extents[-1].next_seq)
         raise
@@ -127,7 +129,7 @@ def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: i
     now = trio.current_time()
     if error.status == 413 and reader.shrunk < SMALLEST:
         reader.shrunk += 1
-    elif error.status != 404:
+    elif error.status not in {404, 410}:
         reader.refused_since = reader.refused_since if reader.refusals else now
         reader.shrunk, reader.refusals = SMALLEST, reader.refusals + 1
         patient = now - reader.refused_since < keeper.config.refusal_patience
@@ -135,7 +137,8 @@ def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: i
             reader.refusals = 0
             reader.set_aside(next_seq, f"the hub refused them: {error}", now)
             run = "/".join(reader.attempt.run)
-            keeper.warn(f"{run}: records set aside in quarantine: {error}", about=f"{run} quarantine")
+            text = f"{run}: records set aside in quarantine: {error}"
+            keeper.warn(text, f"{run} quarantine", reader.attempt.file.uid)
 
 
 def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appended, first_seq: int) -> None:
@@ -152,11 +155,11 @@ def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appen
         keeper.supersede(attempt)
 
 
-async def _carry_files(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
+async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
     """Bring the newest version first; the older ones of its name were skipped when it was handed over."""
     for version in attempt.pending_files()[:1]:
         try:
-            sent = await _carry_file(keeper, attempt, version)
+            sent = await _carry_file(uplink, attempt, version)
         except blobs.BlobGoneError as error:
             sent = version._replace(state=Blob.MISSING)
             attempt.warnings.append(f"{version.name}: {error}")
@@ -166,17 +169,16 @@ async def _carry_files(keeper: Keeper, attempt: Attempt, _: Stream) -> None:
         keeper.save(attempt)
 
 
-async def _carry_file(keeper: Keeper, attempt: Attempt, version: FileVersion) -> FileVersion:
+async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) -> FileVersion:
     """Hash a snapshot once (it is durable by then), upload what the hub has not, make the version visible."""
-    assert keeper.hub is not None
     if not version.digest:
         directory, token, size = attempt.directory, version.token, version.size
         version = version._replace(digest=await trio.to_thread.run_sync(blobs.settle, directory, token, size))
         attempt.files[token] = version
-    if not await keeper.hub.has_blob(version.digest):
+    if not await uplink.hub.has_blob(version.digest):
         with blobs.open_blob(attempt.directory, version.token) as read:
-            await keeper.hub.put_blob(version.digest, version.size, read)
-    await keeper.hub.commit_file(attempt.id, _commit(version, version.digest))
+            await uplink.hub.put_blob(version.digest, version.size, read)
+    await uplink.hub.commit_file(attempt.id, _commit(version, version.digest))
     return version._replace(state=Blob.SENT)
 
 

@@ -20,5 +20,5 @@ async def feed_watchdog(keeper: Keeper) -> None:
 
 def _line(keeper: Keeper) -> str:
     waiting = sum(one.pending_records() for one in keeper.node)
-    hub = "hub reachable" if keeper.breaker.closed else f"hub away: {keeper.breaker.why}"
-    return f"{waiting} records waiting; {hub}"
+    away = sorted({f"{one.url} away: {one.why}" for one in keeper.uplinks if not one.open})
+    return f"{waiting} records waiting; {'; '.join(away) or 'hubs reachable'}"

@@ -1,0 +1,161 @@
+"""An uplink: one hub as one user of this node uses it, with a key, a breaker, a schedule and a heartbeat of its own.
+
+So a key that is refused, a hub that is away, or a user who floods is one user's trouble and nobody else's.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+
+from respoold.config import Config, ConfigError, Key, keys_for
+from respoold.core.address import in_the_open, normal
+from respoold.core.attempt import Attempt
+from respoold.core.breaker import Breaker
+from respoold.core.errors import HubDenied
+from respoold.core.schedule import Schedule
+from respoold.doorbell import Doorbell
+from respoold.io.hub import Credential, HubDoor
+
+DENIED_SECONDS = 60.0
+"""Pause after a key was refused for which there is no other."""
+
+
+class Uplink:
+    """`hub` is the door to it. `denied`: it refuses our key. `shut`: why no key may go there at all, if so."""
+
+    def __init__(self, config: Config, url: str, uid: int) -> None:
+        self.url, self.uid = url, uid
+        self.schedule = Schedule()
+        self.breaker = Breaker(trio.current_time())
+        self.upload = Doorbell()
+        self.pulse = Doorbell()
+        self.denied = False
+        self.shut: str | None = None
+        self.caught_up: set[str] = set()
+        self._config = config
+        self._told: set[str] = set()
+        self._refused: set[str] = set()
+        self.hub = HubDoor(url, self._credential())
+
+    @property
+    def open(self) -> bool:
+        """Whether anything but probes may be sent now."""
+        return self.breaker.closed and self.shut is None
+
+    @property
+    def why(self) -> str | None:
+        """Why nothing is sent."""
+        return self.shut or self.breaker.why
+
+    def failed(self, why: str, retry_after: float | None = None) -> None:
+        """A request was not answered: nothing but probes until one is."""
+        self.breaker.failed(trio.current_time(), jitter(), why, retry_after)
+        self.pulse.ring()
+
+    def answered(self) -> None:
+        """A request was answered; after an outage everything that waited goes on at once."""
+        self.denied = False
+        self._refused.clear()
+        if self.breaker.succeeded(trio.current_time()):
+            self.schedule.hasten()
+            self.upload.ring()
+
+    def refused(self, error: HubDenied) -> bool:
+        """The hub refused our key. True when another one was found, which is used from now on."""
+        before = self.hub.credential
+        if error.problem.code != "unauthorized" or before is None:
+            return False
+        self._refused.add(before.secret)
+        self.hub.credential = self._credential()
+        return self.hub.credential != before
+
+    def look_for_key(self) -> None:
+        """Where there is no key, or none may be sent, look again: `respool login` may have brought one."""
+        if self.shut is not None or self.hub.credential is None or self.denied:
+            self.hub.credential = self._credential()
+
+    def told_of(self, reports: dict[str, dict[str, Any]]) -> None:
+        """The hub has heard these reports; it must also hear when those that were behind have caught up."""
+        self._told = {
+            one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
+        }
+        self.caught_up -= reports.keys()
+
+    def sent_some(self, attempt: Attempt) -> None:
+        """Something of this attempt reached the hub."""
+        if attempt.id in self._told and not attempt.pending_records() and not attempt.pending_files():
+            self._told.discard(attempt.id)
+            self.caught_up.add(attempt.id)
+            self.pulse.ring()
+
+    def _credential(self) -> Credential | None:
+        """The key to show, the first that was not refused lately; sets `shut` when it must not be sent."""
+        self.shut = None
+        try:
+            keys = keys_for(self._config, self.url)
+        except ConfigError as error:
+            self.shut = str(error)
+            return None
+        fresh = [key for key in keys if key.secret not in self._refused] or keys
+        return self._checked(fresh[0]) if fresh else None
+
+    def _checked(self, key: Key) -> Credential | None:
+        if in_the_open(self.url) and not key.insecure:
+            self.shut = (
+                f"the key for {self.url} would cross the network in plain text: use https, "
+                f"or accept it: respool login {self.url} --insecure"
+            )
+            return None
+        return Credential(key.secret, "" if self.uid == os.geteuid() else login_of(self.uid))
+
+
+class Uplinks:
+    """All uplinks of a daemon, made when they are first asked for."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._all: dict[tuple[str, int], Uplink] = {}
+        self.born = Doorbell()
+
+    def __iter__(self) -> Iterator[Uplink]:
+        return iter(list(self._all.values()))
+
+    def of(self, uid: int, hub: str | None) -> Uplink | None:
+        """The uplink of a user to a hub, None for the default one. None where no hub is configured."""
+        url = normal(hub) if hub else self._config.hub
+        if url is None:
+            return None
+        key = (url, uid)
+        if key not in self._all:
+            self._all[key] = Uplink(self._config, url, uid)
+            self.born.ring()
+        return self._all[key]
+
+    def of_user(self, uid: int) -> list[Uplink]:
+        return [uplink for (_, owner), uplink in self._all.items() if owner == uid]
+
+    def refusal(self, uid: int, hub: str | None) -> str | None:
+        """Why a user may not use a hub, or None."""
+        allowed = {*self._config.hubs, self._config.hub}
+        if hub is None or uid == os.geteuid() or normal(hub) in allowed:
+            return None
+        names = ", ".join(sorted(url for url in allowed if url)) or "none"
+        return f"this daemon does not serve the hub {hub}; it serves {names}"
+
+
+def login_of(uid: int) -> str:
+    """The user's login name, or what stands for it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid{uid}"
+
+
+def jitter() -> float:
+    return random.random()  # noqa: S311 - spreads retries, protects nothing
