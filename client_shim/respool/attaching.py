@@ -106,6 +106,7 @@ def _local(plan: Plan, request: Request) -> Keeper:
 
 def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | object | None:
     """The daemon's keeper, None when nobody there can keep it, or _UNSURE. Raises UsageError for a refusal."""
+    link = None
     asked = None
     try:
         link = _reach(path, client, patient=request.resume != "none")
@@ -118,6 +119,8 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | objec
         asked = _UNSURE
         answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
     except LinkError:
+        if link is not None:
+            link.close()
         return asked
     return _keeper_of(link, answer, client)
 

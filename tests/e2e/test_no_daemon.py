@@ -151,3 +151,21 @@ def test_a_daemon_whose_spool_will_not_last_is_waited_for(site: Site) -> None:
     assert life.process.wait(60) == 0
     assert "at the hub" in life.process.lines()[-1]
     assert account(site.view, PROJECT, RUN, [life]).kept == 2000
+
+
+def test_ranks_without_a_daemon_are_one_attempt_and_arrive_as_its_writers(site: Site) -> None:
+    node = up(site)
+    sized = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "MASTER_PORT": "29500"}
+    ranks = [{"RANK": str(rank), **sized} for rank in range(4)]
+    lives = [node.rows(steps=100, pace=0.01, environ=ALONE | rank) for rank in ranks]
+    assert [life.process.wait() for life in lives] == [0] * 4
+    assert len({life.begun()["attempt_id"] for life in lives}) == 1
+    assert sync(node, SPOOL)["left_records"] == 0
+    run = site.view.show(PROJECT, RUN)
+    assert run is not None
+    assert (len(run["attempts"]), run["state"], run["last_step"]) == (1, "finished", 99)
+    every = site.view.history(PROJECT, RUN, every=True)
+    assert sorted((row["_writer"], row["_step"]) for row in every) == [
+        (rank, step) for rank in range(4) for step in range(100)
+    ]
+    assert [row["_step"] for row in site.view.history(PROJECT, RUN)] == list(range(100))

@@ -70,6 +70,7 @@ class FakeDaemon:
         self.files: dict[str, bytes] = {}
         self.heard: list[Any] = []
         self.attempts: list[str] = []
+        self.launches: list[tuple[str, str, str]] = []
         self._listener: socket.socket | None = None
         self._clients: list[tuple[socket.socket, Connection]] = []
         self._threads: list[threading.Thread] = []
@@ -209,8 +210,9 @@ class FakeDaemon:
         if self.refuse is not None:
             reply(self.refuse)
             return
-        names = [request[name] for name in ("project", "run_id", "launch", "incarnation")]
-        attempt_id = attempt_id_of(*names)
+        names = tuple(request[name] for name in ("project", "run_id", "launch"))
+        self.launches.append(names)
+        attempt_id = attempt_id_of(*names, self.launches.count(names) - 1)
         self.attempts.append(attempt_id)
         os.makedirs(os.path.join(self.directory(), "blobs"), exist_ok=True)
         attached = Attached(

@@ -13,6 +13,7 @@ import respool
 from fakes.daemon import frames_in
 from respool.wire import codec
 from respool.wire.frames import Kind
+from respool.wire.identity import FIRST_JOINED, attempt_id_of
 from respool.wire.messages import (
     Attach,
     Flush,
@@ -481,3 +482,87 @@ def _age(path):
         text = file.read()
     with open(path, "w") as file:
         file.write(text.replace('"boot_id": "', '"boot_id": "old-'))
+
+
+def test_the_request_says_which_job_launch_and_rank_it_is_and_what_may_be_continued(daemon, monkeypatch):
+    environ = {"SLURM_JOB_ID": "12", "SLURM_RESTART_COUNT": "2", "RANK": "3", "WORLD_SIZE": "4"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    run = respool.init(project="p", resume=True)
+    (attach,) = daemon.of(Attach)
+    request = attach.request
+    assert (request["identity"], request["restart_count"], request["rank"]) == ("slurm:12", 2, 3)
+    assert request["launch"].startswith("slurm:12#2+master:")
+    assert request["base"].startswith("slurm-12-")
+    assert (request["resume"], request["remembered"], request["fixed_id"]) == ("auto", "", False)
+    assert run.id == request["run_id"]
+
+
+def test_two_calls_of_init_in_one_process_are_two_incarnations_of_one_launch(daemon):
+    for _ in range(2):
+        respool.init(project="p", id="r").finish()
+    first, second = (attach.request for attach in daemon.of(Attach))
+    assert first["incarnation"] != second["incarnation"]
+    assert (first["launch"], first["rank"]) == (second["launch"], second["rank"])
+
+
+def joined(daemon, monkeypatch, writer, **environ):
+    daemon.answer = {"joined": True, "writer": writer, "step": 5, "resumed": True, "config": {"lr": 1}}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return respool.init(project="p", id="r", resume="allow", config={"lr": 2, "rank": writer})
+
+
+def test_a_rank_that_joined_is_silent_and_does_not_record_the_config_again(daemon, monkeypatch, capsys):
+    run = joined(daemon, monkeypatch, 1, RANK="1", WORLD_SIZE="2")
+    run.log({"a": 1})
+    assert (run.step, run.starting_step, run.resumed) == (6, 5, True)
+    assert dict(run.config) == {"lr": 2, "rank": 1}
+    assert [frame.kind for frame in daemon.frames()] == [Kind.SNAPSHOT, Kind.ROW]
+    run.finish()
+    assert daemon.view().state == "ended"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rank_that_joined_says_what_is_wrong(daemon, monkeypatch, capsys):
+    run = joined(daemon, monkeypatch, 1, RANK="1", WORLD_SIZE="2")
+    run.log(3)
+    assert "log() takes a dict" in capsys.readouterr().err
+
+
+def test_rank_0_records_its_config_though_another_was_first(daemon, monkeypatch, capsys):
+    joined(daemon, monkeypatch, 0, RANK="0", WORLD_SIZE="2")
+    assert Kind.CONFIG in [frame.kind for frame in daemon.frames()]
+    assert "run p/r" in capsys.readouterr().err
+
+
+def test_who_joined_without_a_rank_cannot_rewind(daemon, monkeypatch, capsys):
+    run = joined(daemon, monkeypatch, FIRST_JOINED + 7)
+    assert run.rewind(2) is False
+    assert run.step == 5
+    assert "cannot cut the history" in capsys.readouterr().err
+
+
+def test_only_the_first_rank_writes_and_removes_the_state_file(daemon, monkeypatch):
+    path = os.path.join("respool", "respool-resume.json")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    respool.init(project="p", resume=True).finish()
+    assert not os.path.exists(path)
+    monkeypatch.delenv("RESPOOL_LAUNCH_ID")
+    monkeypatch.setenv("RANK", "0")
+    first = respool.init(project="p", resume=True)
+    assert os.path.exists(path)
+    first.finish()
+    assert not os.path.exists(path)
+
+
+def test_a_daemon_that_took_the_request_and_is_silent_may_have_made_the_attempt_so_ours_is_another(
+    daemon, monkeypatch
+):
+    monkeypatch.setattr("respool.attaching.HANDSHAKE_SECONDS", -4.9)
+    monkeypatch.setattr(daemon, "_attach", lambda request, reply: None)
+    run = respool.init(project="p", id="r", settings={"init_timeout": 0.1})
+    (attach,) = daemon.of(Attach)
+    assert run.attempt_id != attempt_id_of("p", "r", attach.request["launch"], 0)
+    assert run.attempt_id == attempt_id_of("p", "r", attach.request["launch"] + "+alone", 0)
