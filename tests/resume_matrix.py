@@ -27,11 +27,11 @@ RESUMED = Outcome("resumed", ROWS, {**BEFORE, **CALL}, ("resumed at step 3",))
 OVER = Outcome("over", 0, CALL, ("was started over", "up to step 2", "resume='allow'"))
 NEW = Outcome("new")
 ALIVE = Outcome("refused", words=("is alive on", "process", "join=True", "takeover=True", "another id"))
-MISSING = Outcome("refused", words=("resume='must'", "resume='allow'"))
+MISSING = Outcome("refused", words=("must", "allow"))
 
 
 def exists(state: str) -> Outcome:
-    return Outcome("refused", words=("exists", f"({state})", "resume='never'", "another id"))
+    return Outcome("refused", words=("exists", state, "never", "another id"))
 
 
 MATRIX = {

@@ -77,9 +77,11 @@ def init(
     """Begin or continue a run, and make it the current one.
 
     `resume`: None starts over, "allow" continues the run if it exists, "must" insists on it, "never" forbids
-    it, True or "auto" continues what this script left unfinished in this folder. `mode`: "online" (a daemon,
-    else the local spool), "spool" or "offline" (no daemon), "disabled" (keep nothing). `on_superseded="stop"`
-    raises Superseded out of log() once another attempt took over. Other arguments of W&B have no effect.
+    it, True or "auto" continues what this job, or this script in this folder, left unfinished. `mode`: "online"
+    (a daemon, else the local spool), "spool" or "offline" (no daemon), "disabled" (keep nothing). `join=True` logs
+    into the run's live attempt as a further writer, from anywhere (an evaluator); `takeover=True` takes a run over
+    from a process that may still be alive; `on_superseded="stop"` raises Superseded out of log() once another
+    attempt took over. Other arguments of W&B have no effect.
 
     Raises UsageError, a ValueError, for what cannot be done as asked; nothing was begun then.
     """

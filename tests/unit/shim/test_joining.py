@@ -268,3 +268,19 @@ def test_a_script_that_asked_for_it_is_stopped_when_it_is_taken_over(start):
     start(id="r", resume="allow", takeover=True).answer()
     assert first.say("superseded").answer() is True
     assert "respool.errors.Superseded" in first.say("log").end()
+
+
+def test_a_rank_without_a_daemon_joins_what_another_one_has_with_a_daemon(start, spool, tmp_path):
+    """The daemon's spool is never written to: the rank's part lies in its own, under the same attempt."""
+    daemons = tmp_path / "state" / "respool" / os.uname().nodename / "v1" / f"u{os.getuid()}"
+    daemons.mkdir(parents=True, mode=0o700)
+    os.chmod(daemons, 0o700)
+    environ = ranks(2)
+    first = start(environ[0] | {"RESPOOL_SPOOL_DIR": str(daemons)}, id="r", log=3).answer()
+    second = start(environ[1], id="r").answer()
+    assert (second["attempt"], second["writer"], second["joined"]) == (first["attempt"], 1, True)
+    assert os.listdir(daemons) == [first["attempt"]] == folders(spool)
+    again = start(environ[1], id="r", resume="allow").answer()
+    assert "is alive on" in again["error"]
+    (both,) = attempts_of([spool, str(daemons)], "p", "r", None)
+    assert [writer.writer for writer in both.writers] == [0, 1]
