@@ -22,22 +22,12 @@ from typing import NamedTuple
 from respool import notices
 from respool.environment import read
 from respool.own_daemons import state_folder
+from respool.schedulers import jobs_of
 
 START_SECONDS = 3.0
 IDLE_SECONDS = 60
 _POLL_SECONDS = 0.02
 _NEEDED = ("respoold", "trio", "httpx", "watchdog")
-_JOBS = (
-    "SLURM_JOB_ID",
-    "LSB_JOBID",
-    "PBS_JOBID",
-    "SGE_TASK_ID",
-    "_CONDOR_JOB_AD",
-    "AWS_BATCH_JOB_ID",
-    "TRAINING_JOB_NAME",
-    "DET_TRIAL_ID",
-    "SKYPILOT_TASK_ID",
-)
 _CONTAINERS = ("docker", "containerd", "kubepods", "libpod", "crio", "lxc", "garden")
 _KEPT = frozenset(
     {
@@ -104,9 +94,9 @@ def _against(around: Surroundings) -> str | None:
     for path in (around.system_config, around.system_socket):
         if os.path.lexists(path):
             return f"{path}: the administrator decides about daemons here"
-    job = next((name for name in _JOBS if environ.get(name)), None)
+    job = next((one for one in jobs_of(environ) if one.scheduler != "torchelastic"), None)
     if job is not None:
-        return f"{job}={environ[job]}: a batch job, whose end would kill it"
+        return f"{job.identity}: a batch job, whose end would kill it"
     inside = container(around)
     if inside is not None:
         return f"{inside}: a container, whose end would kill it"

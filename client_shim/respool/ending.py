@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -52,30 +51,27 @@ def drained(tether: Tether | None, seconds: float, *, patient: bool = False) -> 
 
 
 def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
-    """(lasting, sent): whether what is kept outlives the job, and, where it does not, whether all of it is at the
-    hub now. Waits for that, at most `seconds`.
+    """(lasting, sent): whether nobody had to wait for the hub, and whether it has all of it now. Where what is kept
+    does not outlive the job it is sent before this returns, for at most `seconds`; without a daemon, what could
+    not be sent is said here.
     """
     if keeper.tether is not None:
         lasting = keeper.attached.lasting
         return lasting, not lasting and drained(keeper.tether, seconds)
-    if keeper.spool is None:
+    why = keeper.fleeting
+    if why is None or keeper.spool is None:
         return True, False
-    from respool import autostart  # noqa: PLC0415 - runs with a daemon do not need it
-    from respool import lasting as storage  # noqa: PLC0415 - as above
+    from respool import lasting as storage  # noqa: PLC0415 - runs with a daemon do not need it
 
-    around = autostart.Surroundings(dict(os.environ))
-    why = storage.fleeting(keeper.spool, around)
-    if why is None:
-        return True, False
     left = "mode='spool' asks for no daemon" if mode == "spool" else None
-    left = left or storage.send(keeper.spool, around, seconds)
+    left = left or storage.send(keeper.spool, storage.surroundings(), seconds)
     if left is not None:
         notices.alarm(
             "fleeting",
             f"what was logged will be lost with this job: {why}, and {left}. Run `respool sync {keeper.spool}` "
             "before it ends, copy that folder to a disk that stays, or set RESPOOL_SPOOL_DIR to one.",
         )
-    return False, left is None
+    return True, left is None
 
 
 def _show(text: str) -> None:

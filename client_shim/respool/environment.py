@@ -13,6 +13,7 @@ from respool.errors import UsageError
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MODES = {
     "online": "online",
     "run": "online",
@@ -58,6 +59,15 @@ def _flag(text: str) -> bool:
     if text.lower() in _YES | _NO:
         return text.lower() in _YES
     raise ValueError("one of 1, true, yes, on, 0, false, no, off")
+
+
+def _size(text: str) -> int:
+    plain = text.lower().removesuffix("ib").removesuffix("b").strip()
+    unit = _UNITS.get(plain[-1:], 0)
+    try:
+        return int(float(plain[:-1] if unit else plain) * (unit or 1))
+    except (ValueError, OverflowError):
+        raise ValueError("a size such as 500M or 2GiB") from None
 
 
 def _tags(text: str) -> list[str]:
@@ -114,6 +124,10 @@ TABLE = (
         _flag,
         "whether what is kept on this machine outlives the job: 1, 0; else judged by container and file system",
     ),
+    Variable(
+        "RESPOOL_ROWS_QUOTA", "rows_quota", _size, "what rows may hold of a spool, such as 500M or 2GiB"
+    ),
+    Variable("RESPOOL_BLOBS_QUOTA", "blobs_quota", _size, "the same for files"),
     Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
     Variable("WANDB_SILENT", "silent", _flag, "the same"),
     Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),
@@ -141,6 +155,8 @@ class Environment(NamedTuple):
     offline_must: str | None = None
     autostart: bool | None = None
     lasting: bool | None = None
+    rows_quota: int | None = None
+    blobs_quota: int | None = None
     silent: bool | None = None
     name: str | None = None
     notes: str | None = None

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 class Keeper:
     """What an attach came to. `opened` is the first segment, which the run's writer takes over; None when
-    nothing is kept. `spool` is the folder of the local spool when that is who keeps it.
+    nothing is kept. `spool` is the folder of the local spool when that is who keeps it, `fleeting` why it will
+    not outlast the job.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Keeper:
         self.tether = tether
         self.local = local
         self.spool = spool
+        self.fleeting = None if spool is None else _fleeting(spool)
         self.watch = watch
         self.room = Room(attached.directory, tether)
 
@@ -48,3 +50,12 @@ class Keeper:
         """Close the tether. The writer's descriptors are the writer's."""
         if self.tether is not None:
             self.tether.close()
+
+
+def _fleeting(spool: str) -> str | None:
+    """Asked at the beginning: a named tuple that is only defined at the interpreter's end makes it forget that it
+    ends by Ctrl-C, and the shell with it.
+    """
+    from respool import lasting  # noqa: PLC0415 - runs with a daemon do not need it
+
+    return lasting.fleeting(spool, lasting.surroundings())

@@ -16,6 +16,11 @@ from respool.mounts import is_fleeting, kind_of
 _SCRATCH = ("SLURM_TMPDIR", "PBS_JOBFS", "AWS_BATCH_JOB_SCRATCH")
 
 
+def surroundings() -> Surroundings:
+    """This process's."""
+    return Surroundings(dict(os.environ))
+
+
 def fleeting(spool: str, around: Surroundings) -> str | None:
     """Why a spool will not last, or None. RESPOOL_LASTING overrules what can be seen."""
     said = read(around.environ).lasting

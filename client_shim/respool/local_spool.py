@@ -15,8 +15,10 @@ import json
 import os
 import time
 from hashlib import blake2b
+from time import monotonic
 
 from respool import notices, spool_papers
+from respool.local_quota import refuse_rows
 from respool.segment_writer import Opened
 from respool.state_file import replace_file, sync_folder
 from respool.util import generate_id
@@ -36,22 +38,33 @@ _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.E
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
+_ASK_AGAIN_SECONDS = 1.0
+"""Between two counts of what is there: each row that finds no room would cost one."""
+
+
 class LocalSpool:
     """A Supply that makes segments in an attempt's folder. `open_attempt` makes one."""
 
     synced_by_daemon = False
-    full = False
 
     def __init__(self, directory: str, attempt_id: str, writer: int = 0) -> None:
         self.directory = directory
         self._attempt_id = attempt_id
         self._writer = writer
+        self.full = False
+        self._ask_again = 0.0
 
     def take(self, segment: int) -> Opened | None:
-        """A new segment, or None when the disk has no room for one."""
+        """A new segment, or None when the disk has no room for one, or (`full`) the quota has none."""
+        if monotonic() < self._ask_again:
+            return None
         try:
             disk = os.statvfs(self.directory)
             if segment and disk.f_bavail < disk.f_blocks * FREE_FLOOR:
+                return None
+            self.full = refuse_rows(os.path.dirname(self.directory), SEGMENT_SIZE) is not None
+            if self.full:
+                self._ask_again = monotonic() + _ASK_AGAIN_SECONDS
                 return None
             return self.create(segment)
         except OSError:
@@ -161,7 +174,10 @@ def register(spool: str, environ: dict[str, str]) -> None:
 
 
 def warn_when_scarce(spool: str) -> None:
-    """Say so when the disk is already so full that only the first segment will be had."""
+    """Say so when the disk or the quota is already so full that only the first segment will be had."""
+    over = refuse_rows(spool, SEGMENT_SIZE)
+    if over is not None:
+        notices.warn("scarce", f"{over}. After {SEGMENT_SIZE >> 20} MiB rows will be dropped and counted.")
     disk = os.statvfs(spool)
     if disk.f_bavail < disk.f_blocks * FREE_FLOOR:
         notices.warn(

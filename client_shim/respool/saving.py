@@ -14,6 +14,7 @@ from typing import NamedTuple
 from respool import notices
 from respool.blobs import SnapshotError, open_source, snapshot
 from respool.link import close_all
+from respool.local_quota import refuse_blob
 from respool.tether import Tether
 from respool.wire.attempt import BLOBS
 from respool.wire.limits import MAX_NAME
@@ -124,7 +125,7 @@ class Room:
                 if answer.fds:
                     return Grant(answer.fds[0], answer.message.token)
                 raise SnapshotError(answer.message.error or "the daemon has no room for it")
-        return self._own()
+        return self._own(size)
 
     def _ours(self) -> bool:
         try:
@@ -132,11 +133,14 @@ class Room:
         except OSError:
             return False
 
-    def _own(self) -> Grant:
+    def _own(self, size: int) -> Grant:
         folder = os.path.join(self._directory, BLOBS)
         try:
             if not self._ours():
                 raise SnapshotError("the daemon is away, and its spool is not ours to write")
+            refusal = refuse_blob(os.path.dirname(self._directory), size)
+            if refusal is not None:
+                raise SnapshotError(refusal)
             while True:
                 self._count += 1
                 token = f"w0-{os.getpid():x}-{self._count:x}"

@@ -121,9 +121,14 @@ def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> Fil
 
 
 def frames_of(directory: str, segment: str) -> list[Frame]:
-    """Every whole frame of one segment file; what is torn or damaged ends it."""
-    with open(os.path.join(directory, segment), "rb") as file:
-        return walk(file.read(), DATA).frames
+    """Every whole frame of one segment file; what is torn or damaged ends it. None where an adopter, to whom the
+    hub has said that it has all of it, was quicker and removed the file.
+    """
+    try:
+        with open(os.path.join(directory, segment), "rb") as file:
+            return walk(file.read(), DATA).frames
+    except FileNotFoundError:
+        return []
 
 
 def ended_well(directory: str) -> bool:

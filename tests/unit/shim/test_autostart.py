@@ -39,9 +39,25 @@ def test_nothing_speaks_against_it_for_a_user_who_logged_in(home):
     assert refusal(home) is None
 
 
-@pytest.mark.parametrize("name", autostart._JOBS)
-def test_a_batch_job_speaks_against_it(home, name):
-    assert refusal(among(home, **{name: "17"})) == f"{name}=17: a batch job, whose end would kill it"
+@pytest.mark.parametrize(
+    ("environ", "job"),
+    [
+        ({"SLURM_JOB_ID": "17", "SLURM_CLUSTER_NAME": "c"}, "slurm:c:17"),
+        ({"SLURM_JOB_ID": "17", "SLURM_JOB_NAME": "interactive"}, "slurm:17"),
+        ({"LSB_JOBID": "17"}, "lsf:17"),
+        ({"PBS_JOBID": "17.server"}, "pbs:server:17"),
+        ({"JOB_ID": "17", "SGE_TASK_ID": "undefined"}, "sge:17"),
+        ({"AWS_BATCH_JOB_ID": "17"}, "aws-batch:17"),
+        ({"TRAINING_JOB_NAME": "17"}, "sagemaker:17"),
+        ({"DET_TRIAL_ID": "17"}, "determined:17"),
+    ],
+)
+def test_a_batch_job_speaks_against_it(home, environ, job):
+    assert refusal(among(home, **environ)) == f"{job}: a batch job, whose end would kill it"
+
+
+def test_several_processes_of_torchrun_are_no_batch_job(home):
+    assert refusal(among(home, TORCHELASTIC_RUN_ID="none", MASTER_ADDR="localhost", RANK="1")) is None
 
 
 @pytest.mark.parametrize("name", ["container", "KUBERNETES_SERVICE_HOST"])

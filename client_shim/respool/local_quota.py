@@ -1,0 +1,62 @@
+"""How much a spool without a daemon may hold: the daemon's own caps, for there is nobody else to keep them.
+
+Counted over the whole folder, what earlier runs left included, each time room is asked for: every segment, every
+file. What counts is what is allocated. `respool sync` makes room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from respool.environment import read
+from respool.wire.attempt import BLOBS
+from respool.wire.limits import BLOBS_QUOTA, FREE_FLOOR, ROWS_QUOTA
+
+_BLOCK = 512
+_SHARE_OF_FREE = 5
+
+
+def refuse_rows(spool: str, size: int) -> str | None:
+    """Why a segment of `size` bytes may not be added, or None. Raises OSError."""
+    cap = read(os.environ).rows_quota or ROWS_QUOTA
+    held = sum(_allocated(folder, ".seg") for folder in _attempts(spool))
+    if held + size <= cap:
+        return None
+    return (
+        f"the quota for rows is used up: {spool} holds {_mib(held)} of {_mib(cap)}; `respool sync` makes room"
+    )
+
+
+def refuse_blob(spool: str, size: int) -> str | None:
+    """Why a file of `size` bytes may not be added, or None. Raises OSError."""
+    disk = os.statvfs(spool)
+    free = disk.f_bavail * disk.f_frsize
+    if free - size < disk.f_blocks * disk.f_frsize * FREE_FLOOR:
+        return f"the disk of {spool} must keep {FREE_FLOOR:.0%} free, and has {_mib(free)}"
+    held = sum(_allocated(os.path.join(folder, BLOBS), "") for folder in _attempts(spool))
+    cap = read(os.environ).blobs_quota or min(BLOBS_QUOTA, (free + held) // _SHARE_OF_FREE)
+    if held + size <= cap:
+        return None
+    return f"files in {spool} hold {_mib(held)} of the {_mib(cap)} allowed; `respool sync` makes room"
+
+
+def _attempts(spool: str) -> Iterator[str]:
+    with os.scandir(spool) as entries:
+        yield from (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def _allocated(folder: str, ending: str) -> int:
+    total = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(ending):
+                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+    except OSError:  # an adopter may be removing it
+        return total
+    return total
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
