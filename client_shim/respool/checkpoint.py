@@ -10,10 +10,12 @@ dying in it, leaves nothing that anyone can see.
 from __future__ import annotations
 
 import os
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from respool import notices, row_codec
+from respool.arena import Arena, StagedFile
 from respool.blobs import SnapshotError, open_source, snapshot
 from respool.checkpoint_file import CheckpointFile
 from respool.errors import RecordLostError
@@ -38,9 +40,10 @@ class Description(NamedTuple):
     pinned: bool = False
 
 
-class Checkpoint(CheckpointFile):
+class Checkpoint(StagedFile):
     """The checkpoint's own file, and the way to further ones. `ok`: it was handed over, whole. `metadata` may be
-    changed until then. `commit` writes the record. Without a room nothing is kept, and nothing is said of it.
+    changed until then. `commit` writes the record. Without a room nothing is kept, and nothing is said of it. With
+    an `arena` its own file is copied there, and written to disk while training goes on.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Checkpoint(CheckpointFile):
         *,
         strict: bool,
         expected: int = 0,
+        arena: Arena | None = None,
     ) -> None:
         self.ok = False
         self.step = what.step
@@ -61,7 +65,10 @@ class Checkpoint(CheckpointFile):
         self._strict = strict
         self._files: dict[str, CheckpointFile] = {}
         self._over = False
+        self._behind: Callable[[], bool] | None = None
+        self._checksums: bool | None = None
         super().__init__(what.name, *self._granted(what.name, expected))
+        self.arena = None if self.error else arena
 
     def part(self, name: str, expected: int = 0) -> CheckpointFile:
         """A further file of this checkpoint, open for writing; `expected` bytes, where that is known. Raises
@@ -88,16 +95,20 @@ class Checkpoint(CheckpointFile):
     def wait(self, timeout: float = 600.0) -> bool:
         """Wait until it is on disk, `timeout` seconds at most. False: it is not, or was never handed over."""
         room = self._room
-        return (
-            self.ok and room is not None and room.settled([file.token for file in self._written()], timeout)
-        )
+        if not self.ok or room is None or not (self._behind is None or self._behind()):
+            return False
+        return room.settled([file.token for file in self._written()], timeout)
 
     def __enter__(self) -> Self:
+        if self.arena is not None:
+            self._checksums = _without_checksums()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._checksums is not None:
+            _with_checksums(self._checksums)
         if not self._over:
             self._finish(abandoned=kind is not None)
 
@@ -118,6 +129,8 @@ class Checkpoint(CheckpointFile):
         why = next((file.error for file in everything if file.error), None)
         if not abandoned and why is None:
             why = room.kept({file.token: file.size for file in written})
+            if why is None and self.arena is not None and self in written:
+                self._behind = self.arena.busy = room.stage(self)
             why = why or self._record(written)
         named = () if abandoned or why else written
         room.drop([file for file in everything if file.token and file not in named])
@@ -155,3 +168,19 @@ class Checkpoint(CheckpointFile):
         if self._strict:
             raise RecordLostError(f"{text} Free space, or keep fewer checkpoints.")
         notices.alarm(f"checkpoint {why}", f"{text} Training goes on.")
+
+
+def _without_checksums() -> bool | None:
+    """Have torch leave out the zip file's own checksums, which cost more than the copy and which nobody reads when
+    it is loaded: ours are over every byte. Says how it was before; None without torch.
+    """
+    serialization = sys.modules.get("torch.serialization")
+    if serialization is None or not hasattr(serialization, "set_crc32_options"):
+        return None
+    before = bool(serialization.get_crc32_options())
+    serialization.set_crc32_options(False)
+    return before
+
+
+def _with_checksums(before: bool) -> None:
+    sys.modules["torch.serialization"].set_crc32_options(before)

@@ -49,20 +49,18 @@ class CheckpointFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         """All of it, always."""
         view = memoryview(data).cast("B")
-        written = 0
-        while self.error is None and written < len(view):
+        if self.error is None:
             try:
-                done = os.pwrite(self._fd, view[written : written + _LARGEST], self._at + written)
+                self._put(view, self._at)
             except OSError as error:
                 self.fail(error.strerror or str(error))
-            else:
-                written += done
         self._at += len(view)
         self._end = max(self._end, self._at)
         return len(view)
 
     def readinto(self, buffer: Any) -> int:
-        data = b"" if self.error is not None else os.pread(self._fd, len(buffer), self._at)
+        size = max(0, min(len(buffer), self._end - self._at))
+        data = b"" if self.error is not None else self._get(size, self._at)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -101,6 +99,19 @@ class CheckpointFile(io.RawIOBase):
         if self._fd >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, 0)
+
+    def surrender(self) -> int:
+        """The descriptor, which the caller closes from now on."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def _put(self, view: memoryview, at: int) -> None:
+        written = 0
+        while written < len(view):
+            written += os.pwrite(self._fd, view[written : written + _LARGEST], at + written)
+
+    def _get(self, size: int, at: int) -> bytes:
+        return os.pread(self._fd, size, at)
 
     def release(self) -> None:
         """Close the descriptor. The file stays, under its token."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS
-from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled
+from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
+
+WRITE_SECONDS = 3600.0
 
 if TYPE_CHECKING:
+    from respool.arena import StagedFile
     from respool.checkpoint_file import CheckpointFile
     from respool.keeper import Keeper
 
@@ -30,6 +33,17 @@ class CheckpointRoom:
         tether = self._keeper.tether
         answer = None if tether is None else tether.ask(BlobDone(sizes), GRANT_SECONDS)
         return answer.message.error if answer is not None and isinstance(answer.message, BlobKept) else None
+
+    def stage(self, file: StagedFile) -> Callable[[], bool]:
+        """Have a file's arena written to disk behind the trainer's back; how to wait for that. The daemon does it, and
+        then it survives this process; or a thread does.
+        """
+        tether = self._keeper.tether
+        if tether is not None and file.arena is not None:
+            answer = tether.ask(Stage(file.token, file.size), GRANT_SECONDS, fds=[file.arena.fd])
+            if answer is not None and isinstance(answer.message, Staged) and answer.message.error is None:
+                return lambda: self.settled([file.token], WRITE_SECONDS)
+        return file.write_behind()
 
     def drop(self, files: Iterable[CheckpointFile]) -> None:
         """No record names these: give their bytes back."""

@@ -15,6 +15,7 @@ from respool.run_files import RunFiles
 from respool.wire.frames import Kind
 
 if TYPE_CHECKING:
+    from respool.arena import Arena
     from respool.checkpoint import Checkpoint
     from respool.saved_checkpoint import SavedCheckpoint
 
@@ -30,6 +31,7 @@ class RunCheckpoints(RunFiles):
         name: str = DEFAULT,
         metadata: dict[str, Any] | None = None,
         *,
+        staged: bool = False,
         sharded: bool = False,
         pinned: bool = False,
         expected: int = 0,
@@ -41,10 +43,13 @@ class RunCheckpoints(RunFiles):
 
         The bytes go straight into the spool. Leaving the block normally hands it over: from then on it survives
         any kill, and a daemon brings it to the hub; `wait()` says when it is on disk. Leaving it by an exception
-        keeps nothing. Further files: `file.part("optimizer.pt")`; all appear together. `sharded`: every rank of
-        the launch writes its share, and the checkpoint exists when all have. `pinned`: retention never drops it.
-        `expected`: its bytes, if known: what cannot fit is then refused before it begins. Without room nothing is
-        raised unless strict: the file swallows what is written, `file.ok` is False, one line says why.
+        keeps nothing. Further files: `file.part("optimizer.pt")`; all appear together.
+
+        `staged`: what is written is copied into shared memory and training goes on as soon as the block is left;
+        it is safe when `wait()` says so, and a next staged one waits for that. `sharded`: every rank of the launch
+        writes its share, and the checkpoint exists when all have. `pinned`: retention never drops it. `expected`:
+        its bytes, if known: what cannot fit is refused before it begins. Without room nothing is raised unless
+        strict: the file swallows what is written, `file.ok` is False, and one line says why.
         """
         from respool.checkpoint import Checkpoint, Description  # noqa: PLC0415 - init() need not pay for it
         from respool.checkpoint_room import CheckpointRoom  # noqa: PLC0415 - as above
@@ -62,7 +67,8 @@ class RunCheckpoints(RunFiles):
             self._unusual({})
         room = None if self._off else CheckpointRoom(self._keeper)
         strict = bool(self._place.settings.strict)
-        return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected)
+        arena = self._arena() if staged and room is not None else None
+        return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
 
     @contextmanager
     def checkpoint_dir(self, step: int | None = None, name: str = DEFAULT, **options: Any) -> Iterator[str]:
@@ -108,6 +114,22 @@ class RunCheckpoints(RunFiles):
         from respool import saved_checkpoint  # noqa: PLC0415 - json, which init() need not pay for
 
         return saved_checkpoint.listed(self._keeper, name, run_path, self.dir)
+
+    def _arena(self) -> Arena | None:
+        """The memory to stage in, once nobody reads it any more; None where there is none to be had."""
+        from respool.arena import Arena  # noqa: PLC0415 - only those who stage need it
+
+        try:
+            if self._staging is None:
+                self._staging = Arena()
+        except OSError as error:
+            notices.warn(
+                "arena", f"checkpoint(staged=True): no shared memory ({error.strerror}); written directly."
+            )
+            return None
+        if not self._staging.free():
+            notices.alarm("staged", "a staged checkpoint did not get to the disk. Look at `respool status`.")
+        return self._staging
 
     def _commit_checkpoint(self, payload: bytes, step: int) -> bool:
         with self._lock:

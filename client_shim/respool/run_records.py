@@ -17,6 +17,7 @@ from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from respool.arena import Arena
     from respool.keeper import Keeper
     from respool.segment_writer import SegmentWriter
 
@@ -42,6 +43,7 @@ class RunRecords(RunFacts):
         self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
         self.summary = Summary(self._summary_values, self._summary_changed)
         self._keep: dict[str, Any] = {}
+        self._staging: Arena | None = None
         self._state = LIVE
         self._off = False
         self._stop = False

@@ -84,9 +84,13 @@ class Tether:
         self._in_passing(lambda: self._turn(urgent=urgent))
 
     def ask(
-        self, message: Any, seconds: float, waiting: Callable[[Waiting], None] | None = None
+        self,
+        message: Any,
+        seconds: float,
+        waiting: Callable[[Waiting], None] | None = None,
+        fds: list[int] | None = None,
     ) -> Received | None:
-        """A request and its answer; None when there is none within `seconds`."""
+        """A request, with `fds` if any, and its answer; None when there is none within `seconds`."""
         deadline = monotonic() + seconds
         if not self._enter(seconds):
             return None
@@ -96,7 +100,7 @@ class Tether:
             link = self._link
             if link is None or not link.wait(lambda: self.attached, min(deadline, monotonic() + 5.0)):
                 return None
-            return link.ask(message, deadline, waiting)
+            return link.ask(message, deadline, waiting, fds)
         except LinkError:
             return None
         finally:

@@ -38,6 +38,8 @@ from respool.wire.messages import (
     Settle,
     Settled,
     Spare,
+    Stage,
+    Staged,
     Status,
     StatusRequest,
     Waiting,
@@ -64,6 +66,7 @@ class FakeDaemon:
         self.blobs_full = False
         self.unknown = False
         self.refuse_done: str | None = None
+        self.no_stage = False
         self.at_hub = True
         self.answer: dict[str, Any] = {}
         self.waiting: Waiting | None = None
@@ -151,10 +154,13 @@ class FakeDaemon:
         with self._lock:
             self._clients.append((client, connection))
         try:
-            while data := client.recv(1 << 16):
+            while True:
+                data, fds, _, _ = socket.recv_fds(client, 1 << 16, 8)
+                if not data:
+                    break
                 if self.silent:
                     continue
-                connection.receive_data(data)
+                connection.receive_data(data, fds)
                 for received in connection.events():
                     with self._lock:
                         self.heard.append(received.message)
@@ -197,6 +203,8 @@ class FakeDaemon:
                     os.unlink(os.path.join(self.directory(), "blobs", token))
             case Settle():
                 reply(Settled())
+            case Stage(token, size):
+                self._stage(token, size, received.fds, reply)
             case Restore(name, _):
                 self._restore(name, reply)
             case StatusRequest():
@@ -246,6 +254,15 @@ class FakeDaemon:
         token = f"b{len(self.heard)}"
         path = os.path.join(self.directory(), "blobs", token)
         reply(BlobGrant(token), os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _stage(self, token: str, size: int, fds: list[int], reply: Any) -> None:
+        if self.no_stage:
+            reply(Staged("no"))
+        else:
+            with open(os.path.join(self.directory(), "blobs", token), "wb") as file:
+                file.write(os.pread(fds[0], size, 0))
+            reply(Staged())
+        os.close(fds[0])
 
     def _restore(self, name: str, reply: Any) -> None:
         if name not in self.files:

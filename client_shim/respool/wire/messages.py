@@ -184,6 +184,21 @@ class Settled(NamedTuple):
     error: str | None = None
 
 
+class Stage(NamedTuple):
+    """Client, with one descriptor of shared memory: its first `size` bytes are to become the blob `token`."""
+
+    token: str
+    size: int
+
+
+class Staged(NamedTuple):
+    """Daemon: it holds that memory and writes it to the blob, whatever becomes of the client; `error`: it does not.
+    Settle tells when it is done and the memory may be used again.
+    """
+
+    error: str | None = None
+
+
 class CheckpointsAsked(NamedTuple):
     """Client: the checkpoints of a run that its lineage shows, [entity/]project/run_id or None for its own."""
 
@@ -301,6 +316,8 @@ type_numbers: dict[type[Any], int] = {
     CheckpointsAsked: 89,
     Checkpoints: 90,
     RestorePart: 91,
+    Stage: 92,
+    Staged: 93,
     Adopt: 96,
     Adopted: 97,
 }

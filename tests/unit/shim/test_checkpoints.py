@@ -255,3 +255,66 @@ def test_a_name_that_leads_out_of_the_run_is_refused(run):
         run.checkpoint(1, name="../x")
     with run.checkpoint(1) as file, pytest.raises(ValueError, match="y"):
         file.part("../../y")
+
+
+def stage(run, step, data):
+    return save(run, step, data, staged=True)
+
+
+def test_a_staged_one_is_on_disk_when_wait_says_so(run):
+    first = stage(run, 1, b"x" * 100)
+    assert first.ok
+    second = stage(run, 2, b"y" * 200)
+    assert (first.wait(), second.wait()) == (True, True)
+    assert [content(one) for one in run.checkpoints()] == [b"y" * 200, b"x" * 100]
+
+
+def test_a_staged_one_may_grow_seek_and_read_back(run):
+    with run.checkpoint(1, staged=True) as file:
+        file.write(b"a" * (70 << 20))
+        file.seek(5)
+        file.write(b"b")
+        file.seek(4)
+        assert file.read(3) == b"aba"
+        file.part("beside").write(b"c")
+    assert file.wait()
+    found = run.latest_checkpoint()
+    assert (len(content(found)), content(found, "beside")) == (70 << 20, b"c")
+
+
+def test_a_staged_one_is_the_daemon_s_as_soon_as_the_block_is_left(daemon):
+    run = respool.init(project="p", id="r")
+    made = stage(run, 1, b"staged")
+    assert made.ok
+    daemon.die()
+    token = records(run)[0]["parts"][0]["blob"]
+    assert text(os.path.join(run._keeper.attached.directory, "blobs", token)) == "staged"
+
+
+def test_a_daemon_that_does_not_take_it_leaves_it_to_a_thread(daemon):
+    daemon.no_stage = True
+    run = respool.init(project="p", id="r")
+    made = stage(run, 1, b"staged")
+    assert made.wait()
+    token = records(run)[0]["parts"][0]["blob"]
+    assert text(os.path.join(run._keeper.attached.directory, "blobs", token)) == "staged"
+
+
+def test_an_exception_leaves_nothing_of_a_staged_one(run):
+    with run.checkpoint(1, staged=True) as file:
+        file.write(b"x")
+        file.abandon()
+    assert (records(run), blobs(run)) == ([], [])
+
+
+def test_torch_s_own_checksums_are_left_out_only_while_staging(run):
+    torch = pytest.importorskip("torch")
+    state = {"w": torch.arange(100_000.0), "step": 7}
+    with run.checkpoint(1, staged=True) as file:
+        assert not torch.serialization.get_crc32_options()
+        torch.save(state, file)
+    assert torch.serialization.get_crc32_options()
+    assert file.wait()
+    with run.latest_checkpoint().open() as saved:
+        loaded = torch.load(saved)
+    assert torch.equal(loaded["w"], state["w"])
