@@ -14,6 +14,7 @@ from respool.errors import UsageError
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_CONSOLE = frozenset({"auto", "wrap", "wrap_raw", "wrap_emu", "redirect", "iowrap"})
 _MODES = {
     "online": "online",
     "run": "online",
@@ -68,6 +69,16 @@ def _size(text: str) -> int:
         return int(float(plain[:-1] if unit else plain) * (unit or 1))
     except (ValueError, OverflowError):
         raise ValueError("a size such as 500M or 2GiB") from None
+
+
+def _unless(text: str) -> bool:
+    return not _flag(text)
+
+
+def _console(text: str) -> bool:
+    if text.lower() in _CONSOLE:
+        return True
+    return _flag(text)
 
 
 def _tags(text: str) -> list[str]:
@@ -128,6 +139,14 @@ TABLE = (
         "RESPOOL_ROWS_QUOTA", "rows_quota", _size, "what rows may hold of a spool, such as 500M or 2GiB"
     ),
     Variable("RESPOOL_BLOBS_QUOTA", "blobs_quota", _size, "the same for files"),
+    Variable("RESPOOL_CONSOLE", "console", _console, "whether what the script prints is kept: 1, 0"),
+    Variable("WANDB_CONSOLE", "console", _console, "the same; off, or any of W&B's other words for on"),
+    Variable(
+        "RESPOOL_SYSTEM", "system", _flag, "whether the daemon samples the job's CPU, memory, GPUs: 1, 0"
+    ),
+    Variable("RESPOOL_ABOUT", "about", _flag, "whether command line, machine and packages are kept: 1, 0"),
+    Variable("RESPOOL_GIT", "git", _flag, "whether the git commit is kept: 1, 0"),
+    Variable("WANDB_DISABLE_GIT", "git", _unless, "the same, the other way round"),
     Variable("RESPOOL_SILENT", "silent", _flag, "print nothing but losses"),
     Variable("WANDB_SILENT", "silent", _flag, "the same"),
     Variable("WANDB_NAME", "name", str, "the run's name, when init() passes none"),
@@ -158,6 +177,10 @@ class Environment(NamedTuple):
     rows_quota: int | None = None
     blobs_quota: int | None = None
     silent: bool | None = None
+    console: bool | None = None
+    system: bool | None = None
+    about: bool | None = None
+    git: bool | None = None
     name: str | None = None
     notes: str | None = None
     tags: list[str] | None = None

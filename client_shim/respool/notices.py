@@ -6,12 +6,15 @@ A closed or broken standard error never reaches the training loop: what cannot b
 from __future__ import annotations
 
 import sys
+from _thread import get_ident  # threading would be a price of the import
 
 PREFIX = "respool: "
 
 silent = False
 quiet = False
 """Whether another rank says what is to be said; then only what is wrong is printed."""
+speaker = 0
+"""The thread that writes a line of ours at this moment: what is kept of the console are the script's own lines."""
 _said: set[str] = set()
 
 
@@ -44,11 +47,15 @@ def _write(text: str) -> None:
     stream = sys.stderr
     if stream is None:
         return
+    global speaker  # noqa: PLW0603 - one standard error, one speaker
+    speaker = get_ident()
     try:
         stream.write(PREFIX + text + "\n")
         stream.flush()
     except (OSError, ValueError):
         pass
+    finally:
+        speaker = 0
 
 
 def joined(*sentences: str) -> str:

@@ -77,7 +77,24 @@ def _place(arguments: Mapping[str, Any], settings: Settings, env: Environment) -
     stop = arguments.get("on_superseded") or "warn"
     if stop not in {"warn", "stop"}:
         raise UsageError(f"on_superseded is {stop!r:.80}. Pass 'warn' or 'stop'.")
-    return Place(folder, os.path.abspath(spool), chosen, settings, stop)
+    return Place(folder, os.path.abspath(spool), chosen, settings, stop, _watched(settings, env))
+
+
+def _watched(settings: Settings, env: Environment) -> frozenset[str]:
+    """What is kept beside the rows. W&B's settings say what is not."""
+    refused = {
+        "git": settings.disable_git,
+        "system": settings.x_disable_stats,
+        "about": settings.x_disable_meta,
+    }
+    found = set()
+    for name in ("console", "system", "about", "git"):
+        said = _first(
+            getattr(settings, name), not refused[name] if refused.get(name) else None, getattr(env, name)
+        )
+        if said is None or (said and str(said).lower() not in {"off", "false", "0"}):
+            found.add(name)
+    return frozenset(found)
 
 
 def _resume(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> str:

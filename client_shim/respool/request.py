@@ -47,6 +47,7 @@ def request_of(plan: Plan, launch: Launch, remembered: str = "") -> Request:
         base=base_of(launch) if auto(plan) else "",
         remembered=remembered,
         join=plan.join,
+        system="system" in plan.place.watched,
     )
 
 

@@ -13,7 +13,7 @@ from respool.wire.messages import Attached
 
 class Place(NamedTuple):
     """What does not change while a Run lives. `folder`: where respool/ lies; `spool`: the folder of the local
-    spool, used when no daemon answers.
+    spool, used when no daemon answers. `watched`: what is kept beside the rows, of console, system, about, git.
     """
 
     folder: str
@@ -21,6 +21,7 @@ class Place(NamedTuple):
     mode: str
     settings: Settings
     on_superseded: str = "warn"
+    watched: frozenset[str] = frozenset()
 
 
 class RunFacts:

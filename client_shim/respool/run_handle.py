@@ -22,6 +22,7 @@ from respool.run_artifacts import RunArtifacts
 from respool.run_checkpoints import RunCheckpoints
 from respool.run_facts import Place
 from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
+from respool.run_telemetry import RunTelemetry
 from respool.segment_writer import SegmentWriter
 from respool.wire import codec
 from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
@@ -34,7 +35,7 @@ _ROW = int(Kind.ROW)
 _flat = codec.LEAVES.issuperset
 
 
-class Run(RunArtifacts, RunCheckpoints):
+class Run(RunTelemetry, RunArtifacts, RunCheckpoints):
     """One attempt of a run, as its script sees it. Ends with finish(), `with`, or the interpreter.
 
     `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears (run, exit code)
@@ -54,6 +55,7 @@ class Run(RunArtifacts, RunCheckpoints):
 
     def _begin(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._told = False
         self._last_step = NO_STEP
         self._rung = 0.0
         # A joined process cuts nothing, nor does one beside the primary.
@@ -224,6 +226,7 @@ class Run(RunArtifacts, RunCheckpoints):
         """This is a forked child now: close everything, keep nothing."""
         if self._state == LIVE:
             self._state, self._off = FORKED, True
+            self._forsake_console()
             self._keeper.close()
             self._writer.forsake()
             self._lock = self._writer.lock
@@ -263,6 +266,7 @@ class Run(RunArtifacts, RunCheckpoints):
             self._on_end(self, exit_code)
         if self._state != LIVE:
             return
+        self._listen_no_more()
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
         interrupted = self._lock._is_owned()  # type: ignore[attr-defined]
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})

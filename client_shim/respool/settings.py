@@ -22,12 +22,21 @@ _DEFAULTS: dict[str, Any] = {
     "resume": None,
     "root_dir": None,
     "init_timeout": 20.0,
+    "console": None,
+    "system": None,
+    "about": None,
+    "git": None,
+    "disable_git": None,
+    "x_disable_stats": None,
+    "x_disable_meta": None,
 }
 
 
 class Settings:
     """Keywords in, attributes out. Known: strict (raise instead of warning), silent, mode, project, entity,
-    run_id, run_name, run_notes, run_tags, run_group, run_job_type, resume, root_dir, init_timeout (seconds).
+    run_id, run_name, run_notes, run_tags, run_group, run_job_type, resume, root_dir, init_timeout (seconds), and
+    what is kept beside the rows unless False: console ("off" too), system, about, git; W&B's disable_git,
+    x_disable_stats and x_disable_meta switch off the last three.
     Others are kept and have no effect, which is said once.
     """
 

@@ -59,6 +59,7 @@ def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None) -> Run:
     run = Run(keeper, plan.place, renewal(plan, keeper, _CLIENT), ended)
     run.hooks.install()
     current.enter(run)
+    run.listen()
     return run
 
 

@@ -46,7 +46,7 @@ class Request(NamedTuple):
     With resume "auto" the keeper chooses the run (`respool.wire.choice`): `base` is the id that follows from the
     scheduler's identity and the program, `remembered` the one that the state file names, and `run_id` the one
     of a new run when there is neither. `fixed_id` is False when nobody named the id.
-    `join`: become a further writer of a live attempt, whatever the launch.
+    `join`: become a further writer of a live attempt, whatever the launch. `system`: the daemon may sample the job.
     `trust`: resume='must' believes that the run exists when nobody who could be asked knows it.
     `meta` holds what the call passed: name, notes, tags, group, job_type.
     """
@@ -76,6 +76,7 @@ class Request(NamedTuple):
     base: str = ""
     remembered: str = ""
     join: bool = False
+    system: bool = True
 
     @property
     def process(self) -> Process:

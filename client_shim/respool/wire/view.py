@@ -5,7 +5,8 @@ The daemon answers a resume with it, the shim resumes its own spool with it, the
 
 Rules: `last_step` is the greatest step of any row; a summary key holds its last value, or what
 `define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view;
-`axes` says how far the rows got (`respool.wire.axes`), from where on an axis is defined.
+`axes` says how far the rows got (`respool.wire.axes`), from where on an axis is defined; `about` is what the
+attempt was started with, which no later attempt inherits.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class View:
 
     __slots__ = (
         "_axis_names",
+        "about",
         "axes",
         "config",
         "cut",
@@ -55,6 +57,7 @@ class View:
         self.exit_code: int | None = None
         self.files: dict[str, dict[str, Any]] = {}
         self.axes: dict[str, Axis] = {}
+        self.about: dict[str, Any] = {}
         self._axis_names = KNOWN
 
     def apply(self, frame: Frame) -> None:
@@ -129,6 +132,9 @@ class View:
             self.last_step = max(self.last_step, step)
 
     def _meta(self, value: dict[str, Any], _: Frame) -> None:
+        # The list of packages is long and asked for by few: it stays in its record.
+        value.pop("packages", None)
+        self.about.update(_map(value.pop("about", None)))
         metrics = {**_map(self.meta.get("metrics")), **_map(value.get("metrics"))}
         alerts = merge_alerts(self.meta.get("alerts"), value.get("alerts"))
         artifacts = {**_map(self.meta.get("artifacts")), **_map(value.get("artifacts"))}

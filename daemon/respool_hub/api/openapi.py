@@ -88,6 +88,7 @@ ATTEMPT_FIELDS: dict[str, dict[str, Any]] = {
     "pending_records": COUNT,
     "on_lineage": FLAG,
     "hidden": COUNT,
+    "about": _type("object"),
     "branch": FLAG,
     "offline": FLAG,
 }
@@ -209,6 +210,14 @@ DOCUMENT: dict[str, Any] = {
             "delete": _operation("Delete a run for good; says what went", _answer(GONE), (), OF_RUN),
         },
         RUN + "/history": {"get": _operation("One line per step", HISTORY, HISTORY_QUERY, OF_RUN)},
+        RUN + "/beside/{kind}": {
+            "get": _operation(
+                "What lies beside the rows: console, system, packages",
+                HISTORY,
+                ("attempt", "last"),
+                (*OF_RUN, "kind"),
+            )
+        },
         RUN + "/files": {
             "get": _operation("Files", _answer(_object(files=_list(_ref("File")))), ("all",), OF_RUN)
         },

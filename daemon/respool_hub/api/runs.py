@@ -16,7 +16,7 @@ from respool_hub.api.bytes import FileResponse
 from respool_hub.api.door import Door, flag_of, number_of
 from respool_hub.api.parts import PartResponse, range_of
 from respool_hub.hub import Hub
-from respool_hub.service import history, names
+from respool_hub.service import beside, history, names
 from respool_hub.service.access import Caller, Scope, enter_entity, entities, find_run
 from respool_hub.service.files import shown
 from respool_hub.service.refusal import refuse
@@ -32,6 +32,7 @@ LOOKED_AT = 32
 """What a line counts for that is not sent: so that a search for a rare key ends its turn too."""
 
 MAX_KEYS = 1000
+MOST_LAST = 100_000
 
 
 class _FileName(Convertor[str]):
@@ -58,6 +59,7 @@ def routes(hub: Hub) -> list[Route]:
         reading("/v1/runs", list_runs),
         reading(RUN, show_run),
         reading(RUN + "/history", show_history),
+        reading(RUN + "/beside/{kind}", show_beside),
         reading(RUN + "/files", list_files),
         Route(RUN + "/files/{name:filename}", Door(hub, Scope.READ, get_file, tokens=True), methods=["GET"]),
     ]
@@ -156,6 +158,20 @@ async def show_history(hub: Hub, caller: Caller, request: Request) -> Response:
     return StreamingResponse(_chunks(hub, stream, first), media_type="application/x-ndjson")
 
 
+async def show_beside(hub: Hub, caller: Caller, request: Request) -> Response:
+    kind = request.path_params["kind"]
+    if kind not in beside.KINDS:
+        raise refuse("missing", f"There is no {kind!r} of a run.", f"Ask for {', '.join(beside.KINDS)}.")
+    number, last = number_of(request, "attempt"), number_of(request, "last")
+    stream = _Lines(hub.store.reader())
+    try:
+        first = await hub.in_thread(lambda: stream.start_beside(caller, request, kind, number, last))
+    except BaseException:
+        stream.close()
+        raise
+    return StreamingResponse(_chunks(hub, stream, first), media_type="application/x-ndjson")
+
+
 async def _chunks(hub: Hub, stream: _Lines, first: bytes | None) -> AsyncIterator[bytes]:
     try:
         chunk: bytes | None = first
@@ -187,6 +203,16 @@ class _Lines:
         else:
             chain = story.chain if only is None else history.own(story, only)
             self._lines = history.merged(self._reader, story, chain, asked)
+        return self.chunk()
+
+    def start_beside(
+        self, caller: Caller, request: Request, kind: str, number: int | None, last: int | None
+    ) -> bytes | None:
+        run = run_of(self._reader, caller, request)
+        story = tell(self._reader, run.id, run.head)
+        only = None if number is None else _attempt(story, run, number)
+        last = None if last is None else max(0, min(last, MOST_LAST))
+        self._lines = beside.beside(self._reader, story, kind, only, last)
         return self.chunk()
 
     def chunk(self) -> bytes | None:

@@ -54,6 +54,7 @@ class Fold:
         view, row = self.view, self.row
         values = codec.unpack_map(kept) if kept else {}
         view.config = values.get("config", {})
+        view.about = values.get("about", {})
         view.summary = values.get("summary", {})
         view.take_meta(values.get("meta", {}))
         view.axes, self.samples = reach.kept(values)
@@ -71,6 +72,7 @@ class Fold:
             "meta": view.meta,
             "assigned": sorted(self.assigned),
             "unset": sorted(self.unset),
+            **({"about": view.about} if view.about else {}),
             **reach.keep(view.axes, self.samples),
         }
         return pack_map(values)

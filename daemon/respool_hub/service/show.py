@@ -9,7 +9,7 @@ from urllib.parse import quote
 from respool_hub.service.files import shown
 from respool_hub.service.plain_json import clean
 from respool_hub.service.standing import Quiet, number_or_none, run_attempt, state
-from respool_hub.service.story import Story, hidden, tell, total
+from respool_hub.service.story import Story, about, hidden, tell, total
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import AttemptRow, FileRow, RunRow
 
@@ -63,7 +63,11 @@ def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
     totals = total(reader, story)
     unseen = hidden(reader, story)
     attempts = [
-        {**_attempt(story, attempt, quiet), "hidden": unseen.get(attempt.attempt_id, 0)}
+        {
+            **_attempt(story, attempt, quiet),
+            "hidden": unseen.get(attempt.attempt_id, 0),
+            "about": clean(about(reader, story, attempt.attempt_id)),
+        }
         for attempt in story.attempts.values()
     ]
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind, frames
 from respool.wire.view import merge_summary
 from respool_hub.service.fold import Fold
@@ -58,6 +59,13 @@ def _cuts(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]
         return cuts_of(chain)
     reach = Reach(reader, writers)
     return cuts_of([link._replace(axes=reach.firsts(link.attempt_id)) for link in chain], reach.step)
+
+
+def about(reader: Reader, story: Story, attempt_id: str) -> dict[str, Any]:
+    """What the attempt's primary said it was started with: command line, machine, git commit."""
+    rows = story.writers[attempt_id][:1]
+    kept = reader.view(attempt_id, rows[0].writer) if rows else b""
+    return map_of(codec.unpack_map(kept).get("about")) if kept else {}
 
 
 def hidden(reader: Reader, story: Story) -> dict[str, int]:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "runs": "the runs at the hub, newest activity first",
         "show": "one run: its attempts, config and summary",
         "history": "the logged rows of a run, one line a step",
+        "console": "what a run printed",
         "files": "the files and checkpoints of a run",
         "restore": "fetch a file of a run, checked bit for bit",
     },

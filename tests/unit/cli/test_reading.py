@@ -319,3 +319,48 @@ def test_nested_values_of_a_history_are_json(hub, respool, more):
     hub.history("ada/digits/r", [{"_step": 0, "box": [1, "a", None]}])
     out = respool("history", "r", *more).out
     assert '[1, "a", null]' in out.replace('""', '"')
+
+
+def test_console_prints_what_was_printed_attempt_by_attempt(hub: FakeHub, respool: Respool) -> None:
+    records = [
+        {"_attempt": 1, "stream": "stdout", "text": "epoch 1"},
+        {"_attempt": 2, "stream": "stderr", "text": "epoch\x1b[2J 2", "skipped": 7},
+    ]
+    asked: list[dict[str, str]] = []
+
+    def stream(query: dict[str, str]) -> bytes:
+        asked.append(query)
+        return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+    hub.runs(a_run("mlp"))
+    hub.pages["/v1/runs/ada/digits/mlp/beside/console"] = stream
+    lines = respool("console", "mlp").out.splitlines()
+    assert lines[:3] == ["epoch 1", "-- attempt 2", "-- 7 lines skipped"]
+    assert "\x1b" not in lines[3]
+    respool("console", "mlp", "--all")
+    respool("console", "mlp", "--last", "5", "--attempt", "2")
+    assert asked == [{"last": "100"}, {}, {"last": "5", "attempt": "2"}]
+    assert [json.loads(line) for line in respool("console", "mlp", "--json").out.splitlines()] == records
+    records.clear()
+    assert "Nothing was printed" in respool("console", "mlp").err
+
+
+def test_show_tells_what_a_run_was_started_with_and_what_is_hidden(hub: FakeHub, respool: Respool) -> None:
+    git = {"commit": "c0ffee" * 7, "branch": "main", "dirty": True}
+    about = {"argv": ["train.py", "--lr", "1"], "git": git, "python": "3.11.7", "os": "Linux", "cpus": 2}
+    attempt = {
+        "attempt_id": "a",
+        "number": 1,
+        "state": "crashed",
+        "about": about,
+        "hidden": 234,
+        "rows": 1235,
+    }
+    hub.runs(a_run("mlp", attempts=[attempt], config={}, summary={}))
+    out = respool("show", "mlp").out
+    assert "train.py --lr 1" in out
+    assert "c0ffeec0ffee on main, with changes that are not committed" in out
+    assert "3.11.7 on Linux, 2 CPUs" in out
+    assert (
+        "234 rows that a later attempt logged again; `respool lineage digits/mlp --cut ATTEMPT none`" in out
+    )

@@ -417,3 +417,15 @@ def test_alerts_of_several_writers_are_kept_by_time_and_shown_with_the_run(web):
     web.append(A, 0, record(Kind.META, 0, {"alerts": [first]}))
     web.append(A, 1, record(Kind.META, 1, {"alerts": [second, first]}))
     assert web.json("GET", RUN)["alerts"] == [second, first]
+
+
+def test_what_a_run_printed_streams_by_kind(web):
+    web.attach(A)
+    printed = [record(Kind.CONSOLE, seq, {"stream": "stdout", "text": str(seq)}) for seq in range(3)]
+    web.append(A, 0, b"".join(printed))
+    text = web.ask("GET", RUN + "/beside/console").text
+    assert [json.loads(line)["text"] for line in text.splitlines()] == ["0", "1", "2"]
+    assert [json.loads(web.ask("GET", RUN + "/beside/console?last=1&attempt=1").text)["text"]] == ["2"]
+    assert web.ask("GET", RUN + "/beside/console?attempt=7").status_code == 404
+    answer = web.ask("GET", RUN + "/beside/secrets")
+    assert (answer.status_code, "console, system, packages" in answer.json()["advice"]) == (404, True)

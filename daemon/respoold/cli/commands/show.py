@@ -98,8 +98,25 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
         path = f"{run['project']}/{run['run_id']}"
         undo = f"`respool lineage {path} --cut ATTEMPT none` shows what an attempt hides"
         facts.append(("hidden", f"{words.counted(hidden, 'row')} that a later attempt logged again; {undo}"))
+    facts += _started_with(run.get("attempts") or [])
     if run.get("tags"):
         facts.append(("tags", ", ".join(map(str, run["tags"]))))
+    return facts
+
+
+def _started_with(attempts: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Command, commit and machine of the last attempt that said."""
+    about: dict[str, Any] = next((one["about"] for one in reversed(attempts) if one.get("about")), {})
+    facts = []
+    if about.get("argv"):
+        facts.append(("command", " ".join(map(str, about["argv"]))))
+    git = about.get("git") or {}
+    if git.get("commit"):
+        branch = f" on {git['branch']}" if git.get("branch") else ""
+        dirty = ", with changes that are not committed" if git.get("dirty") else ""
+        facts.append(("git", f"{str(git['commit'])[:12]}{branch}{dirty}"))
+    if about.get("python"):
+        facts.append(("python", f"{about['python']} on {about.get('os')}, {about.get('cpus')} CPUs"))
     return facts
 
 
