@@ -32,8 +32,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----")
 _OPTION = re.compile(rf"(?i)--?[\w-]*(?:{_NAME}|token|key)")
-_HINTS = tuple(
-    [
+_HINTS = (
+    *(
         "sk-",
         "hf_",
         "rsp_",
@@ -47,19 +47,8 @@ _HINTS = tuple(
         "xox",
         "akia",
         "asia",
-        "aiza",
-        "ya29",
-        "npm_",
-        "pypi-",
-        "eyj",
-        "secret",
-        "passw",
-        "key",
-        "token",
-        "bearer",
-        "basic",
-        "://",
-    ]
+    ),
+    *("aiza", "ya29", "npm_", "pypi-", "eyj", "secret", "passw", "key", "token", "bearer", "basic", "://"),
 )
 """Every shape has one of these in it, and most lines have none: a look for each shape would cost them."""
 
