@@ -197,7 +197,7 @@ class Node:
     def call(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """A `respool` command of this node's user, to its end."""
         return subprocess.run(
-            respool(*words),
+            [*self.wrapper, *respool(*words)],
             env=self.environ | {"RESPOOL_HUB_URL": self.site.hub_url},
             cwd=self.work,
             stdin=subprocess.DEVNULL,

@@ -100,3 +100,14 @@ def test_a_daemon_killed_while_it_copies_gets_it_again_and_nothing_is_doubled(
     assert last.process.wait() == 0
     ended(site, "killed", "finished", 8000)
     assert account(site.view, PROJECT, "killed", [life]).kept == 8000
+
+
+def test_sync_without_a_key_hands_over_to_the_daemon_and_waits(site: Site, stranger: Node) -> None:
+    lives = [train(stranger, f"run-{n}", steps=200, environ=ALONE) for n in range(3)]
+    assert [life.process.wait(60) for life in lives] == [0, 0, 0]
+    done = stranger.call("sync", os.path.join("respool", "spool"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "At the hub: 3 attempts. On their way: 0." in done.stdout
+    assert kept(stranger) == {}
+    for n, life in enumerate(lives):
+        assert account(site.view, PROJECT, f"run-{n}", [life]).kept == 200

@@ -25,5 +25,7 @@ def _needs_us(attempt: Attempt) -> bool:
     """A run of another node that lies in a shared folder does not, once all that is there was sent."""
     if attempt.deleted:
         return attempt.alive
+    if attempt.deleted:
+        return False
     waits = attempt.pending_records() or attempt.pending_files() or attempt.unreported()
     return bool(attempt.alive or waits or not attempt.registered or (attempt.over and not attempt.complete))

@@ -59,7 +59,7 @@ class Desk:
 async def a_desk(tmp_path: Path, **config: Any) -> AsyncIterator[Desk]:
     values = {"free_floor": 0.0, "blobs_quota": 1 << 30, **config}
     with disk.hold(str(tmp_path / "spool")) as root:
-        keeper = Keeper(Config(str(tmp_path / "spool"), str(tmp_path / "s"), **values), root, None)
+        keeper = Keeper(Config(str(tmp_path / "spool"), str(tmp_path / "s"), **values), root)
         async with trio.open_nursery() as nursery:
             try:
                 yield Desk(keeper, Handover(keeper, nursery))

@@ -2,7 +2,8 @@
 
 Without an argument: ./respool/spool and every spool that a run of yours has
 registered on this machine. Nothing is deleted before the hub has it; a spool
-that is still being written is read as far as it goes. Exit code 1 when
+that is still being written is read as far as it goes. Who has no key hands
+what is over to the daemon of this machine. Exit code 1 when
 something is left, 3 when the hub cannot be reached.
 """
 
@@ -16,11 +17,14 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from respool import own_daemons
+from respool import handing_over, own_daemons
+from respool.link import LinkError
+from respoold import __version__
 from respoold.app import drain
 from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.commands.status import what_waits
+from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import find_hub, find_key
 from respoold.cli.places import Places, here, registered_spools
@@ -36,6 +40,7 @@ examples:
 
 HERE = os.path.join("respool", "spool")
 TELL_SECONDS = 5.0
+HAND_OVER_SECONDS = 600.0
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -53,6 +58,8 @@ def run(args: Namespace, screen: Screen) -> int:
     if not spools:
         screen.note("There is no spool in ./respool/spool and none is registered: nothing to upload.")
         return Exit.DONE
+    if _keyless(args.hub, places) and (found := _any_daemon(places)) is not None:
+        return _hand_over(found, spools, args, screen)
     line = ProgressLine(screen)
     with _desk(places) as desk:
         outcome = drain(spools, _config(args.hub, places, desk), line.report)
@@ -64,6 +71,38 @@ def run(args: Namespace, screen: Screen) -> int:
     if outcome.left_records or outcome.left_files:
         return Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
     return Exit.BAD if outcome.lost else Exit.DONE
+
+
+def _keyless(named: str | None, places: Places) -> bool:
+    return find_key(find_hub(named, places), places) is None
+
+
+def _any_daemon(places: Places) -> str | None:
+    """The socket of the daemon that answers here, if any: it has a key where this user has none."""
+    try:
+        with open_daemon(places) as link:
+            return link.path
+    except NoDaemonError:
+        return None
+
+
+def _hand_over(socket: str, spools: list[str], args: Namespace, screen: Screen) -> int:
+    """Pass what is over to the daemon, and wait until the hub has it."""
+    attempts = [one for spool in spools for one in handing_over.ready_in(spool)]
+    screen.note(
+        f"There is no key of yours; the daemon at {socket} brings {words.counted(len(attempts), 'attempt')}."
+    )
+    try:
+        left = handing_over.completely(socket, f"respool {__version__}", attempts, HAND_OVER_SECONDS)
+    except (LinkError, handing_over.Refusal, OSError) as error:
+        advice = "Nothing is lost; run `respool sync` again, or log in with `respool login`."
+        raise CommandError(Exit.UNREACHABLE, f"The daemon did not take it over: {error}", advice) from error
+    if args.json:
+        screen.emit({"attempts": len(attempts), "left_attempts": len(left), "spools": spools})
+    else:
+        done = len(attempts) - len(left)
+        screen.say(f"At the hub: {words.counted(done, 'attempt')}. On their way: {len(left)}.")
+    return Exit.BAD if left else Exit.DONE
 
 
 def _spools(named: list[str], places: Places) -> list[str]:
