@@ -149,7 +149,8 @@ def _agent(environ: Environ, rank: Rank, above: _Inherited) -> list[str]:
         return [part for part in above.parts if _kind(part) == "agent"]
     if rank.source != "RANK":
         return []
-    if environ.get("LOCAL_WORLD_SIZE") == environ.get("WORLD_SIZE"):
+    here = environ.get("LOCAL_WORLD_SIZE") or environ.get("LOCAL_SIZE")
+    if here == environ.get("WORLD_SIZE"):
         return [f"agent:{_named(os.getppid())}"]
     return [_part(f"master:{environ.get('MASTER_ADDR', '')}:{environ.get('MASTER_PORT', '')}")]
 

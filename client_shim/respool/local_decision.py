@@ -154,6 +154,8 @@ class Decision:
 def _state(head: Earlier, living: list[Living]) -> str:
     if any(one.attempt.file.attempt_id == head.file.attempt_id for one in living):
         return "running"
-    if head.view.state != "ended":
-        return "crashed"
-    return "finished" if head.view.exit_code == 0 else "failed"
+    if (head.view.state, head.view.exit_code) == ("ended", 0):
+        return "finished"
+    if head.view.preempting:
+        return "preempted"
+    return "failed" if head.view.state == "ended" else "crashed"

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from respool.wire.choice import Choice, Standing, choose, ordinals
+from respool.wire.choice import Choice, Standing, choose, homes, ordinals
 from respool.wire.identity import FIRST_JOINED, WRITERS, joined_writer
 
 ALIVE, FINISHED, OPEN, UNKNOWN = Standing.ALIVE, Standing.FINISHED, Standing.OPEN, Standing.UNKNOWN
@@ -46,3 +46,14 @@ def test_a_slot_without_a_rank_is_the_same_for_every_retry_and_another_when_it_w
     assert joined_writer("i") == joined_writer("i")
     assert joined_writer("i") != joined_writer("i", 1) != joined_writer("j")
     assert all(FIRST_JOINED <= joined_writer(str(i)) < WRITERS for i in range(200))
+
+
+def test_the_launchs_attempt_is_looked_for_wherever_its_first_process_may_have_gone() -> None:
+    known = {"job": FINISHED, "job-2": ALIVE}
+    assert list(homes("job", "old", "fresh", lambda run: known.get(run, UNKNOWN))) == [
+        "job",
+        "job-2",
+        "old",
+        "fresh",
+    ]
+    assert list(homes("", "", "fresh", lambda _: UNKNOWN)) == ["fresh"]
