@@ -1,0 +1,175 @@
+"""Parts of checkpoints back from a real hub, and shared memory on its way to the disk."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+import trio
+
+from respool_hub.service.access import Scope
+from respoold.core import hubapi
+from respoold.core.checkpoints import Part, Share, Stage
+from respoold.core.errors import HubAway, HubRefused
+from respoold.io import chunks
+from respoold.io.blobs import BlobGoneError
+from respoold.io.hub import Credential, HubDoor
+from respoold.io.partial import Partial
+from respoold.tasks import ferry, recall
+from respoold.tasks.staging import Staging
+from unit.hub.kit import Desk, name, served
+from unit.hub.test_http import Web
+
+MIB = 1 << 20
+RUN = ("anna", "p", "run")
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A hub with run anna/p/run and its first attempt: (url, key)."""
+    desk = Desk(tmp_path / "data")
+    path = tmp_path / "hub.sock"
+    with served(desk.hub, path) as client:
+        root = Web(client, (tmp_path / "data" / "admin-key").read_text().strip())
+        key = root.json("POST", "/v1/keys", 201, json={"user": "anna", "scope": Scope.WRITE.name.lower()})[
+            "key"
+        ]
+        Web(client, key).attach(name(1))
+        yield f"unix:{path}", key
+    desk.close()
+
+
+@pytest.fixture
+def spool(tmp_path):
+    folder = tmp_path / "attempt"
+    (folder / "blobs").mkdir(parents=True)
+    return str(folder)
+
+
+def blob(spool, token, data):
+    with open(os.path.join(spool, "blobs", token), "wb") as file:
+        file.write(data)
+
+
+def share(step, *parts, **more):
+    return Share("checkpoint", step, 0, step, 1.0, parts, **more)
+
+
+async def brought(hub, spool, one, limit=100):
+    """Ferry a share to its end; the turns it took, and the bytes that were sent."""
+    turns = sent = 0
+    while one.stage is not Stage.SENT:
+        one, moved, _ = await ferry.bring_share(hub, name(1), spool, one)
+        turns, sent = turns + 1, sent + moved
+        assert turns < limit
+    return turns, sent
+
+
+async def test_a_share_goes_up_in_turns_and_comes_back_bit_for_bit(site, spool, tmp_path, monkeypatch):
+    url, key = site
+    data, more = noise(1, 21 * MIB + 3), noise(2, 3 * MIB)
+    blob(spool, "a", data)
+    blob(spool, "b", more)
+    monkeypatch.setattr(ferry.bring, "__defaults__", (8 * MIB,))
+    async with HubDoor(url, Credential(key)) as hub:
+        one = share(10, Part("", "a", len(data)), Part("opt", "b", len(more)), metadata={"loss": 1.0})
+        turns, sent = await brought(hub, spool, one)
+        assert (turns, sent) == (3, len(data) + len(more))
+        assert await brought(hub, spool, share(20, Part("", "a", len(data)))) == (1, 0)
+        (newest, older) = await hub.checkpoints(RUN)
+        assert (newest["step"], older["metadata"]) == (20, {"loss": 1.0})
+        for part, expected in zip(older["parts"], (data, more), strict=True):
+            fd = await recall.fetch(hub, RUN, part["digest"], str(tmp_path / "back"))
+            with os.fdopen(fd, "rb") as file:
+                assert file.read() == expected
+        assert os.listdir(tmp_path / "back" / recall.RESTORING) == []
+
+
+async def test_what_came_before_is_checked_and_only_the_rest_is_asked_for(site, spool, tmp_path, monkeypatch):
+    url, key = site
+    data = noise(3, 13 * MIB)
+    blob(spool, "a", data)
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        digest = (await hub.checkpoints(RUN))[0]["parts"][0]["digest"]
+        place = tmp_path / "back" / recall.RESTORING / digest
+        place.parent.mkdir(parents=True)
+        place.write_bytes(data[: 5 * MIB] + b"damage" + data[5 * MIB + 6 : 9 * MIB])
+        asked = []
+        real = hub.get_span
+
+        async def counted(path, start, end, take):
+            asked.append((start, end))
+            await real(path, start, end, take)
+
+        monkeypatch.setattr(hub, "get_span", counted)
+        fd = await recall.fetch(hub, RUN, digest, str(tmp_path / "back"))
+        with os.fdopen(fd, "rb") as file:
+            assert file.read() == data
+        assert asked == [(4 * MIB, 13 * MIB)]
+
+
+async def test_damage_on_the_way_is_no_restored_part(site, spool, tmp_path, monkeypatch):
+    url, key = site
+    data = noise(4, MIB)
+    blob(spool, "a", data)
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        digest = (await hub.checkpoints(RUN))[0]["parts"][0]["digest"]
+
+        async def damaged(_, start, end, take):
+            take(memoryview(bytes(end - start)))
+
+        monkeypatch.setattr(hub, "get_span", damaged)
+        with pytest.raises(HubAway, match="damaged"):
+            await recall.fetch(hub, RUN, digest, str(tmp_path))
+        with pytest.raises(HubRefused, match="no part"):
+            await recall.fetch(hub, RUN, "0" * 64, str(tmp_path))
+
+
+async def test_a_share_whose_bytes_are_not_what_was_recorded_is_never_committed(site, spool):
+    url, key = site
+    blob(spool, "a", b"short")
+    async with HubDoor(url, Credential(key)) as hub:
+        with pytest.raises(BlobGoneError, match="has 5 bytes, 6 were recorded"):
+            await ferry.bring_share(hub, name(1), spool, share(1, Part("", "a", 6)))
+        assert await hub.checkpoints(RUN) == []
+
+
+def test_a_closed_download_takes_nothing_more(tmp_path):
+    partial = Partial(str(tmp_path / "x"), hubapi.Manifest(bytes(32), [5]))
+    partial.close()
+    with pytest.raises(OSError, match="Bad file"):
+        partial.put(memoryview(b"late"), 0)
+
+
+async def test_memory_is_written_whoever_is_gone_and_the_rest_hears_of_it(spool):
+    data, rings = noise(5, 3 * MIB), []
+    memory = os.memfd_create("m")
+    os.write(memory, data + b"beyond")
+    blob(spool, "t", b"")
+    async with trio.open_nursery() as nursery:
+        staging = Staging(nursery, lambda: rings.append(1))
+        assert staging.begin(spool, "t", len(data), memory) is None
+        assert staging.busy(spool, "t")
+        nursery.cancel_scope.cancel()
+    assert (await staging.settled(spool, "t"), staging.busy(spool, "t"), rings) == (None, False, [1])
+    assert chunks.settle(spool, "t", len(data)).size == len(data)
+
+
+async def test_memory_that_is_none_or_too_small_is_refused(spool):
+    blob(spool, "t", b"")
+    async with trio.open_nursery() as nursery:
+        staging = Staging(nursery, lambda: None)
+        small = os.memfd_create("m")
+        assert "0 bytes, 5 were announced" in str(staging.begin(spool, "t", 5, small))
+        read, write = os.pipe()
+        os.close(write)
+        assert "announced" in str(staging.begin(spool, "t", 0, read))
+        other = os.memfd_create("m")
+        assert "cannot be written" in str(staging.begin(spool, "nothing", 0, other))
