@@ -239,17 +239,8 @@ def _with(job: str, index: str) -> str:
     return f"{job}_{index}" if index else job
 
 
-SOURCES: tuple[Callable[[Environ], Job | None], ...] = (
-    determined,
-    skypilot,
-    slurm,
-    lsf,
-    pbs,
-    sge,
-    condor,
-    aws_batch,
-    sagemaker,
-    kubernetes,
-    torchelastic,
-)
+_MANAGED = (determined, skypilot)
+_BATCH = (slurm, lsf, pbs, sge, condor)
+_CLOUD = (aws_batch, sagemaker, kubernetes, torchelastic)
+SOURCES: tuple[Callable[[Environ], Job | None], ...] = (*_MANAGED, *_BATCH, *_CLOUD)
 """Who knows the training best comes first: a trial or a managed task runs inside a job of something larger."""
