@@ -5,6 +5,11 @@ synced, linked to its name, folder synced), segments (fallocated, header, then f
 who links it first has it, on a shared file system too: `attempt.json` speaks for the process that makes the
 attempt, `w3.json` for a further one in slot 3. The folder is registered
 where the user's own daemon looks: `$XDG_STATE_HOME/respool/spools/`, one file per spool, its path inside.
+
+Nobody syncs it while the run goes on, unless a daemon adopts it: what a power cut costs is what the kernel had not
+written back by itself, up to half a minute. A sync in passing, once a second, was measured at 0.6 ms (p99 7 ms) on
+a local disk, and is many times that on a network file system: the training loop would wait for it. flush(hub=False)
+and finish() sync.
 """
 
 from __future__ import annotations

@@ -111,3 +111,16 @@ def test_sync_without_a_key_hands_over_to_the_daemon_and_waits(site: Site, stran
     assert kept(stranger) == {}
     for n, life in enumerate(lives):
         assert account(site.view, PROJECT, f"run-{n}", [life]).kept == 200
+
+
+def test_sync_of_somebody_elses_spool_names_the_owner(site: Site, stranger: Node) -> None:
+    site.node.daemon.kill()
+    folder = site.path("theirs")
+    site.node.rows(id="other", steps=5, environ=ALONE | {"RESPOOL_SPOOL_DIR": folder}).process.wait()
+    for at, folders, _ in os.walk(folder):
+        for name in [".", *folders]:
+            os.chmod(os.path.join(at, name), 0o755)
+    stranger.wrapper = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "--"]
+    done = stranger.call("sync", folder)
+    assert done.returncode == 2
+    assert f"belongs to uid 0, you are uid {STRANGER}." in done.stderr

@@ -9,6 +9,7 @@ A spool holds one self-contained folder per attempt, so that rsync can carry it:
         w0-000000.seg ...       the writers' segments (`respool.wire.segment`)
         blobs/TOKEN             snapshots; one counts only when a FILE or CHECKPOINT record names it
         quarantine/             damaged segments and torn tails, kept for a look
+        handed-over             a system daemon has copied it and the hub has all of it (`respool.handing_over`)
 
 A checkpoint is one CHECKPOINT record: {"name", "metadata", "rank", "world", "parts": [{"name", "blob", "size"}],
 "keep": {"last", "every", "mode"}, "score", "pinned"}, with the checkpoint's step in the frame's header. All its

@@ -63,7 +63,7 @@ def adopt_spool(keeper: Keeper, spool: str) -> int:
     """
     count = 0
     for directory in attempts_in(spool):
-        if _owned(directory) and keeper.adopt(directory, own=False) is not None:
+        if owned(directory) and keeper.adopt(directory, own=False) is not None:
             count += 1
     return count
 
@@ -78,7 +78,8 @@ def attempts_in(spool: str) -> list[str]:
     return [one for each in folders for one in disk.attempt_directories(each)]
 
 
-def _owned(directory: str) -> bool:
+def owned(directory: str) -> bool:
+    """Whether an attempt's folder is this user's own; root may bring anybody's."""
     try:
         return os.getuid() in {0, os.stat(directory).st_uid}
     except FileNotFoundError:

@@ -30,7 +30,7 @@ from respoold.cli.hub import find_hub, find_key
 from respoold.cli.places import Places, here, registered_spools
 from respoold.cli.screen import Screen
 from respoold.config import Config, ConfigError, load
-from respoold.tasks.adopt import attempts_in
+from respoold.tasks.adopt import attempts_in, owned
 
 EXAMPLES = """
 examples:
@@ -119,7 +119,11 @@ def _spools(named: list[str], places: Places) -> list[str]:
 def _spool_in(named: str, known: list[str]) -> str:
     """The spool that a folder is, or holds. One that is known and empty has been sent before."""
     for folder in (os.path.realpath(named), os.path.realpath(os.path.join(named, HERE))):
-        if folder in known or os.path.isdir(os.path.join(folder, own_daemons.ROOT)) or attempts_in(folder):
+        attempts = attempts_in(folder)
+        if attempts and not any(owned(one) for one in attempts):
+            cause = f"What is in {folder} belongs to uid {os.stat(attempts[0]).st_uid}, you are uid {os.getuid()}."
+            raise CommandError(Exit.USAGE, cause, "Its owner can send it with `respool sync`.")
+        if attempts or folder in known or os.path.isdir(os.path.join(folder, own_daemons.ROOT)):
             return folder
     cause = f"There is nothing to upload in {named!r}: neither it nor {HERE} in it holds attempts of runs."
     raise CommandError(
