@@ -33,6 +33,7 @@ from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
+from respoold.tasks.system import sample_forever
 from respoold.tasks.watchdog import feed_watchdog
 
 BUSY = 75
@@ -92,6 +93,8 @@ async def _serve(config: Config) -> None:
             keeper.handover = Handover(keeper, background)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
+            if config.system_period > 0:
+                background.start_soon(sample_forever, keeper)
             listener = doors.listen(config.socket)
             async with trio.open_nursery() as intake:
                 await intake.start(serve_clients, keeper, listener)

@@ -23,7 +23,7 @@ class Config:
     `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start. `refusal_patience`: how
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
     two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
-    living run, or anything to send; 0: never.
+    living run, or anything to send; 0: never. `system_period`: how often the load of jobs is sampled; 0: never.
 
     `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
     use these and no others; its own user may use any. `insecure`: keys may cross a network in plain text.
@@ -44,6 +44,7 @@ class Config:
     refusal_patience: float = 60.0
     nice: int = 5
     idle_exit: float = 0.0
+    system_period: float = 15.0
 
 
 FILES = ("/etc/respool/respoold.toml", "{config}/respool/respoold.toml")

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "show": "one run: its attempts, config and summary",
         "history": "the logged rows of a run, one line a step",
         "console": "what a run printed",
+        "system": "the load of a run's processes and machine, sample by sample",
         "files": "the files and checkpoints of a run",
         "restore": "fetch a file of a run, checked bit for bit",
     },

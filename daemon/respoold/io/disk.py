@@ -26,7 +26,9 @@ from respool.wire.attempt import (
     BLOBS,
     PROGRESS_FILE,
     AttemptFile,
+    WriterFile,
     parse_attempt_file,
+    writer_file_name,
 )
 from respool.wire.errors import FormatError, WireError
 from respoold.io.files import allocated, names, sync_directory, write_bytes, write_json
@@ -105,6 +107,12 @@ def read_attempt(directory: str) -> AttemptFile:
             return parse_attempt_file(json.load(file), path)
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+def write_writer(directory: str, paper: WriterFile) -> None:
+    """Write a further writer's paper. Durable on return."""
+    write_json(os.path.join(directory, writer_file_name(paper.writer)), paper._asdict())
+    sync_directory(directory)
 
 
 def attempt_directories(folder: str) -> list[str]:
