@@ -16,7 +16,7 @@ from respool.process import alive
 from respool.spool_papers import Remembered, names
 from respool.wire.attempt import BLOBS, AttemptFile, Request, WriterFile, parse_request
 from respool.wire.frames import Frame, Kind, resync, walk
-from respool.wire.identity import FIRST_JOINED
+from respool.wire.identity import FIRST_JOINED, attempt_id_of
 from respool.wire.segment import DATA, parse_segment_name
 from respool.wire.view import View
 
@@ -84,6 +84,13 @@ def attempts_of(roots: Sequence[str], project: str, run_id: str, entity: str | N
         memory = spool_papers.remembered(root, project, run_id)
         if memory is not None and memory.head and entity in {None, memory.entity or entity}:
             found[memory.head] = _with_memory(found.get(memory.head), memory)
+    spelled = next((one.request.original_id for one in found.values()), run_id)
+    for root in roots:
+        for launch, generation in spool_papers.launches(root, project, run_id).items():
+            attempt_id = attempt_id_of(project, run_id, launch, generation)
+            one = found.get(attempt_id) or _removed(attempt_id, Request(project, run_id, spelled, ""))
+            if not one.directory:
+                found[attempt_id] = _numbered(one, launch, generation)
     return sorted(found.values(), key=lambda one: one.request.started_at)
 
 
@@ -197,6 +204,18 @@ def _primary(writers: set[int]) -> int:
     return min(writers, key=lambda one: (one >= FIRST_JOINED, one))
 
 
+def _removed(attempt_id: str, request: Request, step: int = 0) -> Earlier:
+    """An attempt of which only a journal knows."""
+    paper = AttemptFile(attempt_id, request._asdict(), os.getuid(), step=step)
+    return Earlier("", paper, request, View(), live=False)
+
+
+def _numbered(one: Earlier, launch: str, generation: int) -> Earlier:
+    request = one.request._replace(launch=launch)
+    paper = one.file._replace(request=request._asdict(), generation=generation)
+    return one._replace(file=paper, request=request)
+
+
 def _with_memory(kept: Earlier | None, memory: Remembered) -> Earlier:
     """What a journal adds: to an attempt whose segments are deleted its config and summary, or all of it."""
     if kept is not None:
@@ -217,8 +236,7 @@ def _with_memory(kept: Earlier | None, memory: Remembered) -> Earlier:
         entity=memory.entity,
         started_at=memory.updated_at,
     )
-    paper = AttemptFile(memory.head or "", request._asdict(), os.getuid(), step=memory.step)
-    return Earlier("", paper, request, view, live=False)
+    return _removed(memory.head or "", request, memory.step)._replace(view=view)
 
 
 def _fold(directory: str, writer: int, deleted: dict[str, Any]) -> View:

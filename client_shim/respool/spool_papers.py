@@ -106,13 +106,27 @@ def progress(directory: str) -> Progress:
 
 def remembered(root: str, project: str, run_id: str) -> Remembered | None:
     """What the daemon of this folder of attempts remembers of a run."""
+    found = _journal(root, project, run_id, ".json")
+    try:
+        memory: Remembered = build(Remembered, found)
+    except WireError:
+        return None
+    return memory
+
+
+def launches(root: str, project: str, run_id: str) -> dict[str, int]:
+    """For each launch whose attempts in a run that daemon has removed, the greatest of their generations."""
+    found = _journal(root, project, run_id, ".launches")
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {launch: number for launch, number in pairs if isinstance(number, int)}
+
+
+def _journal(root: str, project: str, run_id: str, ending: str) -> Any:
     digest = blake2b(f"{project}\0{run_id}".encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     try:
-        text = _read(os.path.join(root, JOURNAL, f"{run_id}-{digest}.json"))
-        found: Remembered = build(Remembered, json.loads(text))
-    except (OSError, ValueError, WireError):
+        return json.loads(_read(os.path.join(root, JOURNAL, f"{run_id}-{digest}{ending}")))
+    except (OSError, ValueError):
         return None
-    return found
 
 
 def names(folder: str) -> Iterator[str]:

@@ -68,3 +68,24 @@ def test_a_run_begun_with_a_daemon_continues_without_one(site: Site) -> None:
     run_id = first.begun()["run_id"]
     site.drained(project=PROJECT, run_id=run_id)
     account(site.view, PROJECT, run_id, [first, second])
+
+
+def test_a_launch_goes_on_without_daemon_and_hub_though_its_first_attempt_is_gone_from_here(
+    site: Site,
+) -> None:
+    """The ids of a launch's attempts are counted: one that was used up must not be used again."""
+    site.open()
+    environ = {"RESPOOL_LAUNCH_ID": "the-one"}
+    first = site.node.rows(steps=10**6, pace=0.001, environ=environ).reach(200)
+    first.process.kill()
+    site.drained()
+    site.hub.kill()
+    site.node.daemon.kill()
+    second = site.node.rows(steps=first.last_step + 100, environ=environ)
+    assert second.process.wait() == 0
+    assert second.begun()["step"] >= first.last_step + 1
+    assert second.begun()["attempt_id"] != first.begun()["attempt_id"]
+    site.hub.start()
+    site.node.daemon.start()
+    site.drained()
+    account(site.view, "e2e", "run-1", [first, second])

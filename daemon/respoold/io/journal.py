@@ -14,6 +14,10 @@ from respool.wire.shapes import build
 from respoold.core.memory import Memory
 from respoold.io import disk, files
 
+LAUNCHES = ".launches"
+MOST_LAUNCHES = 256
+"""Kept for each run, the newest."""
+
 
 class Journal:
     """The memories in one spool, by user and run."""
@@ -40,7 +44,24 @@ class Journal:
         with suppress(OSError):
             os.unlink(self._path(uid, run))
 
-    def _path(self, uid: int, run: tuple[str, str]) -> str:
+    def note_launch(self, uid: int, run: tuple[str, str], launch: str, generation: int) -> None:
+        """Keep the number of a launch's attempt in a run, before the attempt's folder goes: an attempt's id follows
+        from it, and must never be given twice. Durable on return. Raises OSError.
+        """
+        known = self.launches(uid, run)
+        if known.get(launch, -1) < generation:
+            path = self._path(uid, run, LAUNCHES)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            newest = {**{one: known[one] for one in known if one != launch}, launch: generation}
+            files.write_json(path, dict(list(newest.items())[-MOST_LAUNCHES:]))
+
+    def launches(self, uid: int, run: tuple[str, str]) -> dict[str, int]:
+        """For each launch whose attempts in a run were removed, the greatest of their numbers."""
+        found = files.read_json(self._path(uid, run, LAUNCHES))
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {launch: number for launch, number in pairs if isinstance(number, int)}
+
+    def _path(self, uid: int, run: tuple[str, str], ending: str = ".json") -> str:
         """Named for a person's eye by the run id, and for good by the digest: a project may be any text."""
         digest = blake2b("\0".join(run).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
-        return os.path.join(self._root, f"u{uid}", disk.JOURNAL, f"{run[1]}-{digest}.json")
+        return os.path.join(self._root, f"u{uid}", disk.JOURNAL, f"{run[1]}-{digest}{ending}")

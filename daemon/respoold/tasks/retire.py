@@ -32,6 +32,7 @@ def _read(keeper: Keeper, attempt: Attempt) -> bool:
 
 async def _retire(keeper: Keeper, attempt: Attempt) -> None:
     finished = attempt.state is State.FINISHED
+    _remember_launch(keeper, attempt)
     if not attempt.adopted and segments.indexes(attempt.directory):
         await _remember_end(keeper, attempt)
         _drop_segments(keeper, attempt)
@@ -40,6 +41,15 @@ async def _retire(keeper: Keeper, attempt: Attempt) -> None:
         if one.complete and (finished if one.adopted else not segments.indexes(one.directory)):
             await _drop(keeper, one, finished=finished)
     keeper.progress.moved()
+
+
+def _remember_launch(keeper: Keeper, attempt: Attempt) -> None:
+    """From now on its folder may go at any time."""
+    try:
+        generation = int(attempt.file.generation)
+        keeper.journal.note_launch(attempt.file.uid, attempt.run, attempt.request.launch, generation)
+    except OSError as error:
+        keeper.warn(f"the journal cannot be written: {error}", about="journal")
 
 
 async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:

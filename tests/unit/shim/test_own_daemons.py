@@ -13,6 +13,7 @@ import pytest
 import respool
 from respool import own_daemons
 from respool.wire import codec
+from respoold.io.journal import Journal
 from unit.shim.test_spool_mode import attempts, crash
 
 
@@ -166,3 +167,22 @@ def test_a_daemon_elsewhere_is_found_where_it_said_so(tmp_path, monkeypatch):
         node = os.uname()
         other.setattr(os, "uname", lambda: type(node)(("Linux", "elsewhere", *node[2:])))
         assert own_daemons.folders(os.environ) == []
+
+
+def test_an_attempts_number_is_not_given_twice_though_its_folder_is_gone(kept, spool):
+    run = alone(resume="none")
+    first = run.attempt_id
+    crash()
+    ((directory, found),) = attempts(spool)
+    launch = found["request"]["launch"]
+    shutil.rmtree(directory)
+    journal = Journal(os.path.dirname(kept))
+    journal.note_launch(os.getuid(), ("p", "r"), "another", 0)
+    journal.note_launch(os.getuid(), ("p", "r"), launch, 4)
+    journal.note_launch(os.getuid(), ("p", "r"), launch, 3)
+    assert journal.launches(os.getuid(), ("p", "r")) == {"another": 0, launch: 4}
+    run = alone()
+    ((_, again),) = attempts(spool)
+    assert again["generation"] == 5
+    assert run.attempt_id != first
+    assert run.step == 0
