@@ -89,3 +89,20 @@ def test_a_launch_goes_on_without_daemon_and_hub_though_its_first_attempt_is_gon
     site.node.daemon.start()
     site.drained()
     account(site.view, "e2e", "run-1", [first, second])
+
+
+def test_a_launch_goes_on_without_hub_though_its_first_attempt_is_gone_from_here(site: Site) -> None:
+    """As above, answered by the daemon: what it must count from is in its journal (`Journal.launches`)."""
+    site.open()
+    environ = {"RESPOOL_LAUNCH_ID": "the-one"}
+    first = site.node.rows(steps=10**6, pace=0.001, environ=environ).reach(200)
+    first.process.kill()
+    site.drained()
+    site.hub.kill()
+    second = site.node.rows(steps=first.last_step + 100, environ=environ)
+    assert second.process.wait() == 0
+    assert second.begun()["step"] >= first.last_step + 1
+    assert second.begun()["attempt_id"] != first.begun()["attempt_id"]
+    site.hub.start()
+    site.drained()
+    account(site.view, "e2e", "run-1", [first, second])
