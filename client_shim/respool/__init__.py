@@ -180,6 +180,19 @@ def termlog(string: str = "", **_: Any) -> None:
 termwarn = termerror = termlog
 
 
+def setup(*_: Any, **__: Any) -> None:
+    """Does nothing: there is no service to start."""
+
+
+ensure_configured = require = termsetup = setup
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """End every run of this process, the newest first."""
+    for each in reversed(current.open_runs()):
+        each.finish(exit_code)
+
+
 _OF_RUN = frozenset(
     {
         "alert",

@@ -9,11 +9,20 @@ from respool import notices
 
 NAMES = frozenset(
     """
-    ArtifactTTL Classes EvalTable Graph JoinedTable agent agents analytics api attach box3d
-    catboost controller ensure_configured gym helper join jupyter lightgbm log_code patched
-    pin_config_keys profiler proto require sacred sagemaker_auth setup sklearn sweep teardown
-    tensorboard tensorflow termsetup trigger visualize wandb_agent wandb_lib wandb_sdk wandb_torch xgboost
+    ArtifactTTL Classes EvalTable Graph JoinedTable agent agents analytics api attach box3d catboost
+    controller gym helper join jupyter lightgbm log_code patched pin_config_keys profiler proto sacred
+    sagemaker_auth sklearn sweep tensorboard tensorflow trigger visualize wandb_agent wandb_lib wandb_sdk
+    wandb_torch xgboost
     """.split()  # noqa: SIM905 - as a list it is ninety lines
+)
+
+
+OF_MEDIA = frozenset(
+    """
+    MAX_ARTIFACT_ROWS MAX_DIMENSION MAX_ITEMS add_computed_columns all_boxes all_captions all_masks bind_to_run captions
+    cast file_is_set from_json get_media_subdir guess_mode has_been_logged image index_ref init_from_json is_bound
+    path_is_reference seq_to_json set_fk set_pk to_data_array to_json type_mapping with_suffix
+    """.split()  # noqa: SIM905 - as above
 )
 
 
@@ -66,3 +75,12 @@ def absent(name: str) -> Absent:
     """The stand-in for W&B's `name`, with one warning that it keeps nothing."""
     notices.warn(f"absent {name}", f"{name} has no effect in respool; what is passed to it is not kept.")
     return Absent(name)
+
+
+def absent_of(kind: str, name: str) -> Absent:
+    """The stand-in for what W&B's media of this kind have. Raises AttributeError for any other name: libraries tell
+    arrays and figures by their attributes.
+    """
+    if name in OF_MEDIA:
+        return absent(f"{kind}.{name}")
+    raise AttributeError(f"{kind} has no attribute {name!r}")

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 run: Run | None = None
 _watched: list[Run] = []
+_meant: list[Run] = []
+"""Those that the module's functions mean, the present one last."""
 _registered = False
 
 
-def enter(new: Run) -> None:
-    """`new` is the current run from now on."""
+def enter(new: Run, *, meant: bool = True) -> None:
+    """`new` is the current run from now on, unless only its own script means it (reinit="create_new")."""
     global run, _registered  # noqa: PLW0603 - `respool.run` is a module attribute by contract
-    run = new
+    if meant:
+        run = new
+        _meant.append(new)
     _watched.append(new)
     if not _registered:
         os.register_at_fork(after_in_child=_forked)
@@ -26,10 +30,10 @@ def enter(new: Run) -> None:
 def leave(old: Run) -> None:
     """`old` is over."""
     global run  # noqa: PLW0603 - as above
-    if old in _watched:
-        _watched.remove(old)
-    if run is old:
-        run = _watched[-1] if _watched else None
+    for known in (_watched, _meant):
+        if old in known:
+            known.remove(old)
+    run = _meant[-1] if _meant else None
 
 
 def open_runs() -> list[Run]:

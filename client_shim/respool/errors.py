@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Error(Exception):
     """Base of everything respool raises; also what W&B scripts catch as `wandb.Error`."""
@@ -15,6 +17,18 @@ class CommError(Error):
     """Nobody answered where somebody had to. Raised by `restore` only."""
 
 
+class AuthenticationError(CommError):
+    """W&B's name. A key that a hub does not take is a CommError that says so."""
+
+
+class UnsupportedError(UsageError):
+    """W&B's name. What cannot be done is a UsageError here."""
+
+
+class WandbCoreNotAvailableError(Error):
+    """W&B's name. Never raised: a daemon that is not there is no error."""
+
+
 class Superseded(Error):
     """Another attempt of this run took over, and the run was opened with `on_superseded="stop"`."""
 
@@ -25,3 +39,11 @@ class RecordLostError(Error):
 
 class LiveRunError(UsageError):
     """The run is alive elsewhere. An id that was only found is given up for a new one."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"ansi", "errors", "links", "term", "util", "warnings"}:
+        from respool.compat import absent  # noqa: PLC0415 - compat is not needed to raise an error
+
+        return absent(f"errors.{name}")
+    raise AttributeError(f"module 'respool.errors' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from respool import notices
+from respool.compat import absent
 from respool.media import Table
 from respool.media.shelf import Shelf
 
@@ -117,7 +118,7 @@ def roc_curve(
     rows = [
         [name, round(false / max(negatives, 1), 4), round(true / max(positives, 1), 4)]
         for name, hits in _per_class(y_true, y_probas, labels, classes_to_plot)
-        for positives, negatives in [(sum(hits), len(hits) - sum(hits))]
+        for positives, negatives in [(_positives(hits), len(hits) - _positives(hits))]
         for true, false in [(0, 0), *_running(hits)]
     ]
     return CustomChart(
@@ -131,7 +132,7 @@ def pr_curve(
 ) -> CustomChart:  # fmt: skip
     """Precision over recall of each class, at up to a thousand thresholds."""
     rows = [
-        [name, round(true / (true + false), 4), round(true / max(sum(hits), 1), 4)]
+        [name, round(true / (true + false), 4), round(true / max(_positives(hits), 1), 4)]
         for name, hits in _per_class(y_true, y_probas, labels, classes_to_plot)
         for true, false in _running(hits)
     ]
@@ -139,8 +140,11 @@ def pr_curve(
     return CustomChart("pr", Table(["class", "precision", "recall"], rows), fields, title)
 
 
-def _per_class(y_true: Any, y_probas: Any, labels: Any, chosen: Any) -> list[tuple[str, list[int]]]:
-    """For each class its name, and whether it was the true one, by falling probability."""
+Hits = list[tuple[float, int]]
+
+
+def _per_class(y_true: Any, y_probas: Any, labels: Any, chosen: Any) -> list[tuple[str, Hits]]:
+    """For each class its name, and each probability with whether it was the true one, falling."""
     actual, probabilities = _listed(y_true), [_listed(row) for row in _listed(y_probas)]
     if len(actual) != len(probabilities):
         notices.warn(
@@ -150,21 +154,23 @@ def _per_class(y_true: Any, y_probas: Any, labels: Any, chosen: Any) -> list[tup
     found = []
     for at, one in enumerate(classes):
         if chosen is None or one in _listed(chosen):
-            pairs = [
-                (row[at], own == one)
-                for own, row in zip(actual, probabilities, strict=False)
-                if at < len(row)
-            ]
+            rows = zip(actual, probabilities, strict=False)
+            hits = [(float(row[at]), int(own == one)) for own, row in rows if at < len(row)]
             name = str(labels[at]) if labels is not None and at < len(labels) else str(one)
-            found.append((name, [int(hit) for _, hit in sorted(pairs, key=lambda pair: -pair[0])]))
+            found.append((name, sorted(hits, key=lambda hit: -hit[0])))
     return found
 
 
-def _running(hits: list[int]) -> list[tuple[int, int]]:
-    """True and false positives among the first, the first two, ...: a thousand of them at most."""
-    sums = [(true, at + 1 - true) for at, true in enumerate(accumulate(hits))]
-    stride = max(len(sums) // _POINTS, 1)
-    return sums[::stride] + ([sums[-1]] if sums and (len(sums) - 1) % stride else [])
+def _positives(hits: Hits) -> int:
+    return sum(hit for _, hit in hits)
+
+
+def _running(hits: Hits) -> list[tuple[int, int]]:
+    """True and false positives at each threshold, a thousand at most: equal probabilities pass one together."""
+    sums = [(true, at + 1 - true) for at, true in enumerate(accumulate(hit for _, hit in hits))]
+    last = [at for at in range(len(hits)) if at + 1 == len(hits) or hits[at][0] != hits[at + 1][0]]
+    stride = max(len(last) // _POINTS, 1)
+    return [sums[at] for at in (*last[:-1][::stride], *last[-1:])]
 
 
 def _listed(values: Any) -> list[Any]:
@@ -178,4 +184,10 @@ def _largest(row: list[Any]) -> int:
 
 
 Visualize = CustomChart
-custom_chart = plot_table
+visualize = custom_chart = plot_table
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return absent(f"plot.{name}")

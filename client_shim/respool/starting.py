@@ -12,13 +12,23 @@ from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.plan import Plan, plan_of
 from respool.run_handle import Run
+from respool.settings import settings_of
 from respool.version import __version__
 
 if TYPE_CHECKING:
     from respool.state_file import StateFile
 
 _CLIENT = f"respool {__version__}"
-_FINISH_FIRST = (True, "finish_previous")
+_CREATE_NEW = "create_new"
+_REINIT = {
+    None: "return_previous",
+    False: "return_previous",
+    True: "finish_previous",
+    "default": "return_previous",
+    "return_previous": "return_previous",
+    "finish_previous": "finish_previous",
+    _CREATE_NEW: _CREATE_NEW,
+}
 _IGNORED = frozenset(
     {"config_exclude_keys", "config_include_keys", "allow_val_change", "save_code", "anonymous"}
 )
@@ -27,27 +37,40 @@ _IGNORED = frozenset(
 def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
     """What `respool.init` does. Raises UsageError, with nothing left behind."""
     _settle_foreign(foreign)
+    reinit = _reinit_of(arguments)
     previous = current.run
     if previous is not None and previous.inherited:
         current.leave(previous)
     elif previous is not None:
-        if arguments["reinit"] in _FINISH_FIRST:
+        if reinit == "finish_previous":
             previous.finish()
-        elif arguments["reinit"] != "create_new":
+        elif reinit != _CREATE_NEW:
             return _already(previous, arguments)
     plan = plan_of(arguments, os.environ)
     notices.silent = plan.silent
     notices.forget()
     config = _config_of(arguments, foreign)
     keeper, state_file = attach(plan, _CLIENT)
-    run = _open(plan, keeper, state_file)
+    run = _open(plan, keeper, state_file, meant=reinit != _CREATE_NEW)
     if config:
         run.update_config(config)
     _announce(run, keeper)
     return run
 
 
-def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None) -> Run:
+def _reinit_of(arguments: dict[str, Any]) -> str:
+    """What becomes of a run that is going on. Raises UsageError."""
+    given = arguments["reinit"]
+    if given is None:
+        given = settings_of(arguments["settings"]).reinit
+    try:
+        return _REINIT[given]
+    except (KeyError, TypeError):
+        known = "True, False, 'default', 'return_previous', 'finish_previous' or 'create_new'"
+        raise UsageError(f"reinit is {given!r:.80}, which means nothing here. Pass {known}.") from None
+
+
+def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None, *, meant: bool) -> Run:
     def ended(run: Run, exit_code: int) -> None:
         run.hooks.remove()
         current.leave(run)
@@ -58,7 +81,7 @@ def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None) -> Run:
     keeper.attached = keeper.attached._replace(meta={**keeper.attached.meta, **plan.meta})
     run = Run(keeper, plan.place, renewal(plan, keeper, _CLIENT), ended)
     run.hooks.install()
-    current.enter(run)
+    current.enter(run, meant=meant)
     run.listen()
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _EVEN = 252
@@ -24,3 +25,11 @@ def id_from(seed: bytes) -> str:
         number, at = divmod(number, 36)
         made += _LETTERS[at]
     return made
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    from respool.compat import absent  # noqa: PLC0415 - only for what is not here
+
+    return absent(f"util.{name}")

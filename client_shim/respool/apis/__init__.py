@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from respool.apis.api import Api
+from respool.compat import absent
 
 __all__ = ["Api"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PublicApi":
+        return Api
+    if name in {"InternalApi", "internal", "reports", "importers"}:
+        return absent(f"apis.{name}")
+    raise AttributeError(f"module 'respool.apis' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from respool import notices
 from respool.apis.file import File
 from respool.apis.hub import Hub, file_url, run_url
 from respool.apis.rows import framed, spread
+from respool.compat import absent
 
 
 class Summary(dict[str, Any]):
@@ -224,6 +225,11 @@ class Run:
 
     def _url(self, *rest: str) -> str:
         return run_url(self.entity, self.project, self.id, *rest)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return absent(f"Api().run().{name}")
 
     def __repr__(self) -> str:
         return f"<respool run {'/'.join(self.path)} ({self.state})>"

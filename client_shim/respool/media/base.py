@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 from respool import notices
+from respool.compat import absent_of
 from respool.media.shelf import Shelf
 
 UNUSABLE = (
@@ -60,6 +61,9 @@ class Media:
         if self._problem:
             kept["error"] = self._problem
         return {**found, **self._source.facts, **kept}
+
+    def __getattr__(self, name: str) -> Any:
+        return absent_of(type(self).__name__, name)
 
     def _keep(self, shelf: Shelf, key: str) -> dict[str, Any]:
         source = self._source

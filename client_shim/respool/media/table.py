@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from respool import notices
+from respool.compat import absent_of
 from respool.media.base import UNUSABLE
 from respool.media.shelf import Shelf
 from respool.wire import codec
@@ -100,6 +101,9 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __getattr__(self, name: str) -> Any:
+        return absent_of("Table", name)
 
     def respool_reference(self, shelf: Shelf, key: str) -> dict[str, Any]:
         """Keep it as a file of JSON; the dict that stands for it in the row."""

@@ -462,6 +462,40 @@ def test_init_twice_is_the_same_run_unless_reinit(capsys):
     assert respool.run is second
 
 
+@pytest.mark.parametrize("reinit", [None, False, "default", "return_previous"])
+def test_the_run_that_is_going_on_is_returned(reinit):
+    first = begin()
+    assert begin(id="other", reinit=reinit) is first
+
+
+@pytest.mark.parametrize("how", [{"reinit": "finish_previous"}, {"settings": {"reinit": True}}])
+def test_the_run_that_is_going_on_is_finished_first(how):
+    first = begin()
+    second = begin(id="other", **how)
+    assert respool.run is second
+    assert "finished" in repr(first)
+
+
+def test_create_new_leaves_the_runs_that_are_going_on_and_the_module_alone():
+    alone = begin(id="alone", reinit="create_new")
+    assert respool.run is None
+    first = begin(id="first")
+    second = begin(id="second", reinit="create_new")
+    respool.log({"x": 1})
+    second.log({"x": 2}, step=5)
+    assert (respool.run, first.last_step, second.last_step, alone.last_step) == (first, 0, 5, None)
+    first.finish()
+    assert respool.run is None
+    second.log({"x": 3})
+    for run in (alone, second):
+        run.finish()
+
+
+def test_another_reinit_is_an_error_that_lists_what_is_possible():
+    with pytest.raises(respool.UsageError, match="'create_new'"):
+        begin(reinit="again")
+
+
 def test_with_records_the_exit_code_of_its_body(spool):
     with pytest.raises(ZeroDivisionError), begin():
         raise ZeroDivisionError
