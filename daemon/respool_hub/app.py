@@ -35,7 +35,7 @@ from respool_hub.hub import KEY_FILE, Hub, open_hub
 from respool_hub.notify import notify, watchdog_seconds
 from respool_hub.service.refusal import RefusalError
 from respool_hub.store.ports import StoreError
-from respool_hub.sweeping import sweep_forever
+from respool_hub.sweeping import mark_forever, sweep_forever
 
 GRACE_SECONDS = 10
 IDLE_SECONDS = 75
@@ -131,11 +131,12 @@ class Server(uvicorn.Server):
 
 def _run(hub: Hub, server: Server, bound: socket.socket) -> None:
     async def serve_and_sweep() -> None:
-        sweeper = asyncio.create_task(sweep_forever(hub))
+        beside = [asyncio.create_task(work) for work in (sweep_forever(hub), mark_forever(hub))]
         try:
             await server.serve([bound])
         finally:
-            sweeper.cancel()
+            for task in beside:
+                task.cancel()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_and_sweep())

@@ -23,23 +23,32 @@ class _Fields(NamedTuple):
     listen: str
     database: str | None = None
     blobs: str | None = None
+    restored: bool = False
 
 
 class HubConfig(_Fields):
-    """Folder of the data, where to listen, and the stores to use instead of the embedded ones.
+    """Folder of the data, where to listen, the stores to use instead of the embedded ones, and whether the data
+    were put back from a backup.
 
     Raises ConfigError naming the key and the value that cannot be used.
     """
 
     __slots__ = ()
 
-    def __new__(cls, data: str, listen: str, database: str | None = None, blobs: str | None = None) -> Self:
+    def __new__(
+        cls,
+        data: str,
+        listen: str,
+        database: str | None = None,
+        blobs: str | None = None,
+        restored: bool = False,
+    ) -> Self:
         if not data or "\0" in data:
             raise ConfigError(f"data is {data!r}, which is no folder. Use --data DIR.")
         parse_listen(listen)
         _embedded("database", database)
         _embedded("blobs", blobs)
-        return super().__new__(cls, os.path.abspath(data), listen, database, blobs)
+        return super().__new__(cls, os.path.abspath(data), listen, database, blobs, restored)
 
 
 def parse_listen(text: str) -> Listen:

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from respool_hub.store.blobs import FolderBlobs
 from respool_hub.store.ports import Blobs, Reader, Store, StoreError, Transaction
 from respool_hub.store.rows import RunRow
 from respool_hub.store.sqlite import SqliteStore
+from respool_hub.tidemark import Tidemark
 
 T = TypeVar("T")
 KEY_FILE = "admin-key"
@@ -39,6 +41,7 @@ class Hub:
     ears: Ears
     keyring: Keyring
     cleaner: Cleaner
+    tidemark: Tidemark
     incarnation: str
     secret: bytes
     name: str
@@ -76,6 +79,8 @@ class Hub:
         """Finish what was asked and let the folder go."""
         self.cleaner.stop()
         self.streams.shutdown()
+        with suppress(OSError, StoreError):
+            self.tidemark.note(self.store.read(lambda reader: reader.extent()).result())
         self.store.close()
         self.blobs.close()
         os.close(self.lock)
@@ -101,7 +106,8 @@ def _opened(config: HubConfig, clock: Clock, lock: int, name: str, url: str | No
     store = SqliteStore(os.path.join(config.data, "hub.sqlite"))
     try:
         _admin_key(store, config.data, clock)
-        incarnation = store.read(lambda reader: reader.incarnation()).result()
+        tidemark = Tidemark(config.data)
+        incarnation = tidemark.settle(store, config.restored)
         secret = store.write(_secret).result()
     except BaseException:
         store.close()
@@ -109,7 +115,7 @@ def _opened(config: HubConfig, clock: Clock, lock: int, name: str, url: str | No
     streams = ThreadPoolExecutor(STREAMS, thread_name_prefix="hub-stream")
     cleaner = Cleaner(store)
     streams.submit(cleaner.run)
-    doors = (Keyring(clock), cleaner, incarnation, secret)
+    doors = (Keyring(clock), cleaner, tidemark, incarnation, secret)
     return Hub(store, blobs, clock, Ears(clock), *doors, name, url, streams, lock)
 
 

@@ -1,17 +1,20 @@
-"""Sweeping: the bytes of dropped checkpoints and of uploads that came to nothing, while uploads go on.
+"""What the hub does every now and then, beside its work.
 
-A blob goes when nothing visible names it and it is older than GRACE. Whoever is asked whether it is there makes
-it young, and so does the commit that names it, so an upload has a day from its question to its commit; one that
-takes longer is told which chunks to send again.
+Sweeping: the bytes of dropped checkpoints and of uploads that came to nothing, while uploads go on. A blob goes
+when nothing visible names it and it is older than GRACE. Whoever is asked whether it is there makes it young, and
+so does the commit that names it, so an upload has a day from its question to its commit; one that takes longer is
+told which chunks to send again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from time import time
 from typing import NoReturn
 
+from respool_hub import tidemark
 from respool_hub.hub import Hub
 from respool_hub.store.ports import StoreError
 
@@ -36,3 +39,13 @@ async def sweep_forever(hub: Hub) -> NoReturn:
             await sweep(hub)
         except (StoreError, OSError) as error:
             print(f"respool hub: nothing was swept: {error}", file=sys.stderr, flush=True)
+
+
+async def mark_forever(hub: Hub) -> NoReturn:
+    """Note every few seconds how far the data go."""
+    while True:
+        await asyncio.sleep(tidemark.EVERY)
+        # A mark that cannot be written now is written with the next one; who cannot write at all hears of it
+        # from the database.
+        with suppress(StoreError, OSError):
+            hub.tidemark.note(await hub.read(lambda reader: reader.extent()))

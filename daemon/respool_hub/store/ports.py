@@ -17,6 +17,7 @@ from respool_hub.store.rows import (
     BatchData,
     BatchRow,
     CheckpointRow,
+    Extent,
     FileRow,
     GraveRow,
     KeyRow,
@@ -47,6 +48,8 @@ class Reader(Protocol):
 
     def setting(self, name: str) -> str | None:
         """What the hub keeps about itself."""
+
+    def extent(self) -> Extent: ...
 
     def key(self, digest: bytes) -> KeyRow | None: ...
 

@@ -16,7 +16,16 @@ from respool_hub.store.checkpoint_queries import CheckpointReader, CheckpointWri
 from respool_hub.store.deletions import DeletionReader, DeletionTransaction
 from respool_hub.store.packing import pack_map, unpack
 from respool_hub.store.people import PeopleReader, PeopleTransaction
-from respool_hub.store.rows import NOBODY, AttemptRow, BatchData, BatchRow, FileRow, RunRow, WriterRow
+from respool_hub.store.rows import (
+    NOBODY,
+    AttemptRow,
+    BatchData,
+    BatchRow,
+    Extent,
+    FileRow,
+    RunRow,
+    WriterRow,
+)
 from respool_hub.store.slot_queries import SlotReader, SlotTransaction
 
 _WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
@@ -54,6 +63,10 @@ class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader):
 
     def incarnation(self) -> str:
         return str(self.setting("incarnation"))
+
+    def extent(self) -> Extent:
+        attempts = self._one("SELECT max(rowid) FROM attempts")[0]
+        return Extent(attempts or 0, self._one("SELECT max(id) FROM batches")[0] or 0)
 
     def run(self, entity: str, project: str, run_id: str) -> RunRow | None:
         sql = f"SELECT {_RUN} FROM runs WHERE entity = ? AND project = ? AND run_id = ?"

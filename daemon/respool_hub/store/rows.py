@@ -9,6 +9,13 @@ from respool.wire.frames import NO_STEP
 NOBODY = ""
 
 
+class Extent(NamedTuple):
+    """How far the data go: the highest numbers that attempts and batches have. Only a deletion lowers them."""
+
+    attempts: int = 0
+    batches: int = 0
+
+
 class KeyRow(NamedTuple):
     """An API key. `digest` is SHA-256 of the key: 160 random bits need no slow hash. `used_at` is coarse."""
 

@@ -2,6 +2,8 @@
 
 One line says when it is ready; SIGTERM ends it in order. At the first start it
 makes an admin key and writes it to DIR/admin-key, readable by you alone.
+Data that were put back from a backup are noticed, and daemons then send again
+what is not there; only a snapshot of the whole disk needs --restored, once.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="WHERE", required=True, help="HOST:PORT or unix:/path/hub.sock")
     parser.add_argument("--database", metavar="URL", help="instead of SQLite in DIR")
     parser.add_argument("--blobs", metavar="URL", help="instead of files in DIR")
+    parser.add_argument(
+        "--restored", action="store_true", help="DIR was put back from a snapshot of the whole disk"
+    )
 
 
 def run(args: Namespace, _screen: Screen) -> int:
     """Serve until a signal."""
     try:
-        serve(HubConfig(args.data, args.listen, args.database, args.blobs))
+        serve(HubConfig(args.data, args.listen, args.database, args.blobs, args.restored))
     except ConfigError as error:
         cause, _, advice = str(error).partition(". ")
         raise CommandError(Exit.USAGE, f"{cause.rstrip('.')}.", advice) from error
