@@ -23,6 +23,7 @@ from respool_hub.api import (
     deleting,
     edits,
     keys,
+    lineage,
     machine,
     openapi,
     records,
@@ -44,7 +45,7 @@ IDLE_SECONDS = 75
 
 def create_app(hub: Hub) -> Starlette:
     """The ASGI application of an open hub. The caller closes the hub."""
-    parts = (machine, records, raw, checkpoints, runs, edits, deleting, keys, teams, openapi)
+    parts = (machine, records, raw, checkpoints, runs, edits, deleting, keys, teams, openapi, lineage)
     return Starlette(
         routes=[route for part in parts for route in part.routes(hub)],
         exception_handlers={

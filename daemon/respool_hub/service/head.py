@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from respool_hub.service.standing import Quiet, ancestors, state
@@ -32,6 +33,8 @@ def claim(
     known = dict(attempts)
     me = known[who]._replace(claimed=True)
     known[who] = me
+    _order_lives(known)
+    me = known[who]
     if _continues_unknown(known, head, me, first_step, quiet):
         me = me._replace(parent=head)
         known[who] = me
@@ -43,10 +46,26 @@ def claim(
     return Claim(head, [row for key, row in known.items() if row != attempts[key]])
 
 
+def _order_lives(known: dict[str, AttemptRow]) -> None:
+    """The lives of one job follow one another by their restart count, whichever came here first: who did not know
+    what it continued continues the life before.
+    """
+    jobs: dict[str, list[AttemptRow]] = {}
+    for row in known.values():
+        if row.identity and row.claimed:
+            jobs.setdefault(row.identity, []).append(row)
+    for lives in jobs.values():
+        lives.sort(key=lambda row: (row.restart_count, row.generation, row.number))
+        for before, row in pairwise(lives):
+            # A parent that was inferred before gives way to a life in between that came later.
+            if not row.parent_known and row.restart_count > before.restart_count:
+                known[row.attempt_id] = row._replace(parent=before.attempt_id, branch=False)
+
+
 def _continues_unknown(
     known: Mapping[str, AttemptRow], head: str | None, me: AttemptRow, first_step: int, quiet: Quiet
 ) -> bool:
-    if me.parent_known or head is None or head == me.attempt_id:
+    if me.parent_known or me.parent is not None or head is None or head == me.attempt_id:
         return False
     return first_step > 0 and state(known[head], quiet) in OVER
 

@@ -11,7 +11,7 @@ from respool_hub.service.plain_json import clean
 from respool_hub.service.standing import Quiet, number_or_none, run_attempt, state
 from respool_hub.service.story import Story, about, hidden, tell, total
 from respool_hub.store.ports import Reader
-from respool_hub.store.rows import AttemptRow, FileRow, RunRow
+from respool_hub.store.rows import AttemptRow, FileRow, RunRow, SlotRow
 
 Link = Callable[[RunRow], str | None]
 """The URL of a run, if it has one."""
@@ -52,9 +52,15 @@ def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
         "notes": clean(run.meta.get("notes")) or "",
         "artifacts": clean(run.meta.get("artifacts")) or {},
         "url": url,
-        "diverged": any(attempt.branch for attempt in attempts),
+        "diverged": any(_strayed(attempt) for attempt in attempts),
         "alias_of": run.alias_of,
     }
+
+
+def _strayed(attempt: AttemptRow) -> bool:
+    """A branch that nobody asked for: not one that was started over."""
+    started_over = attempt.parent is None and attempt.parent_known and attempt.resume in {"none", "never"}
+    return attempt.branch and not started_over
 
 
 def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
     unseen = hidden(reader, story)
     attempts = [
         {
-            **_attempt(story, attempt, quiet),
+            **_attempt(story, attempt, quiet, reader.slots(attempt.attempt_id)),
             "hidden": unseen.get(attempt.attempt_id, 0),
             "about": clean(about(reader, story, attempt.attempt_id)),
         }
@@ -81,7 +87,7 @@ def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
     }
 
 
-def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet) -> dict[str, Any]:
+def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet, slots: list[SlotRow]) -> dict[str, Any]:
     writers = story.writers[attempt.attempt_id]
     link = story.links[attempt.attempt_id]
     return {
@@ -103,8 +109,18 @@ def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet) -> dict[str, Any]:
         "pending_records": attempt.pending_records,
         "on_lineage": attempt.attempt_id in story.cuts,
         "branch": attempt.branch,
+        "writers": [_writer(slot) for slot in slots],
+        "notice": {"source": attempt.source, "deadline": attempt.deadline or None}
+        if attempt.noticed
+        else None,
         "offline": attempt.offline,
     }
+
+
+def _writer(slot: SlotRow) -> dict[str, Any]:
+    how = "ended" if slot.ended else "gone" if slot.gone else "running" if slot.alive else "silent"
+    shown = {"writer": slot.writer, "node": slot.node, "pid": slot.pid, "state": how}
+    return shown | {"joined": slot.joined, "exit_code": slot.exit_code}
 
 
 def listed_files(reader: Reader, run: RunRow, *, every: bool) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def left(attempt: AttemptRow, run: RunRow, head_number: int | None) -> bool:
 
 def links(attempts: Iterable[AttemptRow], writers: Iterable[WriterRow]) -> dict[str, Link]:
     """The attempts of a run as the lineage sees them. The primary is the lowest writer."""
-    found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent) for a in attempts}
+    found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent, ordered=a.ordered) for a in attempts}
     seen: set[str] = set()
     for row in writers:
         link = found[row.attempt_id]

@@ -23,6 +23,7 @@ from respool_hub.store.rows import (
     KeyRow,
     ManifestRow,
     NodeRow,
+    OrderRow,
     PartRow,
     RunRow,
     SlotRow,
@@ -114,6 +115,9 @@ class Reader(Protocol):
     def nodes(self, user: str | None) -> list[NodeRow]:
         """By name; everybody's for None."""
 
+    def orders(self, run: int) -> list[OrderRow]:
+        """Oldest first, undone ones too."""
+
     def checkpoints(self, run: int) -> list[CheckpointRow]:
         """By attempt number, seq and writer; dropped ones too."""
 
@@ -186,6 +190,11 @@ class Transaction(Reader, Protocol):
     def put_backlog(self, backlog: BacklogRow) -> None: ...
 
     def put_node(self, node: NodeRow) -> None: ...
+
+    def add_order(self, order: OrderRow) -> OrderRow:
+        """Its `id` is chosen here."""
+
+    def undo_order(self, order: int) -> None: ...
 
     def add_manifest(self, manifest: ManifestRow) -> None:
         """Does nothing when it is there already."""

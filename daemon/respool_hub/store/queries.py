@@ -14,6 +14,7 @@ from respool.wire import codec
 from respool.wire.limits import MAX_BATCH, MAX_PAYLOAD
 from respool_hub.store.checkpoint_queries import CheckpointReader, CheckpointWriter
 from respool_hub.store.deletions import DeletionReader, DeletionTransaction
+from respool_hub.store.order_queries import OrderReader, OrderTransaction
 from respool_hub.store.packing import pack_map, unpack
 from respool_hub.store.people import PeopleReader, PeopleTransaction
 from respool_hub.store.rows import (
@@ -58,7 +59,7 @@ _INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(Ba
 _INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
 
 
-class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader):
+class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader, OrderReader):
     """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
 
     def incarnation(self) -> str:
@@ -136,7 +137,7 @@ class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader):
 
 
 class SqliteTransaction(
-    SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter, SlotTransaction
+    SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter, SlotTransaction, OrderTransaction
 ):
     """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
 

@@ -73,7 +73,8 @@ class AttemptRow(NamedTuple):
     `claimed`: it has tried for the head (its first row or rewind came). `branch`: it did not get it.
     `was_head`, `superseded`: it had the head; it lost it while it was not known to be dead. `alive`, `ended`,
     `exit_code`, `explicit` and `gone` are what its writers' slots amount to. `noticed`: a preemption notice of
-    `source` stands, which expires at `deadline` (seconds since the epoch, 0: unknown).
+    `source` stands, which expires at `deadline` (seconds since the epoch, 0: unknown). `ordered`: a cut that was
+    set by hand, NO_CUT for none at all.
     """
 
     attempt_id: str
@@ -109,6 +110,22 @@ class AttemptRow(NamedTuple):
     noticed: bool = False
     source: str = ""
     deadline: float = 0.0
+    ordered: int | None = None
+
+
+class OrderRow(NamedTuple):
+    """One change of a run's lineage by hand. `what`: head, graft or cut. `before`: what undoing it restores."""
+
+    id: int
+    run: int
+    what: str
+    attempt_id: str
+    parent: str | None
+    step: int | None
+    before: dict[str, Any]
+    by: str
+    at: float
+    undone: bool = False
 
 
 class SlotRow(NamedTuple):

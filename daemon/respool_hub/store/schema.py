@@ -113,7 +113,17 @@ CREATE TABLE nodes (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS)
+ORDERS = """
+ALTER TABLE attempts ADD COLUMN ordered INTEGER;
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs (id), what TEXT NOT NULL,
+    attempt_id TEXT NOT NULL, parent TEXT, step INTEGER, before BLOB NOT NULL, by TEXT NOT NULL, at REAL NOT NULL,
+    undone INTEGER NOT NULL
+);
+CREATE INDEX orders_run ON orders (run);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS)
 """The step to version n is at index n - 1."""
 
 
