@@ -49,7 +49,7 @@ def configure(parser: ArgumentParser) -> None:
     orders.add_argument(
         "--cut",
         nargs=2,
-        metavar=("ATTEMPT", "STEP"),
+        metavar=("A", "STEP"),
         help="ATTEMPT hides its ancestors from STEP on, or none",
     )
     orders.add_argument("--undo", action="store_true", help="take the last order back")
