@@ -23,7 +23,7 @@ from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.slots import bury, settle
 from respool_hub.service.standing import state
 from respool_hub.store.ports import Reader, Transaction
-from respool_hub.store.rows import AttemptRow, RunRow, SlotRow
+from respool_hub.store.rows import NOBODY, AttemptRow, RunRow, SlotRow
 from respoold.core.hubapi import AttachRequest, Problem, WriterSlot
 from respoold.core.states import ALIVE, State
 
@@ -158,7 +158,8 @@ def _same_call(tx: Reader, caller: Caller, request: AttachRequest) -> Registered
     for slot in tx.slots_of(request.incarnation):
         attempt = tx.attempt(slot.attempt_id)
         run = tx.run_of(attempt.run) if attempt else None
-        if attempt is not None and run is not None and may_write(caller, attempt, run):
+        gone = run is None or run.entity == NOBODY
+        if attempt is not None and run is not None and not gone and may_write(caller, attempt, run):
             first = min(one.writer for one in tx.slots(attempt.attempt_id))
             joined = slot.writer != first
             return Registered(run, attempt, attempt.parent is not None, None, slot.writer, joined)
@@ -302,11 +303,13 @@ def _attempt(
 
 
 def _derived(tx: Reader, request: AttachRequest, run: RunRow, others: list[AttemptRow]) -> tuple[int, str]:
-    """Generation and id of a new attempt. An id that is taken is a stranger's, whose launch has the same name."""
+    """Generation and id of a new attempt. An id that is taken is a stranger's, whose launch has the same name, or
+    that of a run which was deleted.
+    """
     generation = joining.next_generation(request, others)
     while True:
         found = attempt_id_of(request.project, run.run_id, request.launch, generation)
-        if tx.attempt(found) is None:
+        if tx.attempt(found) is None and tx.grave(found) is None:
             return generation, found
         generation += 1
 

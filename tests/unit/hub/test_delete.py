@@ -11,7 +11,7 @@ from respool_hub.cleaner import Cleaner
 from respool_hub.service.delete import delete
 from respool_hub.sweeping import sweep
 from respoold.core import hubapi
-from unit.hub.kit import ANNA, BERT, ROOT, Desk, name, record, row, rows
+from unit.hub.kit import ANNA, BERT, ROOT, Desk, asked, name, record, row, rows
 from unit.hub.test_http import RUN, Web, web
 
 __all__ = ["web"]
@@ -84,6 +84,20 @@ def test_an_id_that_was_deleted_begins_anew(web, desk):
     web.append(B, 0, row(0, 0))
     erased(desk)
     assert web.json("GET", RUN)["rows"] == 1
+
+
+def test_the_same_launch_begins_anew_under_another_attempt_id(web, desk):
+    def attach():
+        return web.pack("/v1/attach", asked("", launch="job", incarnation="boot:1:2:0"))
+
+    first = attach()
+    assert attach()["attempt_id"] == first["attempt_id"]
+    web.json("DELETE", RUN)
+    for _ in range(2):
+        again = attach()
+        assert (again["generation"], again["number"], again["resumed"]) == (1, 1, False)
+        assert again["attempt_id"] != first["attempt_id"]
+        erased(desk)
 
 
 @pytest.mark.parametrize(("who", "code"), [(BERT, "missing"), (ANNA._replace(project="q"), "missing")])
