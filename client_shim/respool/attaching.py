@@ -18,6 +18,7 @@ from respool.keeper import Keeper
 from respool.launch import VARIABLE, launch_of
 from respool.link import Link, LinkError, candidates, close_all
 from respool.own_daemons import registered_spools
+from respool.own_key import key_for
 from respool.plan import Plan
 from respool.process import program
 from respool.request import auto, request_of
@@ -117,12 +118,19 @@ def _ask(path: str, plan: Plan, request: Request, client: str) -> Keeper | objec
             return None
         seconds = max(float(plan.place.settings.init_timeout or 0.0), HANDSHAKE_SECONDS + 5.0)
         asked = _UNSURE
-        answer = link.ask(Attach(request._asdict()), time.monotonic() + seconds, _say_waiting)
+        attach = Attach(request._asdict(), own_key(link, request.hub))
+        answer = link.ask(attach, time.monotonic() + seconds, _say_waiting)
     except LinkError:
         if link is not None:
             link.close()
         return asked
-    return _keeper_of(link, answer, client)
+    return _keeper_of(link, answer, client, request.hub)
+
+
+def own_key(link: Link, hub: str | None) -> str | None:
+    """The user's own key for a run that goes to `hub`, or to the daemon's own choice."""
+    target = hub or (link.welcome.hub if link.welcome else None)
+    return key_for(target, os.environ, own_daemon=link.peer_uid == os.getuid())
 
 
 def _reach(path: str, client: str, *, patient: bool) -> Link:
@@ -144,7 +152,7 @@ def _reach(path: str, client: str, *, patient: bool) -> Link:
         time.sleep(0.05)
 
 
-def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
+def _keeper_of(link: Link, answer: Received, client: str, hub: str | None) -> Keeper | None:
     match answer.message:
         case Attached() as attached if answer.fds:
             first, *rest = answer.fds
@@ -153,6 +161,7 @@ def _keeper_of(link: Link, answer: Received, client: str) -> Keeper | None:
             close_all(rest[1:])
             _offer_left_behind(link, client)
             tether = Tether(link, client, attached.attempt_id, attached.writer, spare)
+            tether.key = lambda again: own_key(again, hub)
             return Keeper(attached, opened, tether=tether)
         case Refused() as refused:
             link.close()

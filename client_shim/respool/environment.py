@@ -1,7 +1,7 @@
 """The closed table of environment variables that the shim reads, and nothing else of the environment.
 
 `WANDB_API_KEY`, `WANDB_BASE_URL` and `.netrc` are not in it on purpose: a foreign secret is not ours to use.
-`RESPOOL_API_KEY` is the daemon's: the shim never reads it.
+`RESPOOL_API_KEY` is shown to nobody but the hub, through a daemon that exchanges it there (`respool.own_key`).
 """
 
 from __future__ import annotations
@@ -112,6 +112,12 @@ TABLE = (
     Variable(
         "RESPOOL_HUB_URL", "hub", str, "the hub that this run belongs to, for a daemon that serves several"
     ),
+    Variable(
+        "RESPOOL_API_KEY",
+        "api_key",
+        str,
+        "this user's key for the hub, exchanged there for a token and written nowhere",
+    ),
     Variable("RESPOOL_PROJECT", "project", str, "project, when init() names none"),
     Variable("WANDB_PROJECT", "project", str, "the same"),
     Variable("RESPOOL_ENTITY", "entity", str, "entity, when init() names none"),
@@ -165,6 +171,7 @@ class Environment(NamedTuple):
     socket: str | None = None
     spool: str | None = None
     hub: str | None = None
+    api_key: str | None = None
     project: str | None = None
     entity: str | None = None
     run_id: str | None = None

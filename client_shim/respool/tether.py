@@ -26,7 +26,9 @@ _AWAY_SECONDS = 60.0
 
 
 class Tether:
-    """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them."""
+    """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them. `key` finds
+    the user's own key for a daemon that came back.
+    """
 
     synced_by_daemon = True
 
@@ -36,6 +38,7 @@ class Tether:
         self._path, self._client = link.path, client
         self._attempt_id, self._writer_number = attempt_id, writer
         self._spare = spare
+        self.key: Callable[[Link], str | None] = lambda _: None
         self._on_notice: Callable[[Notice], None] | None = None
         self._writer: SegmentWriter | None = None
         self._lock = threading.Lock()
@@ -179,7 +182,8 @@ class Tether:
 
     def _greeted(self) -> None:
         if self._link is not None and self._writer is not None:
-            self._link.send(Reattach(self._attempt_id, self._writer_number, self._writer.segment))
+            place = (self._attempt_id, self._writer_number, self._writer.segment)
+            self._link.send(Reattach(*place, self.key(self._link)))
 
     def _receive(self, received: Received) -> None:
         match received.message:

@@ -91,11 +91,14 @@ class Attached(NamedTuple):
 
 
 class Reattach(NamedTuple):
-    """Client, after the daemon it knew is gone: it holds `segment` of this writer and goes on in it."""
+    """Client, after the daemon it knew is gone: it holds `segment` of this writer and goes on in it. `key`: as in
+    `Attach`, for the case that the daemon ended before it could exchange it.
+    """
 
     attempt_id: str
     writer: int
     segment: int
+    key: str | None = None
 
 
 class Reattached(NamedTuple):

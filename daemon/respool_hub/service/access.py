@@ -103,6 +103,7 @@ def own_run(caller: Caller, run: RunRow) -> None:
             "forbidden",
             f"Run {run.entity}/{run.project}/{run.run_id} belongs to {run.owner}, not to {caller.user}.",
             "Use another run id, or its owner's key.",
+            run=run.run_id,
         )
     if caller.project not in {None, run.project}:
         cause = f"Key {caller.key_id} is good for project {caller.project!r} only, not for {run.project!r}."

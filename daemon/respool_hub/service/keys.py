@@ -50,9 +50,14 @@ def digest_of(key: str) -> bytes:
 
 
 def caller_of(row: KeyRow, on_behalf_of: str = "") -> Caller:
-    """The key's user; `on_behalf_of` a login name of its machine, an account of its own below that user's."""
-    user = f"{row.user}+{on_behalf_of}" if on_behalf_of else row.user
-    return Caller(names.entity(user), Scope[row.scope.upper()], row.project, row.key_id)
+    """The key's user; `on_behalf_of` a login name of its machine: an account of its own below that user's, and no
+    admin whatever the key is.
+    """
+    scope = Scope[row.scope.upper()]
+    if not on_behalf_of:
+        return Caller(row.user, scope, row.project, row.key_id)
+    user = names.entity(f"{row.user}+{on_behalf_of}")
+    return Caller(user, min(scope, Scope.WRITE), row.project, row.key_id)
 
 
 def unusable(row: KeyRow, at: float, *, expiry: bool = True) -> str | None:

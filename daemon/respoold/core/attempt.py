@@ -42,6 +42,26 @@ class FileVersion(NamedTuple):
     at: float = 0.0
 
 
+class Pass(NamedTuple):
+    """What an attempt shows to its hub. `own`: it began with a key of its user's, and never uses the daemon's;
+    `key` is that one while it is not yet exchanged for a `token`, and is never written down.
+    """
+
+    own: bool = False
+    token: str = ""
+    key: str = ""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the key is still to be exchanged."""
+        return self.own and not self.token
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nobody here has that key any more: its user must bring it."""
+        return self.waiting and not self.key
+
+
 class Attempt:
     """Mutable, pure. `directory` is where it lies; `adopted` when a process without a daemon made it there."""
 
@@ -64,6 +84,7 @@ class Attempt:
         self.reported: set[str] = set()
         self.held: str | None = None
         self.deleted: str | None = None
+        self.pass_ = Pass()
         self.warnings: list[str] = []
 
     @property

@@ -91,7 +91,7 @@ class HubDoor:
             await self._control.aclose()
             await self._bulk.aclose()
 
-    def shown(self, credential: Credential) -> HubDoor:
+    def shown(self, credential: Credential | None) -> HubDoor:
         """The same connections, for who shows another credential. Not to be closed."""
         other = copy(self)
         other.credential = credential

@@ -22,10 +22,10 @@ from respool.wire import limits
 from respool.wire.attempt import AttemptFile, Request
 from respool.wire.identity import attempt_id_of
 from respool.wire.messages import Attached, Refused
-from respoold.core.attempt import Attempt
+from respoold.core.attempt import Attempt, Pass
 from respoold.core.memory import Answer, Memory, merge_meta, newest, next_step, of_memory
 from respoold.core.quota import refuse_segment
-from respoold.io import disk, fold, processes, segments
+from respoold.io import disk, fold, processes, segments, tokens
 from respoold.tasks.consult import Decided, Waiter, decide
 from respoold.tasks.keeper import Keeper
 
@@ -40,8 +40,10 @@ class Granted(NamedTuple):
     fds: list[int]
 
 
-async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Granted | Refused:
-    """Decide and carry out an attach. The caller sends the descriptors and closes them."""
+async def attach(
+    keeper: Keeper, uid: int, request: Request, wait: Waiter, key: str = ""
+) -> Granted | Refused:
+    """Decide and carry out an attach. The caller sends the descriptors and closes them. `key`: the user's own."""
     request = _by_id(request)
     refusal = keeper.uplinks.refusal(uid, request.hub)
     if refusal is not None:
@@ -63,12 +65,12 @@ async def attach(keeper: Keeper, uid: int, request: Request, wait: Waiter) -> Gr
     fds = await _make_room(keeper, uid, request.writer, directory, attempt_id)
     if isinstance(fds, Refused):
         return fds
-    decided = await decide(keeper, uplink, request, attempt_id, before, local, wait)
+    decided = await decide(keeper, uplink, request, attempt_id, before, local, wait, key)
     if isinstance(decided, Refused):
         _give_back(directory, fds)
         return decided
     try:
-        return await _create(keeper, uid, request, attempt_id, decided, fds)
+        return await _create(keeper, uid, request, attempt_id, decided, fds, key)
     except OSError as error:
         _give_back(directory, fds)
         return _no_room(str(error))
@@ -152,7 +154,13 @@ def _make_segments(directory: str, attempt_id: str, writer: int) -> list[int]:
 
 
 async def _create(
-    keeper: Keeper, uid: int, request: Request, attempt_id: str, decided: Decided, fds: list[int]
+    keeper: Keeper,
+    uid: int,
+    request: Request,
+    attempt_id: str,
+    decided: Decided,
+    fds: list[int],
+    key: str,
 ) -> Granted:
     """Write the attempt's papers, which is what makes it one, and take it up. Raises OSError."""
     answer, hub = decided.answer, decided.hub
@@ -169,8 +177,13 @@ async def _create(
         parent_known=answer.parent_known,
     )
     directory = disk.attempt_directory(keeper.root, uid, attempt_id)
+    token = (hub.token if hub else None) or ""
+    if key:
+        # Before the papers: an attempt that came with a key of its own must never be taken for one without.
+        tokens.write(keeper.root, uid, attempt_id, token)
     await trio.to_thread.run_sync(disk.create_attempt, directory, file)
     attempt = Attempt(file, directory)
+    attempt.pass_ = Pass(own=bool(key), token=token if key else "", key="" if token else key)
     attempt.alive = True
     keeper.node.add(attempt)
     reader = keeper.open_reader(attempt, request.writer)

@@ -19,7 +19,6 @@ from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.hubapi import AttachAnswer, AttachRequest
 from respoold.core.memory import Answer, answer_offline
 from respoold.io import disk
-from respoold.io.registration import register
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import Uplink
 
@@ -45,17 +44,23 @@ async def decide(
     before: list[Attempt],
     local: Answer | None,
     wait: Waiter,
+    key: str = "",
 ) -> Decided | Refused:
     asked = _hub_request(request, attempt_id, before, local)
     if uplink is None:
         return _decide_offline(request, local, "no hub is configured")
     try:
         await _register(keeper, uplink, before)
-        hub = await _ask_hub(keeper, uplink, asked, wait)
+        hub = await _ask_hub(keeper, uplink, asked, wait, key)
     except HubRefused as error:
         problem = error.problem
         return Refused(problem.code, problem.cause, problem.advice)
-    except (HubAway, HubDenied) as error:
+    except HubDenied as error:
+        if error.problem.detail.get("run"):
+            # Somebody else's run, which no waiting makes ours.
+            return Refused("forbidden", error.problem.cause, error.problem.advice)
+        return _decide_offline(request, local, str(error))
+    except HubAway as error:
         return _decide_offline(request, local, str(error))
     return Decided(_overlay(hub, local), hub, _hub_lines(hub))
 
@@ -74,10 +79,10 @@ async def _register(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> 
     if not uplink.open:
         return
     for attempt in attempts:
-        if not attempt.registered:
+        if not (attempt.registered or attempt.pass_.stuck):
             try:
                 with _handshake(keeper, uplink):
-                    await register(uplink.hub, attempt)
+                    await keeper.register(uplink, attempt)
             except HubRefused as error:
                 if error.problem.code != "deleted":
                     raise
@@ -96,7 +101,9 @@ def _handshake(keeper: Keeper, uplink: Uplink) -> Iterator[None]:
         raise HubAway(why) from error
 
 
-async def _ask_hub(keeper: Keeper, uplink: Uplink, asked: AttachRequest, wait: Waiter) -> AttachAnswer:
+async def _ask_hub(
+    keeper: Keeper, uplink: Uplink, asked: AttachRequest, wait: Waiter, key: str
+) -> AttachAnswer:
     """The hub's answer. Waits for a live head to fall silent, 3 heartbeats at most, saying so."""
     if not uplink.open:
         raise HubAway(uplink.why or "the hub does not answer")
@@ -104,9 +111,9 @@ async def _ask_hub(keeper: Keeper, uplink: Uplink, asked: AttachRequest, wait: W
     while True:
         try:
             with _handshake(keeper, uplink):
-                answer = await uplink.hub.attach(asked)
+                answer = await uplink.door(key).attach(asked)
         except HubDenied as error:
-            if not uplink.refused(error):
+            if key or not uplink.refused(error):
                 raise
         except HubRefused as error:
             left = give_up - trio.current_time()

@@ -176,10 +176,12 @@ class Client:
         async def wait(reason: str, seconds: float) -> None:
             self.queue(Waiting(reason, seconds), request)
 
-        answer = await attach(self.keeper, self.peer.uid, asked, wait)
+        answer = await attach(self.keeper, self.peer.uid, asked, wait, message.key or "")
         if isinstance(answer, Refused):
             self.queue(answer, request)
             return
+        if message.key:
+            self.keeper.lend(answer.attempt, message.key)
         self._take(answer.attempt, asked.writer)
         self.queue(answer.attached._replace(lasting=self.keeper.lasting), request, answer.fds)
 
@@ -208,6 +210,8 @@ class Client:
             cause = f"attempt {message.attempt_id:.40} of pid {self.peer.pid} is not kept here"
             self.queue(Refused("unknown-attempt", cause), request)
             return
+        if message.key:
+            self.keeper.lend(attempt, message.key)
         self._take(attempt, message.writer)
         self.queue(Reattached(attempt.id), request)
         if self.reader is not None:

@@ -20,16 +20,19 @@ from respool.wire.errors import FormatError
 from respool.wire.messages import Message, Notice, Spare
 from respoold.config import Config
 from respoold.core import quota
-from respoold.core.attempt import Attempt, progress_of, restore_progress
+from respoold.core.attempt import Attempt, Pass, progress_of, restore_progress
 from respoold.core.complaints import EVERYBODY, Complaints
+from respoold.core.errors import HubDenied
+from respoold.core.hubapi import Problem
 from respoold.core.memory import Memory
 from respoold.core.node import Node
 from respoold.core.schedule import Priority, Stream
 from respoold.doorbell import Doorbell, Progress
-from respoold.io import disk, files, processes, segments
+from respoold.io import disk, files, processes, segments, tokens
 from respoold.io.journal import Journal
 from respoold.io.lease import Lease
 from respoold.io.reader import Reader
+from respoold.io.registration import register
 from respoold.tasks.uplink import Uplink, Uplinks
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 Listener = Callable[[Message, int, list[int]], None]
 """A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
+
+NO_KEY = "this run began with its user's own key for {}, which was not exchanged yet"
 
 SUPERSEDED = Notice(
     "superseded",
@@ -77,6 +82,8 @@ class Keeper:
             disk.sweep(folder)
             for directory in disk.attempt_directories(folder):
                 self.adopt(directory, own=True)
+        for uid, _ in disk.tenants(self.root):
+            tokens.sweep(self.root, uid, {attempt.id for attempt in self.node})
 
     def adopt(self, directory: str, *, own: bool) -> Attempt | None:
         """Keep an attempt that lies in `directory`; None for one that cannot be read, or is kept already."""
@@ -90,6 +97,8 @@ class Keeper:
         attempt = Attempt(file, directory, adopted=not own)
         progress, writers = self._progress(file.attempt_id, directory, own=own), segments.indexes(directory)
         restore_progress(attempt, progress)
+        token = tokens.read(self.root, file.uid, file.attempt_id)
+        attempt.pass_ = Pass(own=token is not None, token=token or "")
         attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
         if not (attempt.alive or writers or progress):
             # Half made or half deleted when somebody was killed: there is nothing in it, nor will be.
@@ -184,6 +193,27 @@ class Keeper:
         """Where this attempt goes; None where no hub is configured."""
         return self.uplinks.of(attempt.file.uid, attempt.request.hub)
 
+    async def register(self, uplink: Uplink, attempt: Attempt) -> None:
+        """Register an attempt that the hub does not know, or exchange the key that it waits with. Raises what the
+        hub's door raises.
+        """
+        if attempt.pass_.stuck:
+            raise HubDenied(Problem("no-key", NO_KEY.format(uplink.url)))
+        answer = await register(uplink.door_of(attempt), attempt)
+        if attempt.pass_.waiting and answer.token:
+            attempt.pass_ = Pass(own=True, token=answer.token)
+            tokens.write(self.root, attempt.file.uid, attempt.id, answer.token)
+
+    def lend(self, attempt: Attempt, key: str) -> None:
+        """The user of this attempt has brought a key for its hub: with it all of theirs that wait for one go on."""
+        uplink = self.uplink_of(attempt)
+        for one in self.node:
+            if one.pass_.stuck and self.uplink_of(one) is uplink:
+                one.pass_ = one.pass_._replace(key=key)
+                if uplink is not None:
+                    uplink.schedule.hasten()
+                self.offer(one)
+
     def save(self, attempt: Attempt, *, at_most_every: float = 0.0) -> None:
         """Write an attempt's progress, unless that was done just now."""
         now = trio.current_time()
@@ -245,6 +275,7 @@ class Keeper:
         self.node.drop(attempt.id)
         self.listeners.pop(attempt.id, None)
         self._saved.pop(attempt.id, None)
+        tokens.drop(self.root, attempt.file.uid, attempt.id)
 
     def make_room(self, uid: int, size: int) -> str | None:
         """Room for a snapshot of `size` bytes, if need be at the cost of snapshots that the hub has and that are
@@ -346,9 +377,9 @@ def _streams(attempt: Attempt) -> Iterator[Stream]:
     """What of an attempt is to be sent."""
     if attempt.deleted:
         return
-    if not attempt.registered or attempt.unreported():
+    if not attempt.registered or attempt.unreported() or attempt.pass_.waiting:
         yield Stream(Priority.STATE, attempt.id)
-    if attempt.registered:
+    if attempt.registered and not attempt.pass_.waiting:
         for writer, tail in attempt.tails.items():
             if tail.extents:
                 yield Stream(Priority.ROWS, attempt.id, writer)

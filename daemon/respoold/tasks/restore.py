@@ -14,8 +14,8 @@ from respool.wire.messages import Restore, Restored
 from respoold.core.attempt import Attempt, Blob, FileVersion
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs
+from respoold.io.hub import HubDoor
 from respoold.tasks.keeper import Keeper
-from respoold.tasks.uplink import Uplink
 
 
 async def restore(
@@ -36,7 +36,8 @@ async def restore(
         return await trio.to_thread.run_sync(_open_local, *found)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
     uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
-    return await _from_hub(keeper, uplink, (entity, project, run_id), message.name)
+    door = uplink.door_of(attempt) if uplink else None
+    return await _from_hub(keeper, door, (entity, project, run_id), message.name)
 
 
 def _run_of(message: Restore, attempt: Attempt | None) -> tuple[str | None, str, str]:
@@ -87,13 +88,13 @@ def _open_local(attempt: Attempt, version: FileVersion) -> tuple[Restored, int |
 
 
 async def _from_hub(
-    keeper: Keeper, uplink: Uplink | None, run: tuple[str | None, str, str], name: str
+    keeper: Keeper, hub: HubDoor | None, run: tuple[str | None, str, str], name: str
 ) -> tuple[Restored, int | None]:
-    if uplink is None:
+    if hub is None:
         return Restored(error=f"{name!r} is not on this node and no hub is configured"), None
     path = (run[0] or "-", run[1], run[2])
     try:
-        return await _download(keeper, uplink, path, name)
+        return await _download(keeper, hub, path, name)
     except HubRefused as error:
         return Restored(error=f"{error.problem.cause} {error.problem.advice}".strip()), None
     except (HubAway, HubDenied) as error:
@@ -101,12 +102,12 @@ async def _from_hub(
 
 
 async def _download(
-    keeper: Keeper, uplink: Uplink, run: tuple[str, str, str], name: str
+    keeper: Keeper, hub: HubDoor, run: tuple[str, str, str], name: str
 ) -> tuple[Restored, int | None]:
     fd = os.open(keeper.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     digest, size = blake3(), 0
     try:
-        async with uplink.hub.open_file(run, name) as response:
+        async with hub.open_file(run, name) as response:
             async for piece in response.aiter_raw(1 << 20):
                 await trio.to_thread.run_sync(_store, fd, piece, digest)
                 size += len(piece)

@@ -114,15 +114,18 @@ def _why(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
     uplink = keeper.uplink_of(attempt)
     if uplink is None:
         return "no hub is configured", "set RESPOOL_HUB_URL or hub in respoold.toml and restart the daemon"
-    if uplink.shut:
-        return uplink.shut, f"run: respool login {uplink.url}"
-    if uplink.denied:
+    return _why_unsent(uplink, attempt)
+
+
+def _why_unsent(uplink: Uplink, attempt: Attempt) -> tuple[str | None, str | None]:
+    if attempt.pass_.stuck:
+        start = f"start a process of yours that has it: respool login {uplink.url}, or RESPOOL_API_KEY"
+        return attempt.held or f"it waits for its user's own key for {uplink.url}", start
+    if uplink.shut or uplink.denied:
         return uplink.why, f"run: respool login {uplink.url}"
     if not uplink.open:
-        return (
-            f"the hub does not answer: {uplink.why}",
-            "nothing is lost; it is tried again by itself",
-        )
+        away = f"the hub does not answer: {uplink.why}"
+        return away, "nothing is lost; it is tried again by itself"
     if attempt.held:
         return attempt.held, "it is tried again by itself; the hub's log says more"
     if not attempt.registered:

@@ -80,6 +80,18 @@ class Uplink:
         if self.shut is not None or self.hub.credential is None or self.denied:
             self.hub.credential = self._credential()
 
+    def door(self, key: str = "") -> HubDoor:
+        """The hub for who shows a key of his own, or the daemon's."""
+        return self.hub.shown(self._own(key)) if key else self.hub
+
+    def door_of(self, attempt: Attempt | None) -> HubDoor:
+        """The hub for who shows what this attempt shows: nothing, while nobody has brought its user's key."""
+        shown = attempt.pass_ if attempt is not None else None
+        if shown is None or not shown.own:
+            return self.hub
+        secret = shown.token or shown.key
+        return self.hub.shown(self._own(secret) if secret else None)
+
     def told_of(self, reports: dict[str, dict[str, Any]]) -> None:
         """The hub has heard these reports; it must also hear when those that were behind have caught up."""
         self._told = {
@@ -104,6 +116,12 @@ class Uplink:
             return None
         fresh = [key for key in keys if key.secret not in self._refused] or keys
         return self._checked(fresh[0]) if fresh else None
+
+    def _own(self, secret: str) -> Credential | None:
+        """A user's own credential, which goes over an open network only where the administrator allows that."""
+        if in_the_open(self.url) and not self._config.insecure:
+            return None
+        return Credential(secret)
 
     def _checked(self, key: Key) -> Credential | None:
         if in_the_open(self.url) and not key.insecure:

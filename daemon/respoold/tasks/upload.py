@@ -13,13 +13,12 @@ from typing import NoReturn
 import trio
 
 from respool.wire import limits
-from respoold.core.attempt import Attempt, Blob, FileVersion
+from respoold.core.attempt import Attempt, Blob, FileVersion, Pass
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Appended, FileCommit, StateReport
 from respoold.core.schedule import Priority, Stream
-from respoold.io import blobs
+from respoold.io import blobs, tokens
 from respoold.io.reader import Reader
-from respoold.io.registration import register
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
@@ -74,8 +73,8 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
             schedule.failed(stream, now, 0.0)
             return
         case HubDenied():
-            attempt.held = f"the hub refuses: {error}"
-            schedule.failed(stream, now, jitter(), 0.0 if uplink.refused(error) else DENIED_SECONDS)
+            again = _denied(keeper, uplink, attempt, error)
+            schedule.failed(stream, now, jitter(), 0.0 if again else DENIED_SECONDS)
         case HubRefused() if error.problem.code == "deleted":
             schedule.done(stream)
             keeper.drop_deleted(attempt, error.problem.cause)
@@ -90,15 +89,27 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
     keeper.warn(f"{'/'.join(attempt.run)}: {error}", attempt.id, attempt.file.uid)
 
 
+def _denied(keeper: Keeper, uplink: Uplink, attempt: Attempt, error: HubDenied) -> bool:
+    """The hub refused what the attempt showed. True when it has something else to show."""
+    attempt.held = str(error) if attempt.pass_.stuck else f"the hub refuses: {error}"
+    if not attempt.pass_.own:
+        return uplink.refused(error)
+    if error.problem.code == "unauthorized":
+        # A token ends with its key. Another key of the same user is exchanged for another one.
+        attempt.pass_ = Pass(own=True)
+        tokens.write(keeper.root, attempt.file.uid, attempt.id, "")
+    return False
+
+
 async def _carry_state(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
     if keeper.node.unregistered_before(attempt):
         return
-    if not attempt.registered:
-        await register(uplink.hub, attempt)
+    if not attempt.registered or attempt.pass_.waiting:
+        await keeper.register(uplink, attempt)
         for later in keeper.node.of_run(attempt.file.uid, attempt.run):
             keeper.offer(later)
     for event, exit_code in attempt.unreported():
-        await uplink.hub.report(attempt.id, StateReport(event, exit_code, time.time()))
+        await uplink.door_of(attempt).report(attempt.id, StateReport(event, exit_code, time.time()))
         attempt.reported.add(event)
     keeper.save(attempt)
 
@@ -113,7 +124,7 @@ async def _carry_rows(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: 
         return
     first_seq, frames = extents[0].first_seq, await trio.to_thread.run_sync(reader.read, extents)
     try:
-        answer = await uplink.hub.append(attempt.id, stream.part, first_seq, frames)
+        answer = await uplink.door_of(attempt).append(attempt.id, stream.part, first_seq, frames)
     except HubRefused as error:
         _refused_rows(keeper, reader, error, extents[-1].next_seq)
         raise
@@ -175,10 +186,11 @@ async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) ->
         directory, token, size = attempt.directory, version.token, version.size
         version = version._replace(digest=await trio.to_thread.run_sync(blobs.settle, directory, token, size))
         attempt.files[token] = version
-    if not await uplink.hub.has_blob(version.digest):
+    hub = uplink.door_of(attempt)
+    if not await hub.has_blob(version.digest):
         with blobs.open_blob(attempt.directory, version.token) as read:
-            await uplink.hub.put_blob(version.digest, version.size, read)
-    await uplink.hub.commit_file(attempt.id, _commit(version, version.digest))
+            await hub.put_blob(version.digest, version.size, read)
+    await hub.commit_file(attempt.id, _commit(version, version.digest))
     return version._replace(state=Blob.SENT)
 
 

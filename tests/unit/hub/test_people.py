@@ -111,5 +111,9 @@ def test_users_who_share_a_daemons_key_do_not_see_each_other(web):
     assert bob.append(A, 0, b"", 404)["code"] == "unknown-attempt"
     assert web.json("GET", "/v1/runs")["runs"] == [], "the account itself is one more user"
     assert len(web.root.json("GET", "/v1/runs")["runs"]) == 2
+    boss = Web(web.client, "")
+    boss.headers = {**web.root.headers, ON_BEHALF_OF: "eve"}
+    assert boss.json("GET", "/v1/me")["scopes"] == ["read", "write"], "an admin's key makes no admins"
+    assert boss.json("GET", "/v1/runs/anna+ada/p/run", 404)["code"] == "missing"
     assert of("a/b").json("GET", "/v1/runs", 400)["code"] == "bad-request"
     assert web.json("GET", RUN, 404)["code"] == "missing"
