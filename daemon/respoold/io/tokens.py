@@ -28,7 +28,8 @@ def write(root: str, uid: int, attempt_id: str, token: str) -> None:
     """Keep a token; durable on return. Raises OSError."""
     path = _path(root, uid, attempt_id)
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for each in (os.path.dirname(folder), folder):
+        os.makedirs(each, mode=0o700, exist_ok=True)
     fd = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, token.encode("ascii"))
