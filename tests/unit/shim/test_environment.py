@@ -100,7 +100,7 @@ def test_a_call_that_cannot_be_meant_is_an_error(arguments, text):
 
 def test_no_foreign_secret_is_in_the_table():
     names = {variable.name for variable in environment.TABLE}
-    assert not names & {"WANDB_API_KEY", "WANDB_BASE_URL", "RESPOOL_API_KEY"}
+    assert not names & {"WANDB_API_KEY", "WANDB_BASE_URL"}
     assert all(variable.doc for variable in environment.TABLE)
     assert {variable.field for variable in environment.TABLE} == set(environment.Environment._fields)
 
