@@ -68,6 +68,9 @@ def _beaten(tx: Transaction, attempt: AttemptRow, node: str, sent: Any, now: Now
         pending_bytes=sum(one.pending_bytes for one in held),
     )
     tx.put_attempt(after)
+    if lives and after.noticed and now.ears.outlived(attempt.attempt_id):
+        after = _unnoticed(after)
+        tx.put_attempt(after)
     if lives:
         now.ears.hear(attempt.attempt_id)
     return after
@@ -114,12 +117,10 @@ def _reported(tx: Transaction, attempt: AttemptRow, said: StateReport, now: Now)
         case "preempting":
             return attempt._replace(marked=True)
         case "notice":
-            return attempt._replace(
-                noticed=True, source=said.source[:MAX_WHY], deadline=finite(said.deadline) or 0.0
-            )
+            return _noticed(attempt, said, now)
         case "withdrawn":
             mine = said.source in {"", attempt.source}
-            return attempt._replace(noticed=False, source="", deadline=0.0) if mine else attempt
+            return _unnoticed(attempt) if mine else attempt
     slot = slot_of(tx, attempt, said.writer)
     if said.event == "gone":
         slot = slot._replace(alive=False, gone=not slot.ended)
@@ -129,6 +130,17 @@ def _reported(tx: Transaction, attempt: AttemptRow, said: StateReport, now: Now)
     after = settle(tx, attempt, slot)
     over = (after.ended or after.gone) and after.ended_at is None
     return after._replace(ended_at=finite(said.at) or now.wall) if over else after
+
+
+def _noticed(attempt: AttemptRow, said: StateReport, now: Now) -> AttemptRow:
+    """Both times are the node's, so that its clock need not agree with this one."""
+    deadline = finite(said.deadline) or 0.0
+    now.ears.notice(attempt.attempt_id, deadline - (finite(said.at) or now.wall))
+    return attempt._replace(noticed=True, source=said.source[:MAX_WHY], deadline=deadline)
+
+
+def _unnoticed(attempt: AttemptRow) -> AttemptRow:
+    return attempt._replace(noticed=False, source="", deadline=0.0)
 
 
 def _count(value: Any) -> int:
