@@ -1,7 +1,8 @@
 """Show how the attempts of a run hang together, and mend it.
 
-Every attempt is a line below the one it continues; * is on the history that the run shows, and from which step on
-another one hides it. An order changes what is shown and deletes nothing; --undo takes the last one back.
+Every attempt is a line below the one it continues; * marks the history that
+the run shows, SHOWN how much of each. An order changes what is shown and
+deletes nothing; --undo takes the last one back.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def configure(parser: ArgumentParser) -> None:
         "--cut",
         nargs=2,
         metavar=("A", "STEP"),
-        help="ATTEMPT hides its ancestors from STEP on, or none",
+        help="attempt A hides what is before it from STEP on",
     )
     orders.add_argument("--undo", action="store_true", help="take the last order back")
     add_reading_arguments(parser)
