@@ -21,10 +21,10 @@ from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
 EXAMPLES = """
 examples:
   respool lineage digits/mlp-1
-  respool lineage mlp-1 --head 3              the history is attempt 3's
-  respool lineage mlp-1 --graft 4 2           attempt 4 continues attempt 2
-  respool lineage mlp-1 --cut 4 1000          it hides what came before from step 1000 on
-  respool lineage mlp-1 --cut 4 none          it hides nothing
+  respool lineage mlp-1 --head 3         the history is attempt 3's
+  respool lineage mlp-1 --graft 4 2      attempt 4 continues attempt 2
+  respool lineage mlp-1 --cut 4 1000     it hides what was before from step 1000
+  respool lineage mlp-1 --cut 4 none     it hides nothing
   respool lineage mlp-1 --undo
 """
 
