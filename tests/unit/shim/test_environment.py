@@ -128,3 +128,30 @@ def test_an_argument_of_the_wrong_kind_is_an_error_that_names_it(name, value):
     with pytest.raises(respool.UsageError, match=name):
         respool.init(project="p", mode="spool", **{name: value})
     assert respool.run is None
+
+
+ALL = {"console", "system", "about", "git"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "off"),
+    [
+        ({}, {}, set()),
+        ({"console": "off"}, {}, {"console"}),
+        ({"console": "wrap"}, {"WANDB_CONSOLE": "off"}, set()),
+        (
+            {"disable_git": True, "x_disable_stats": True, "x_disable_meta": True},
+            {},
+            {"git", "system", "about"},
+        ),
+        ({"system": False, "about": False, "git": False, "console": False}, {}, ALL),
+        ({}, {"RESPOOL_CONSOLE": "0", "RESPOOL_SYSTEM": "off"}, {"console", "system"}),
+        ({}, {"RESPOOL_ABOUT": "no", "RESPOOL_GIT": "false"}, {"about", "git"}),
+        ({}, {"WANDB_CONSOLE": "redirect", "WANDB_DISABLE_GIT": "true"}, {"git"}),
+        ({"system": True}, {"RESPOOL_SYSTEM": "0"}, set()),
+        ({"disable_git": False}, {"RESPOOL_GIT": "0"}, set()),
+    ],
+)
+def test_what_is_kept_beside_the_rows_can_be_switched_off(settings, environ, off):
+    plan = plan_of({"settings": settings}, environ)
+    assert plan.place.watched == ALL - off
