@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from respool.wire.frames import NO_STEP
+from respool.wire.identity import FIRST_JOINED
 from respool_hub.store.rows import AttemptRow, RunRow, WriterRow
 from respoold.core.lineage import Link
 from respoold.core.states import ALIVE, Facts, State, state_of
@@ -50,13 +51,15 @@ def left(attempt: AttemptRow, run: RunRow, head_number: int | None) -> bool:
 
 
 def links(attempts: Iterable[AttemptRow], writers: Iterable[WriterRow]) -> dict[str, Link]:
-    """The attempts of a run as the lineage sees them. The primary is the lowest writer."""
+    """The attempts of a run as the lineage sees them. The primary is the lowest writer; who came by join=True, and
+    the daemon's own, never are.
+    """
     found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent, ordered=a.ordered) for a in attempts}
     seen: set[str] = set()
     for row in writers:
         link = found[row.attempt_id]
         last = max(link.last_step, row.last_step)
-        if row.attempt_id in seen:
+        if row.attempt_id in seen or row.writer >= FIRST_JOINED:
             found[row.attempt_id] = link._replace(last_step=last)
             continue
         seen.add(row.attempt_id)

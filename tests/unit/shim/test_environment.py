@@ -149,7 +149,7 @@ ALL = {"console", "system", "about", "git"}
         ({}, {"RESPOOL_ABOUT": "no", "RESPOOL_GIT": "false"}, {"about", "git"}),
         ({}, {"WANDB_CONSOLE": "redirect", "WANDB_DISABLE_GIT": "true"}, {"git"}),
         ({"system": True}, {"RESPOOL_SYSTEM": "0"}, set()),
-        ({"disable_git": False}, {"RESPOOL_GIT": "0"}, set()),
+        ({"git": True, "disable_git": True}, {"RESPOOL_GIT": "0"}, set()),
     ],
 )
 def test_what_is_kept_beside_the_rows_can_be_switched_off(settings, environ, off):
