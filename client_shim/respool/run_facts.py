@@ -27,6 +27,14 @@ class Place(NamedTuple):
 class RunFacts:
     """Names and places. All answered from memory, with no daemon and no hub asked."""
 
+    # Of the class while they are what they mostly are. Python keeps the attributes of an instance in its fast,
+    # shared layout up to thirty of them, and log() reads a dozen.
+    superseded: bool = False
+    """Whether another attempt took this run over. What is logged from then on stays on this attempt."""
+    preempting: bool = False
+    """Whether the daemon, or mark_preempting(), said that this process will be preempted."""
+    sweep_id: str | None = None
+
     def __init__(self, attached: Attached, place: Place, start_time: float) -> None:
         self._attached = attached
         self._place = place
@@ -34,11 +42,6 @@ class RunFacts:
         self._step = attached.step
         self._last_step = NO_STEP
         self._started = start_time
-        self.superseded = False
-        """Whether another attempt took this run over. What is logged from then on stays on this attempt."""
-        self.preempting = False
-        """Whether the daemon, or mark_preempting(), said that this process will be preempted."""
-        self.sweep_id = None
 
     @property
     def id(self) -> str:

@@ -31,6 +31,9 @@ class RunRecords(RunFacts):
     _append: Callable[..., bool]
     _writer: SegmentWriter
 
+    _staging: Arena | None = None
+    _stop = False
+
     def __init__(self, keeper: Keeper, place: Place) -> None:
         super().__init__(keeper.attached, place, time())
         self._keeper = keeper
@@ -43,10 +46,8 @@ class RunRecords(RunFacts):
         self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
         self.summary = Summary(self._summary_values, self._summary_changed)
         self._keep: dict[str, Any] = {}
-        self._staging: Arena | None = None
         self._state = LIVE
         self._off = False
-        self._stop = False
         self._rung = 0.0
         self._untold = False
 

@@ -269,3 +269,8 @@ def test_a_config_without_keys_is_a_warning_after_init(capsys):
     run.config.update([1, 2])
     assert "config is [1, 2]" in capsys.readouterr().err
     assert run.config.as_dict() == {"a": 1}
+
+
+def test_a_run_has_no_more_attributes_than_python_keeps_in_its_fast_layout():
+    run = respool.init(project="p", mode="spool")
+    assert len(vars(run)) <= 30, sorted(vars(run))
