@@ -141,7 +141,7 @@ def test_one_name_used_by_two_users_is_two_runs_which_neither_sees_of_the_other(
 
 
 def test_nobody_but_the_daemon_reads_the_spool_and_its_credentials(house: House) -> None:
-    key_id, key = house.key("ada")
+    _, key = house.key("ada")
     house.train(ADA, "run", RESPOOL_API_KEY=key)
     house.site.hub.kill()
     house.train(ADA, "more", RESPOOL_API_KEY=key)
@@ -155,11 +155,13 @@ def test_nobody_but_the_daemon_reads_the_spool_and_its_credentials(house: House)
     assert text.stdout == "", "a key is written nowhere"
     for uid in (ADA, BOB):
         assert "PermissionError" in house.call(uid, "code", f"import os; os.listdir({spool!r})").stderr
-    assert key_id
+    assert house.call(BOB, "respool", "spool", "ls", "--json", "--all-users").stdout == ""
+    assert "Removed 0 attempts" in house.call(BOB, "respool", "spool", "purge", "--force", "--yes").stdout
+    assert [run["run_id"] for run in house.status(ADA)["runs"]] == ["more"]
 
 
 def test_a_key_of_ones_own_is_exchanged_and_the_run_is_in_its_account(house: House) -> None:
-    key_id, key = house.key("ada")
+    _, key = house.key("ada")
     assert house.train(ADA, "run", RESPOOL_API_KEY=key)[2] == "ada"
     finished(house, "ada/shared/run", 20)
     assert house.train(ADA, "other")[2] == "admin+uid2001", "without a key it is the daemon's"
@@ -171,7 +173,6 @@ def test_a_key_of_ones_own_is_exchanged_and_the_run_is_in_its_account(house: Hou
         file.write(f'[hubs."{house.site.hub_url}"]\napi_key = "{key}"\n')
     subprocess.run(["chown", "-R", f"{ADA}:{ADA}", os.path.join(house.home(ADA), ".config")], check=True)
     assert house.train(ADA, "third")[2] == "ada"
-    assert key_id
 
 
 @pytest.mark.slow

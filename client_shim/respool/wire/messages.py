@@ -280,6 +280,23 @@ class Adopted(NamedTuple):
     held: str
 
 
+class SpoolRequest(NamedTuple):
+    """Client: what of mine lies in your spool? With `purge` it is removed, if the hub has it; with `force` also what
+    the hub has not. `attempts`: these only. `all_users`: everybody's, for root.
+    """
+
+    attempts: list[str] = []
+    purge: bool = False
+    force: bool = False
+    all_users: bool = False
+
+
+class Spooled(NamedTuple):
+    """Daemon: the attempts, each a map; see `respoold.tasks.purge`."""
+
+    attempts: list[dict[str, Any]]
+
+
 class Notice(NamedTuple):
     """Daemon, at any time, with a line for the user: superseded; preempting (data: source, deadline in seconds
     since the epoch or 0), withdrawn (the same notice no longer holds); quota, disk ...
@@ -323,6 +340,8 @@ type_numbers: dict[type[Any], int] = {
     Staged: 93,
     Adopt: 96,
     Adopted: 97,
+    SpoolRequest: 98,
+    Spooled: 99,
 }
 _classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
 

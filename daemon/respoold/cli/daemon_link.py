@@ -16,7 +16,16 @@ from typing import Any
 
 from respool.wire.connection import Connection, Role
 from respool.wire.errors import WireError
-from respool.wire.messages import VERSIONS, Hello, Refused, Status, StatusRequest, Welcome
+from respool.wire.messages import (
+    VERSIONS,
+    Hello,
+    Refused,
+    Spooled,
+    SpoolRequest,
+    Status,
+    StatusRequest,
+    Welcome,
+)
 from respoold import __version__
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.places import Places
@@ -60,6 +69,17 @@ class DaemonLink:
             if isinstance(answer, Refused):
                 cause = f"The daemon at {self.path} refused: {answer.cause}"
                 raise CommandError(Exit.UNREACHABLE, cause, answer.advice)
+
+    def spool(self, asked: SpoolRequest) -> list[dict[str, Any]]:
+        """What lies in its spool, or lay there until it was purged."""
+        self._channel.sendall(self._wire.send(asked, request=2))
+        while True:
+            answer = self._next()
+            if isinstance(answer, Spooled):
+                return answer.attempts
+            if isinstance(answer, Refused):
+                cause = f"The daemon at {self.path} refused: {answer.cause}"
+                raise CommandError(Exit.UNREACHABLE, cause, answer.advice or "It may be an older release.")
 
     def _next(self) -> Any:
         deadline = time.monotonic() + ANSWER_SECONDS

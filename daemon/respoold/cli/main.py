@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Move": {
         "sync": "upload what runs kept while no daemon was there",
         "lineage": "how a run's attempts hang together; mend it",
+        "spool": "what lies in this machine's spool, and removing it",
         "delete": "delete a run at the hub, for good",
     },
     "Serve": {

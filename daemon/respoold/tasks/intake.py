@@ -29,6 +29,7 @@ from respool.wire.messages import (
     Restore,
     Ring,
     Rolled,
+    SpoolRequest,
     Status,
     StatusRequest,
     Waiting,
@@ -41,6 +42,7 @@ from respoold.io import socket as doors
 from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.purge import answer as answer_spool
 from respoold.tasks.restore import restore
 from respoold.tasks.status import status
 
@@ -140,8 +142,8 @@ class Client:
                 self._greet(message)
             case Ring() | Rolled() if self.reader is not None:
                 self._rung(message)
-            case StatusRequest():
-                self.queue(Status(status(self.keeper, self.peer.uid, all_users=message.all_users)), request)
+            case StatusRequest() | SpoolRequest():
+                nursery.start_soon(self._tell, message, request)
             case Reattach():
                 self._reattach(message, request)
             case BlobRequest() if self.attempt is not None:
@@ -268,6 +270,13 @@ class Client:
         while message.hub and (attempt.acked.get(reader.writer, 0) < target or attempt.pending_files()):
             await self.keeper.progress.wait()
         self.queue(Flushed(target, _failure(reader)), request)
+
+    async def _tell(self, message: StatusRequest | SpoolRequest, request: int) -> None:
+        uid = self.peer.uid
+        if isinstance(message, SpoolRequest):
+            self.queue(await answer_spool(self.keeper, uid, message), request)
+        else:
+            self.queue(Status(status(self.keeper, uid, all_users=message.all_users)), request)
 
     async def _restore(self, message: Restore, request: int) -> None:
         answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)
