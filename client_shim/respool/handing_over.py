@@ -14,10 +14,10 @@ from time import monotonic, sleep
 from typing import Any, Self
 
 from respool import notices, spool_papers
+from respool.last_words import ended_well
 from respool.link import Link, LinkError, close_all
 from respool.own_daemons import registered_spools
 from respool.process import alive
-from respool.spool_history import ended_well
 from respool.wire.attempt import ATTEMPT_FILE, BLOBS, parse_request
 from respool.wire.connection import Received
 from respool.wire.limits import MAX_FDS

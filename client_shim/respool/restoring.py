@@ -67,14 +67,14 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
 
 
 def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:
-    from respool import spool_history  # noqa: PLC0415 - json, which init() should not wait for
+    from respool import spool_files, spool_history  # noqa: PLC0415 - json, which init() should not wait for
 
     spool = keeper.spool or os.path.dirname(keeper.attached.directory)
     entity, project, run_id = run_of(keeper, run_path)
     roots = spool_history.roots_of(spool, os.environ) if spool else []
     attempts = spool_history.attempts_of(roots, project, run_id, entity)
     own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
-    found = spool_history.newest_file(attempts, own[0] if own else spool_history.head_of(attempts), name)
+    found = spool_files.newest_file(attempts, own[0] if own else spool_history.head_of(attempts), name)
     if found is None:
         raise FileNotFoundError(
             f"No version of {name} of run {project}/{run_id} is in the spool {spool or '(none)'}, and no daemon "

@@ -11,16 +11,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from respool import notices, own_daemons, spool_papers
+from respool import own_daemons, spool_papers
 from respool.process import alive
 from respool.spool_papers import Remembered, names
-from respool.wire.attempt import BLOBS, AttemptFile, Request, WriterFile, parse_request
-from respool.wire.frames import Frame, Kind, resync, walk
+from respool.wire.attempt import AttemptFile, Request, WriterFile, parse_request
+from respool.wire.frames import Frame, walk
 from respool.wire.identity import FIRST_JOINED, attempt_id_of
 from respool.wire.segment import DATA, parse_segment_name
 from respool.wire.view import View
-
-_LAST_WORDS = 64 << 10
 
 
 class Earlier(NamedTuple):
@@ -53,15 +51,6 @@ class Earlier(NamedTuple):
             late = len(view.first_steps) > 1 and first <= last < view.first_steps[1]
             last = last if late else min(last, first - 1)
         return max(last, view.last_step) + 1
-
-
-class FileVersion(NamedTuple):
-    """A committed snapshot of a file, on this disk."""
-
-    path: str
-    size: int
-    attempt_id: str
-    step: int
 
 
 def roots_of(spool: str, environ: Mapping[str, str]) -> list[str]:
@@ -115,18 +104,6 @@ def cut_of(one: Earlier) -> int | None:
     return None if late or one.file.parent is None else first
 
 
-def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> FileVersion | None:
-    """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record.
-    Before an attempt that is only remembered all that lies here is searched, for its parent is not known.
-    """
-    for one in lineage_of(attempts, head):
-        for record in reversed(_files(one)):
-            version = _version(one, record, name) if record["name"] == name else None
-            if version is not None:
-                return version
-    return None
-
-
 def frames_of(directory: str, segment: str) -> list[Frame]:
     """Every whole frame of one segment file; what is torn or damaged ends it. None where an adopter, to whom the
     hub has said that it has all of it, was quicker and removed the file.
@@ -136,30 +113,6 @@ def frames_of(directory: str, segment: str) -> list[Frame]:
             return walk(file.read(), DATA).frames
     except FileNotFoundError:
         return []
-
-
-def ended_well(directory: str) -> bool:
-    """Whether an attempt's last words are an end with exit code 0. A glance: only its last bytes are read."""
-    segments = _segments(directory, 0)
-    if not segments:
-        return False
-    with open(os.path.join(directory, segments[-1]), "rb", buffering=0) as file:
-        end = _data_end(file.fileno())
-        data = os.pread(file.fileno(), _LAST_WORDS, max(DATA, end - _LAST_WORDS))
-    at, view = resync(data, 0, 0), View()
-    for frame in walk(data, at).frames if at is not None else []:
-        view.apply(frame)
-    return view.state == "ended" and view.exit_code == 0
-
-
-def _data_end(fd: int) -> int:
-    """Where the data of a segment end, which is fallocated; the end of the file where that cannot be told."""
-    end = DATA
-    try:
-        while True:
-            end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
-    except (OSError, AttributeError):
-        return end
 
 
 def lineage_of(attempts: list[Earlier], head: Earlier | None) -> list[Earlier]:
@@ -245,7 +198,7 @@ def _fold(directory: str, writer: int, deleted: dict[str, Any]) -> View:
     """
     early, view = View(), View()
     early.take_facts(deleted)
-    segments = _segments(directory, writer)
+    segments = segments_of(directory, writer)
     last, frames = _last(directory, segments)
     for frame in frames:
         view.apply(frame)
@@ -269,38 +222,8 @@ def _last(directory: str, segments: list[str]) -> tuple[str | None, list[Frame]]
     return None, []
 
 
-def _files(attempt: Earlier) -> list[dict[str, Any]]:
-    """The FILE records of an attempt, the oldest first: from its segments, and of deleted ones from what its
-    keeper noted.
-    """
-    if not attempt.directory:
-        return []
-    found = {str(record["blob"]): record for record in spool_papers.progress(attempt.directory).files}
-    for writer in {one.writer for one in attempt.writers}:
-        for segment in _segments(attempt.directory, writer):
-            for frame in frames_of(attempt.directory, segment):
-                if frame.kind == Kind.FILE:
-                    view = View()
-                    view.apply(frame)
-                    found |= {str(record.get("blob")): record for record in view.files.values()}
-    return sorted(found.values(), key=lambda record: int(record["seq"]))
-
-
-def _version(attempt: Earlier, record: dict[str, Any], name: str) -> FileVersion | None:
-    path = os.path.join(attempt.directory, BLOBS, os.path.basename(str(record.get("blob"))))
-    try:
-        size = os.stat(path).st_size
-    except OSError:
-        size = -1
-    if size != record.get("size"):
-        notices.warn(
-            f"blob {path}", f"the snapshot {path} of {name} is incomplete; an older version is used."
-        )
-        return None
-    return FileVersion(path, size, attempt.file.attempt_id, int(record["step"]))
-
-
-def _segments(directory: str, writer: int) -> list[str]:
+def segments_of(directory: str, writer: int) -> list[str]:
+    """The names of a writer's segments, in order."""
     numbered = ((parse_segment_name(name), name) for name in names(directory))
     return [
         name
