@@ -1,7 +1,8 @@
 """The closed table of environment variables that the shim reads, and nothing else of the environment.
 
 `WANDB_API_KEY`, `WANDB_BASE_URL` and `.netrc` are not in it on purpose: a foreign secret is not ours to use.
-`RESPOOL_API_KEY` is shown to nobody but the hub, through a daemon that exchanges it there (`respool.own_key`).
+`RESPOOL_API_KEY` is shown to nobody but the hub: by the Api, or through a daemon that exchanges it there
+(`respool.own_key`).
 """
 
 from __future__ import annotations

@@ -142,6 +142,11 @@ def test_name_notes_and_tags_are_sent_with_update(hub):
     assert (again.name, again.notes, again.tags) == ("better", "see step 3", ["t", "new"])
 
 
+def test_a_run_is_deleted_with_everything_of_it(hub):
+    respool.Api().run("p/good").delete()
+    assert [run.id for run in respool.Api().runs("p")] == ["bad"]
+
+
 def test_changes_that_are_not_sent_are_warned_of(hub, capsys):
     run = respool.Api().run("p/good")
     run.config["lr"] = 5
