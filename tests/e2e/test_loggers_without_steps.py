@@ -82,6 +82,8 @@ def test_killed_twice_behind_its_checkpoint_every_global_step_shows_once(
     lives = train(site, framework)
     site.drained()
     check(site, framework, lives)
+    told = lives[1].process.words()
+    assert f"run admin/{PROJECT}/{RUN} continues at {framework.axis} " in told, told
 
 
 @frameworks

@@ -153,4 +153,10 @@ def test_the_command_line_shows_attempts_cuts_and_hidden_rows(site: Site) -> Non
     assert f"8 rows that a later attempt logged again; `respool lineage {PROJECT}/{RUN} --cut ATTEMPT" in text
     told = lives[-1].process.words()
     assert f"{PROJECT}/{RUN} continues at step 5: what it had logged there (5 to 8) is hidden" in told
-    assert f"--cut {lives[-1].begun()['number']} none` shows it again" in told
+    undo = told[told.index("`respool ") + 9 : told.index("` shows it again")].split()
+    assert undo == ["lineage", undo[1], "--cut", "3", "none"]
+    assert site.node.call(*undo).returncode == 0
+    everything = site.node.call("history", RUN, "--all", "--json")
+    again = [json.loads(line) for line in everything.stdout.splitlines()]
+    # What the second life had hidden of the first stays so: each attempt speaks for itself.
+    assert sum(1 for row in again if row.get("_hidden")) == 4
