@@ -26,13 +26,15 @@ class Config:
     living run, or anything to send; 0: never. `system_period`: how often the load of jobs is sampled; 0: never.
 
     `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
-    use these and no others; its own user may use any. `insecure`: keys may cross a network in plain text.
+    use these and no others; its own user may use any. `one_hub`: all runs go to `hub`, whatever they name.
+    `insecure`: keys may cross a network in plain text.
     """
 
     spool: str
     socket: str
     hub: str | None = None
     hubs: tuple[str, ...] = ()
+    one_hub: bool = False
     api_key: str | None = None
     insecure: bool = False
     rows_quota: int = limits.ROWS_QUOTA

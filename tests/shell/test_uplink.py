@@ -64,6 +64,12 @@ async def test_a_users_dead_hub_and_refused_key_are_nobody_elses() -> None:
     assert uplinks.of_user(ADA) == [ada, elsewhere]
 
 
+async def test_one_hub_for_all_is_the_one_whatever_a_run_names() -> None:
+    uplink = Uplinks(config(one_hub=True)).of(ADA, "https://other.example")
+    assert uplink is not None
+    assert uplink.url == HUB
+
+
 async def test_others_use_the_administrators_hubs_and_the_daemons_own_user_any() -> None:
     uplinks = Uplinks(config(hubs=("https://other.example",)))
     for hub in (None, HUB, HUB + "/", "https://other.example"):

@@ -146,7 +146,7 @@ class Uplinks:
 
     def of(self, uid: int, hub: str | None) -> Uplink | None:
         """The uplink of a user to a hub, None for the default one. None where no hub is configured."""
-        url = normal(hub) if hub else self._config.hub
+        url = normal(hub) if hub and not self._config.one_hub else self._config.hub
         if url is None:
             return None
         key = (url, uid)

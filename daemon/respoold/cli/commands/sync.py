@@ -151,7 +151,8 @@ def _config(named: str | None, places: Places, desk: str) -> Config:
         cause = f"There is no key for the hub at {address.url}."
         raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
     try:
-        return load({"hub": address.url, "api_key": key, "spool": desk})
+        # Said by hand, it is where all goes; else a run goes to the hub that it named when it began.
+        return load({"hub": address.url, "one_hub": named is not None, "api_key": key, "spool": desk})
     except ConfigError as error:
         raise CommandError(Exit.USAGE, f"The configuration cannot be used: {error}") from error
 
