@@ -50,7 +50,7 @@ class Checkpoint(StagedFile):
         self,
         what: Description,
         room: CheckpointRoom | None,
-        commit: Callable[[bytes, int], bool],
+        commit: Callable[[bytes], bool],
         *,
         strict: bool,
         expected: int = 0,
@@ -149,11 +149,10 @@ class Checkpoint(StagedFile):
             for file in files
         ]
         body = {**self._what._asdict(), "metadata": self.metadata, "parts": parts}
-        del body["step"]
         payload = row_codec.pack_map(body)
         if payload is None:
             return "its metadata are too large for a record"
-        return None if self._commit(payload, self.step) else "the spool took no further record"
+        return None if self._commit(payload) else "the spool took no further record"
 
     def _granted(self, name: str, expected: int) -> tuple[Any, str | None]:
         if self._room is None:

@@ -31,7 +31,7 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
     limit: int | None = None
     for one in spool_history.lineage_of(attempts, head):
         for key, shares in _gathered(one).items():
-            if name in {None, key[0]} and (limit is None or key[1] < limit):
+            if name in {None, key[0]} and (limit is None or _logged(shares) < limit):
                 found.setdefault(key, (one, shares))
         limit = _lower(limit, spool_history.cut_of(one))
     return [(_told(key, *place), _fetch(*place)) for key, place in found.items()]
@@ -44,8 +44,9 @@ def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:
     for count, frame in enumerate(_frames(attempt)):
         record = _record(frame)
         if record is not None:
-            key = (str(record.get("name")), frame.step)
-            found.setdefault(key, {})[int(record.get("rank") or 0)] = {**record, "time": frame.time}
+            key = (str(record.get("name")), int(record["step"]))
+            told = {**record, "time": frame.time, "logged": frame.step}
+            found.setdefault(key, {})[int(record.get("rank") or 0)] = told
             order[key] = count
     return dict(sorted(found.items(), key=lambda item: -order[item[0]]))
 
@@ -64,7 +65,13 @@ def _record(frame: Frame) -> dict[str, Any] | None:
     except WireError:
         return None
     parts = record.get("parts")
-    return record if isinstance(parts, list) and all(isinstance(one, dict) for one in parts) else None
+    good = isinstance(parts, list) and all(isinstance(one, dict) for one in parts)
+    return record if good and isinstance(record.get("step"), int) else None
+
+
+def _logged(shares: Shares) -> int:
+    """The last row's step when it was saved."""
+    return max(int(share["logged"]) for share in shares.values())
 
 
 def _told(key: tuple[str, int], attempt: Earlier, shares: Shares) -> dict[str, Any]:
@@ -75,6 +82,7 @@ def _told(key: tuple[str, int], attempt: Earlier, shares: Shares) -> dict[str, A
     return {
         "name": key[0],
         "step": key[1],
+        "logged_step": _logged(shares),
         "time": newest["time"],
         "attempt_id": attempt.file.attempt_id,
         "metadata": newest.get("metadata"),

@@ -131,9 +131,10 @@ class RunCheckpoints(RunFiles):
             notices.alarm("staged", "a staged checkpoint did not get to the disk. Look at `respool status`.")
         return self._staging
 
-    def _commit_checkpoint(self, payload: bytes, step: int) -> bool:
+    def _commit_checkpoint(self, payload: bytes) -> bool:
         with self._lock:
-            done = self._append(Kind.CHECKPOINT, payload, step, 0, time())
+            logged = max(self._last_step, self.starting_step - 1)
+            done = self._append(Kind.CHECKPOINT, payload, logged, 0, time())
         self._upkeep(time(), urgent=True)
         return done
 

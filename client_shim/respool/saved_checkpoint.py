@@ -29,13 +29,15 @@ class SavedPart(NamedTuple):
 
 
 class SavedCheckpoint:
-    """One checkpoint. `step`, `metadata`, `time` (seconds since the epoch), `size` in bytes, `parts`, `world`: how
-    many ranks wrote it, `complete`: whether all of them did, `attempt_id`, `attempt`: its number, `source`.
+    """One checkpoint. `step` as it was saved, `logged_step`: the last row's by then, `metadata`, `time` (seconds
+    since the epoch), `size` in bytes, `parts`, `world`: how many ranks wrote it, `complete`: whether all of them
+    did, `attempt_id`, `attempt`: its number, `source`.
     """
 
     def __init__(self, told: dict[str, Any], fetch: Fetch, folder: str) -> None:
         self.name = str(told.get("name", ""))
         self.step = int(told.get("step") or 0)
+        self.logged_step = int(told.get("logged_step") or 0)
         self.metadata: dict[str, Any] = dict(told.get("metadata") or {})
         self.time = float(told.get("time") or 0.0)
         self.world = int(told.get("world") or 1)

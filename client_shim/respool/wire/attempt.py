@@ -11,10 +11,11 @@ A spool holds one self-contained folder per attempt, so that rsync can carry it:
         quarantine/             damaged segments and torn tails, kept for a look
         handed-over             a system daemon has copied it and the hub has all of it (`respool.handing_over`)
 
-A checkpoint is one CHECKPOINT record: {"name", "metadata", "rank", "world", "parts": [{"name", "blob", "size"}],
-"keep": {"last", "every", "mode"}, "score", "pinned"}, with the checkpoint's step in the frame's header. All its
-parts appear with that one write. Of a sharded one (`world` > 1) each rank writes such a record; it exists when
-all of ranks 0 to world - 1 of one attempt have.
+A checkpoint is one CHECKPOINT record: {"name", "step", "metadata", "rank", "world", "parts": [{"name", "blob",
+"size"}], "keep": {"last", "every", "mode"}, "score", "pinned"}. `step` is what the trainer calls it; the frame's
+step is the last row's when it was saved, by which a cut hides it, for trainers count in units of their own. All its
+parts appear with that one write. Of a sharded one (`world` > 1) each rank writes such a record; it exists when all
+of ranks 0 to world - 1 of one attempt have.
 
 A blob is open to the trainer under its final name from the start. What makes it a version of the file is the
 FILE record in the trainer's segment, one write(2) like any other record: before it nothing is visible, after

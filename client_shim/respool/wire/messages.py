@@ -210,8 +210,9 @@ class CheckpointsAsked(NamedTuple):
 
 
 class Checkpoints(NamedTuple):
-    """Daemon: newest first, each {"name", "step", "time", "attempt_id", "number", "metadata", "world", "ranks",
-    "complete", "pinned", "size", "source" (spool, hub), "parts": [{"rank", "name", "size", "digest"}]}.
+    """Daemon: newest first, each {"name", "step", "logged_step", "time", "attempt_id", "number", "metadata",
+    "world", "ranks", "complete", "pinned", "size", "source" (spool, hub), "parts": [{"rank", "name", "size",
+    "digest"}]}.
     """
 
     checkpoints: list[dict[str, Any]] = []

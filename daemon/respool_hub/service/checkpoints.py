@@ -35,6 +35,12 @@ class Checkpoint(NamedTuple):
         return max(self.shares.values(), key=lambda share: (share.seq, share.rank))
 
     @property
+    def logged(self) -> int:
+        """The last row's step when it was saved; its own where nobody said."""
+        said = [share.logged for share in self.shares.values() if share.logged is not None]
+        return max(said, default=self.step)
+
+    @property
     def complete(self) -> bool:
         """Whether every rank of its world has committed a share of the same world."""
         world = self.newest.world
@@ -50,6 +56,7 @@ def commit(tx: Transaction, caller: Caller, attempt_id: str, asked: CheckpointCo
     row = CheckpointRow(
         *where, name, asked.step, asked.rank, asked.world, finite(asked.time) or 0.0,
         asked.metadata, asked.keep, None if asked.score is None else finite(asked.score), asked.pinned,
+        logged=asked.logged,
     )  # fmt: skip
     parts = [
         PartRow(*where, index, str(part["name"]), str(part["digest"]), int(part["size"]))
@@ -87,7 +94,7 @@ def shown(found: Iterable[Checkpoint], story: Story) -> list[Checkpoint]:
         age, limit = ages.get(one.attempt_id, (-1, None))
         known = best.get((one.name, one.step))
         older = known is not None and ages[known.attempt_id][0] > age
-        if age >= 0 and not older and (limit is None or one.step < limit):
+        if age >= 0 and not older and (limit is None or one.logged < limit):
             best[one.name, one.step] = one
     return sorted(best.values(), key=lambda one: (ages[one.attempt_id][0], one.newest.seq), reverse=True)
 
@@ -108,6 +115,7 @@ def _plain(one: Checkpoint, story: Story, parts: dict[tuple[str, int, int], list
     return {
         "name": one.name,
         "step": one.step,
+        "logged_step": one.logged,
         "time": newest.time,
         "attempt_id": one.attempt_id,
         "number": story.attempts[one.attempt_id].number,

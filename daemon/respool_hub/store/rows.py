@@ -230,7 +230,9 @@ class FileRow(NamedTuple):
 
 
 class CheckpointRow(NamedTuple):
-    """One rank's share of a checkpoint. `dropped`: retention let its bytes go."""
+    """One rank's share of a checkpoint. `dropped`: retention let its bytes go. `logged`: the last row's step when it
+    was saved.
+    """
 
     attempt_id: str
     writer: int
@@ -245,6 +247,7 @@ class CheckpointRow(NamedTuple):
     score: float | None = None
     pinned: bool = False
     dropped: bool = False
+    logged: int | None = None
 
 
 class PartRow(NamedTuple):

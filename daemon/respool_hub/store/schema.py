@@ -65,7 +65,7 @@ CREATE TABLE checkpoints (
     attempt_id TEXT NOT NULL REFERENCES attempts (attempt_id), writer INTEGER NOT NULL, seq INTEGER NOT NULL,
     name TEXT NOT NULL, step INTEGER NOT NULL, rank INTEGER NOT NULL, world INTEGER NOT NULL, time REAL NOT NULL,
     metadata BLOB NOT NULL, keep BLOB NOT NULL, score REAL, pinned INTEGER NOT NULL, dropped INTEGER NOT NULL,
-    PRIMARY KEY (attempt_id, writer, seq)
+    logged INTEGER, PRIMARY KEY (attempt_id, writer, seq)
 );
 CREATE TABLE parts (
     attempt_id TEXT NOT NULL, writer INTEGER NOT NULL, seq INTEGER NOT NULL, position INTEGER NOT NULL,

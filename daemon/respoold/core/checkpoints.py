@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from respool.wire import codec
 from respool.wire.errors import WireError
-from respool.wire.frames import Frame
+from respool.wire.frames import NO_STEP, Frame
 from respoold.core.retention import Candidate, dropped, policy_of
 
 
@@ -33,7 +33,8 @@ class Part(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one rank handed over: one CHECKPOINT record. `at`: when it was noted, on the caller's clock; `sent`:
+    """What one rank handed over: one CHECKPOINT record. `logged`: the last row's step by then. `at`: when it
+    was noted, on the caller's clock; `sent`:
     bytes that the hub has.
     """
 
@@ -52,6 +53,7 @@ class Share(NamedTuple):
     stage: Stage = Stage.PENDING
     at: float = 0.0
     sent: int = 0
+    logged: int | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -137,14 +139,15 @@ def parse(writer: int, frame: Frame) -> Share | None:
         value = codec.unpack_map(frame.payload)
         parts = tuple(_part(part) for part in value["parts"])
         rank, world = value.get("rank", 0), value.get("world", 1)
-        if not parts or not isinstance(value["name"], str) or not 0 <= rank < world:
+        named = isinstance(value["name"], str) and type(value["step"]) is int
+        if not parts or not named or not 0 <= rank < world:
             return None
     except (WireError, KeyError, TypeError, ValueError):
         return None
     score, metadata, keep = value.get("score"), value.get("metadata"), value.get("keep")
     return Share(
         value["name"],
-        frame.step,
+        value["step"],
         writer,
         frame.seq,
         frame.time,
@@ -155,6 +158,7 @@ def parse(writer: int, frame: Frame) -> Share | None:
         keep if isinstance(keep, dict) else {},
         float(score) if isinstance(score, (int, float)) else None,
         bool(value.get("pinned")),
+        logged=None if frame.step == NO_STEP else frame.step,
     )
 
 

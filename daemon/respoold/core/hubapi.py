@@ -202,7 +202,8 @@ class BlobsMissing(NamedTuple):
 
 
 class CheckpointCommit(NamedTuple):
-    """One rank's share of a checkpoint becomes visible. `parts`: {"name", "size", "digest" (the manifest's),
+    """One rank's share of a checkpoint becomes visible. `step` is what the trainer calls it, `logged` the last row's
+    step when it was saved, by which a cut hides it. `parts`: {"name", "size", "digest" (the manifest's),
     "digests", "sizes"} each. `seq`: of its CHECKPOINT record; of two with one name, step and rank the later wins.
     `keep`: {"last", "every", "mode"} as `respoold.core.retention.policy_of` reads it, `score`: what is best by
     `mode`, `pinned`: never dropped.
@@ -220,6 +221,7 @@ class CheckpointCommit(NamedTuple):
     keep: dict[str, Any] = {}
     score: float | None = None
     pinned: bool = False
+    logged: int | None = None
 
 
 class CheckpointTaken(NamedTuple):

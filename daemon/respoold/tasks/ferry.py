@@ -149,4 +149,5 @@ def _commit(share: Share, settled: list[tuple[Part, Chunked]]) -> CheckpointComm
         share.keep,
         share.score,
         share.pinned,
+        share.logged,
     )

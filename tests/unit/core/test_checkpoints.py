@@ -14,8 +14,13 @@ PARTS = [{"name": "", "blob": "t1", "size": 10}, {"name": "opt", "blob": "t2", "
 
 
 def frame(seq: int, step: int, **said: Any) -> Frame:
-    body = {"name": "checkpoint", "parts": [{"name": "", "blob": f"b{seq}", "size": 10}], **said}
-    return Frame(seq, step, Kind.CHECKPOINT, 0, 1, 100.0 + seq, codec.pack(body))
+    body = {
+        "name": "checkpoint",
+        "step": step,
+        "parts": [{"name": "", "blob": f"b{seq}", "size": 10}],
+        **said,
+    }
+    return Frame(seq, step + 1, Kind.CHECKPOINT, 0, 1, 100.0 + seq, codec.pack(body))
 
 
 def filled(*steps: int, **said: Any) -> Checkpoints:
@@ -32,7 +37,7 @@ def test_a_record_is_a_share_with_its_parts_and_is_taken_once() -> None:
     assert not made.note(0, whole, 10.0)
     (share,) = made.pending
     assert (share.step, share.size, share.rank, share.world, share.score) == (70, 15, 1, 4, 0.5)
-    assert (share.pinned, share.metadata, share.at) == (True, {"a": 1}, 9.0)
+    assert (share.pinned, share.metadata, share.at, share.logged) == (True, {"a": 1}, 9.0, 71)
     assert made.tokens == {"t1", "t2"}
 
 

@@ -172,6 +172,16 @@ def test_a_cut_hides_the_checkpoints_behind_it_and_the_younger_attempt_wins(web)
     assert len(listed(web, "?all=1")) == 3
 
 
+def test_a_cut_hides_by_what_was_logged_when_it_was_saved(web):
+    web.attach(A)
+    web.append(A, 0, rows(0, range(20)))
+    for step, logged in ((500, 5), (1500, 15)):
+        saved(web, A, step, noise(step, 100), seq=step, logged=logged)
+    web.attach(B, dead=[A])
+    web.append(B, 0, rows(0, [10]))
+    assert [(one["step"], one["logged_step"]) for one in listed(web)] == [(500, 5)]
+
+
 def test_another_users_part_is_not_there_for_those_who_know_its_digest(web):
     web.attach(A)
     data = noise(1)

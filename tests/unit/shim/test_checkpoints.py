@@ -23,7 +23,7 @@ def run():
 def records(run):
     frames = frames_in(run._keeper.attached.directory)
     found = [frame for frame in frames if frame.kind == Kind.CHECKPOINT]
-    return [codec.unpack(frame.payload) | {"step": frame.step} for frame in found]
+    return [codec.unpack(frame.payload) for frame in found]
 
 
 def blobs(run):
@@ -230,6 +230,17 @@ def test_a_resumed_run_finds_them_and_a_rewound_one_only_those_before(run):
     again.rewind(6)
     again.log({"a": 2})
     assert [one.step for one in again.checkpoints()] == [5, 1]
+
+
+def test_a_cut_hides_by_the_rows_that_were_logged_not_by_the_trainer_s_own_count(run):
+    for step in range(4):
+        run.log({"loss": 1.0})
+        save(run, 50 * (step + 1))
+    run.finish()
+    again = respool.init(project="p", id="r", mode="spool", resume="allow")
+    again.rewind(2)
+    again.log({"loss": 0.5})
+    assert [(one.step, one.logged_step) for one in again.checkpoints()] == [(100, 1), (50, 0)]
 
 
 def test_a_torn_blob_is_no_complete_checkpoint(run):
