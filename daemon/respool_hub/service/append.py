@@ -11,6 +11,7 @@ from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.batch import Body, after, extent
 from respool_hub.service.fold import Fold, finite
 from respool_hub.service.head import claim
+from respool_hub.service.lives import grafted
 from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.refusal import refuse
 from respool_hub.service.slots import settle, slot_of
@@ -114,7 +115,8 @@ def _claim(
     attempts = {known.attempt_id: known for known in tx.attempts(run.id)}
     first = row.steps[0] if row.steps else row.cut
     step = NO_STEP if first is None else first
-    decided = claim(attempts, run.head, attempt.attempt_id, step, now.ears.quiet)
+    fixed = grafted(tx.orders(run.id))
+    decided = claim(attempts, run.head, attempt.attempt_id, step, now.ears.quiet, fixed)
     for changed in decided.changed:
         tx.put_attempt(changed)
         if changed.attempt_id == attempt.attempt_id:

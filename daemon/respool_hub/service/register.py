@@ -19,6 +19,8 @@ from respool_hub.service.access import Caller, check_not_deleted, enter_entity, 
 from respool_hub.service.append import RUN_META
 from respool_hub.service.attach import Known, Registration, decide
 from respool_hub.service.fold import finite
+from respool_hub.service.head import arrive
+from respool_hub.service.lives import grafted
 from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.slots import bury, settle
 from respool_hub.service.standing import state
@@ -220,6 +222,8 @@ def _chosen(tx: Reader, caller: Caller, entity: str, request: AttachRequest, now
     run = tx.run(entity, request.project, run_id)
     if run is not None:
         own_run(caller, run)
+    else:
+        resume = "auto"  # it begins where nobody is, and would continue what turns out to have been there
     original = run.original_id if run is not None else run_id
     return request._replace(run_id=run_id, original_id=original, resume=resume)
 
@@ -299,7 +303,18 @@ def _attempt(
     tx.add_attempt(attempt)
     if run.head is None:
         tx.put_run(run._replace(head=attempt.attempt_id))
-    return attempt
+        return attempt
+    return _arrived(tx, run, attempt) if request.offline else attempt
+
+
+def _arrived(tx: Transaction, run: RunRow, attempt: AttemptRow) -> AttemptRow:
+    attempts = {row.attempt_id: row for row in tx.attempts(run.id)}
+    decided = arrive(attempts, run.head, attempt.attempt_id, grafted(tx.orders(run.id)))
+    for row in decided.changed:
+        tx.put_attempt(row)
+    if decided.head != run.head:
+        tx.put_run(run._replace(head=decided.head))
+    return {row.attempt_id: row for row in decided.changed}.get(attempt.attempt_id, attempt)
 
 
 def _derived(tx: Reader, request: AttachRequest, run: RunRow, others: list[AttemptRow]) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from respool_hub.service.files import shown
+from respool_hub.service.lives import wants_new
 from respool_hub.service.plain_json import clean
 from respool_hub.service.standing import Quiet, number_or_none, run_attempt, state
 from respool_hub.service.story import Story, about, hidden, tell, total
@@ -59,8 +60,7 @@ def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
 
 def _strayed(attempt: AttemptRow) -> bool:
     """A branch that nobody asked for: not one that was started over."""
-    started_over = attempt.parent is None and attempt.parent_known and attempt.resume in {"none", "never"}
-    return attempt.branch and not started_over
+    return attempt.branch and not wants_new(attempt)
 
 
 def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str, Any]:

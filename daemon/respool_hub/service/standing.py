@@ -69,12 +69,12 @@ def links(attempts: Iterable[AttemptRow], writers: Iterable[WriterRow]) -> dict[
 
 def ancestors(attempts: Mapping[str, AttemptRow], attempt_id: str) -> list[str]:
     """The attempt's parent, that one's parent, and so on; a parent that is not known is the last."""
-    chain: list[str] = []
+    chain: dict[str, None] = {}
     at = attempts.get(attempt_id)
     while at is not None and at.parent is not None and at.parent not in chain:
-        chain.append(at.parent)
+        chain[at.parent] = None
         at = attempts.get(at.parent)
-    return chain
+    return list(chain)
 
 
 def number_or_none(step: int) -> int | None:
