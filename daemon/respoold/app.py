@@ -142,6 +142,7 @@ async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nurser
 
 async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, Any]], None]) -> Outcome:
     async with _background(config) as (keeper, _):
+        keeper.uplinks.alone = True
         for spool in spools:
             adopt_spool(keeper, spool)
         goals = await _goals(keeper)

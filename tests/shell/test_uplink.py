@@ -87,6 +87,14 @@ async def test_a_shared_key_says_for_whom_it_is_shown_and_ones_own_does_not() ->
     assert own.hub.credential == Credential("rsp_shared")
 
 
+async def test_one_who_uploads_by_hand_does_so_for_himself_whoever_owns_the_files() -> None:
+    uplinks = Uplinks(config(api_key="rsp_mine"))
+    uplinks.alone = True
+    other = uplinks.of(ADA, None)
+    assert other is not None
+    assert other.hub.credential == Credential("rsp_mine")
+
+
 async def test_a_key_that_was_replaced_is_found_when_the_old_one_is_refused(tmp_path: Path) -> None:
     login(tmp_path, "rsp_old")
     uplink = Uplink(config(api_key="rsp_old"), HUB, os.geteuid())

@@ -27,10 +27,12 @@ DENIED_SECONDS = 60.0
 
 
 class Uplink:
-    """`hub` is the door to it. `denied`: it refuses our key. `shut`: why no key may go there at all, if so."""
+    """`hub` is the door to it. `login` is shown with the daemon's key where that is not the user's. `denied`: it
+    refuses our key. `shut`: why no key may go there at all, if so.
+    """
 
-    def __init__(self, config: Config, url: str, uid: int) -> None:
-        self.url, self.uid = url, uid
+    def __init__(self, config: Config, url: str, uid: int, login: str = "") -> None:
+        self.url, self.uid, self.login = url, uid, login
         self.schedule = Schedule()
         self.breaker = Breaker(trio.current_time())
         self.upload = Doorbell()
@@ -130,13 +132,16 @@ class Uplink:
                 f"or accept it: respool login {self.url} --insecure"
             )
             return None
-        return Credential(key.secret, "" if self.uid == os.geteuid() else login_of(self.uid))
+        return Credential(key.secret, self.login)
 
 
 class Uplinks:
-    """All uplinks of a daemon, made when they are first asked for."""
+    """All uplinks of a daemon, made when they are first asked for. `alone`: not a daemon's but of one person, who
+    uploads with a key of his own, whoever owns the files.
+    """
 
     def __init__(self, config: Config) -> None:
+        self.alone = False
         self._config = config
         self._all: dict[tuple[str, int], Uplink] = {}
         self.born = Doorbell()
@@ -151,7 +156,8 @@ class Uplinks:
             return None
         key = (url, uid)
         if key not in self._all:
-            self._all[key] = Uplink(self._config, url, uid)
+            login = "" if self.alone or uid == os.geteuid() else login_of(uid)
+            self._all[key] = Uplink(self._config, url, uid, login)
             self.born.ring()
         return self._all[key]
 
