@@ -46,7 +46,7 @@ class Hub:
             transport = httpx.HTTPTransport(uds=address.url.removeprefix(UNIX))
         # A proxy of the environment may carry https, whose content it cannot read, and nothing else.
         self._client = httpx.Client(
-            base_url="http://hub" if unix else address.url,
+            base_url=address.url if address.url.startswith("http") else "http://hub",
             headers=headers,
             timeout=TIMEOUT,
             transport=transport,

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments, positive
+from respoold.cli.arguments import positive
 from respoold.cli.errors import Exit
-from respoold.cli.hub import open_hub
-from respoold.cli.places import here
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import Screen
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
@@ -35,12 +34,12 @@ def configure(parser: ArgumentParser) -> None:
     part.add_argument("--last", metavar="N", type=positive, help=f"the last N lines (default: {SHOWN})")
     part.add_argument("--all", action="store_true", help="every line")
     parser.add_argument("--attempt", metavar="N", type=positive, help="of this attempt only")
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print them. A run that printed nothing is no bad state."""
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         url = resolve(hub, args.run).url("beside", "console")
         last = None if args.all else args.last or SHOWN
         found = hub.lines(url, attempt=args.attempt, last=last)

@@ -12,19 +12,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments, natural, positive
+from respoold.cli.arguments import natural, positive
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.history_rows import Query, Row, head, keys_of, rows, tail
-from respoold.cli.hub import Hub, open_hub
-from respoold.cli.places import here
+from respoold.cli.hub import Hub
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import GAP, Cell, Column, Screen, columns_of, pad
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
   respool history digits/mlp-1                  the last 20 steps
   respool history mlp-1 --keys loss --tail 5
   respool history mlp-1 --csv > history.csv     all of it
+  respool history mlp-1 --spool /mnt/carried    no hub is asked
   respool history mlp-1 --json | jq .loss
   respool history mlp-1 --all --attempt 1       replaced rows too
 """
@@ -51,14 +52,14 @@ def configure(parser: ArgumentParser) -> None:
         "--writer", metavar="N", type=natural, help="the records of one process (implies --all)"
     )
     parser.add_argument("--csv", action="store_true", help="comma-separated, with a line of names")
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print them. A run without rows is no bad state."""
     if args.csv and args.json:
         raise CommandError(Exit.USAGE, "--csv and --json exclude each other.", "Choose one of them.")
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         query = _query(args, hub)
         if args.json:
             _print_json(screen, _some(args, hub, query) or rows(hub, query))

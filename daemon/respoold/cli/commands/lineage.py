@@ -11,12 +11,10 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.hub import open_hub
-from respoold.cli.places import here
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
@@ -54,13 +52,13 @@ def configure(parser: ArgumentParser) -> None:
         help="attempt A hides what is before it from STEP on",
     )
     orders.add_argument("--undo", action="store_true", help="take the last order back")
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print the tree, after carrying out an order if there is one."""
     order = _order(args)
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         path = resolve(hub, args.run)
         found = hub.post(path.url("lineage"), order) if order else hub.get(path.url("lineage"))
     if args.json:

@@ -25,18 +25,19 @@ from rich.progress import (
 )
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments, positive
+from respoold.cli.arguments import positive
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.hub import Hub, open_hub
-from respoold.cli.places import here
+from respoold.cli.hub import Hub
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import Screen
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
   respool restore digits/mlp-1 checkpoint.npz   into the current folder
   respool restore mlp-1 model.pt -o /scratch/model.pt
   respool restore mlp-1 model.pt --attempt 2    an older version
+  respool restore mlp-1 model.pt --spool respool/spool
 """
 
 DIGEST = "x-respool-digest"
@@ -53,7 +54,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--attempt", metavar="N", type=positive, help="the version of attempt N")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
@@ -62,7 +63,7 @@ def run(args: Namespace, screen: Screen) -> int:
     if os.path.lexists(target) and not args.force:
         cause = f"The file {target} is there already."
         raise CommandError(Exit.USAGE, cause, "Replace it with --force, or write elsewhere with -o PATH.")
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         path = resolve(hub, args.run)
         url = path.url("files", quote(args.name.removeprefix("./")))
         size, digest = _fetch(hub, url, args.attempt, target, screen)

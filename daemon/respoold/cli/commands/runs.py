@@ -7,15 +7,15 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments, positive
-from respoold.cli.hub import open_hub
-from respoold.cli.places import here
+from respoold.cli.arguments import positive
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
   respool runs                    the 50 runs that were active last
   respool runs digits --limit 5   of one project
+  respool runs --spool ./respool/spool   of a folder, without any hub
   respool runs --json | jq -r 'select(.state == "crashed") | .run_id'
 """
 
@@ -35,12 +35,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", nargs="?", help="only the runs of this project")
     parser.add_argument("--entity", metavar="NAME", help="only the runs of this user or team")
     parser.add_argument("--limit", metavar="N", type=positive, default=50, help="at most N runs (50)")
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print them. An empty list is no bad state."""
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         answer = hub.get("/v1/runs", entity=args.entity, project=args.project, limit=args.limit)
     runs = answer.get("runs") or []
     if args.json:

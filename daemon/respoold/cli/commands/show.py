@@ -11,16 +11,15 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from respoold.cli import words
-from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.errors import Exit
-from respoold.cli.hub import open_hub
-from respoold.cli.places import here
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
 examples:
   respool show digits/mlp-1
+  respool show mlp-1 --spool /scratch/job-17/respool/spool
   respool show mlp-1 --json | jq .summary.loss
 """
 
@@ -44,12 +43,12 @@ _ALERTS_SHOWN = 10
 def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
     add_run_argument(parser)
-    add_reading_arguments(parser)
+    add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print the run; 1 if it is in a bad state."""
-    with open_hub(args.hub, here()) as hub:
+    with open_source(args, screen) as hub:
         found = hub.get(resolve(hub, args.run).url())
     if args.json:
         screen.emit(found)
