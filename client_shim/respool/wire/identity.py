@@ -61,7 +61,7 @@ def project_of(original: str) -> str:
     return original
 
 
-def attempt_id_of(project: str, run_id: str, launch: str, generation: int | str) -> str:
+def attempt_id_of(project: str, run_id: str, launch: str, generation: int) -> str:
     """The id of an attempt: 32 hexadecimal digits."""
     return digest_of("attempt", project, run_id, launch, str(generation)).hex()
 

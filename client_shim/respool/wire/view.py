@@ -32,6 +32,7 @@ class View:
         "config",
         "cut",
         "exit_code",
+        "explicit",
         "files",
         "first_steps",
         "last_step",
@@ -55,6 +56,7 @@ class View:
         self.preempting = False
         self.state: str | None = None
         self.exit_code: int | None = None
+        self.explicit = False
         self.files: dict[str, dict[str, Any]] = {}
         self.axes: dict[str, Axis] = {}
         self.about: dict[str, Any] = {}
@@ -114,6 +116,7 @@ class View:
             self.state = "ended"
             code = value.get("exit_code")
             self.exit_code = code if isinstance(code, int) else None
+            self.explicit = value.get("reason") == "finish"
 
     def _cut(self, value: dict[str, Any], _: Frame) -> None:
         if isinstance(value.get("step"), int):
@@ -147,7 +150,17 @@ class View:
             self.take_meta({**self.meta, "metrics": metrics})
 
 
-_FACTS = ("rows", "lost", "last_step", "first_steps", "cut", "preempting", "state", "exit_code")
+_FACTS = (
+    "rows",
+    "lost",
+    "last_step",
+    "first_steps",
+    "cut",
+    "preempting",
+    "state",
+    "exit_code",
+    "explicit",
+)
 
 _HANDLERS: dict[int, Callable[[View, dict[str, Any], Frame], None]] = {
     Kind.ROW: View._row,

@@ -1,21 +1,24 @@
-"""One attempt as its keeper knows it: positions, facts, files, and what the hub still has to hear.
+"""One attempt as its keeper knows it: writers, positions, facts, files, and what the hub still has to hear.
 
-All of it can be read again from the attempt's folder; `progress` only saves the hub from hearing it twice.
+All of it can be read again from the attempt's folder; `progress` (`respoold.core.progress`) only saves the hub from
+hearing it twice.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from respool.wire import codec
-from respool.wire.attempt import AttemptFile, Request, parse_request
+from respool.wire.attempt import AttemptFile, Request, WriterFile, parse_request
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
+from respoold.core.hubapi import StateReport
 from respoold.core.lineage import Link
 from respoold.core.states import Facts, State, state_of
 from respoold.core.tail import Extent, Start, Tail
+from respoold.core.writer import End, Writer, paper_of, primary_of, together
 
 
 class Blob(StrEnum):
@@ -62,8 +65,25 @@ class Pass(NamedTuple):
         return self.waiting and not self.key
 
 
+class Told(NamedTuple):
+    """A preemption notice as the hub knows it. `deadline` in seconds since the epoch, 0 for unknown."""
+
+    source: str
+    deadline: float = 0.0
+
+
+class Report(NamedTuple):
+    """What the hub has to hear. `key` names it among those of its attempt."""
+
+    key: str
+    said: StateReport
+
+
 class Attempt:
-    """Mutable, pure. `directory` is where it lies; `adopted` when a process without a daemon made it there."""
+    """Mutable, pure. `directory` is where it lies; `adopted` when a process without a daemon made it there.
+    `home` is the run id that the hub keeps it under, `incarnation` that hub's; `notices` are the preemption notices
+    that stand, `told` the one that the hub knows of.
+    """
 
     def __init__(self, file: AttemptFile, directory: str, *, adopted: bool = False) -> None:
         self.file = file
@@ -71,6 +91,7 @@ class Attempt:
         self.request: Request = parse_request(file.request)
         self.directory = directory
         self.adopted = adopted
+        self.writers: dict[int, Writer] = {}
         self.tails: dict[int, Tail] = {}
         self.acked: dict[int, int] = {}
         self.base: dict[int, Start] = {}
@@ -78,35 +99,65 @@ class Attempt:
         self.registered = not file.offline
         self.number = file.number
         self.entity = file.entity
-        self.alive = False
-        self.gone = False
+        self.home = self.request.run_id
+        self.incarnation = ""
         self.superseded = False
         self.reported: set[str] = set()
+        self.notices: dict[str, float] = {}
+        self.told: Told | None = None
         self.held: str | None = None
         self.deleted: str | None = None
         self.pass_ = Pass()
         self.warnings: list[str] = []
+        self.take_writer(paper_of(self.request))
 
     @property
     def run(self) -> tuple[str, str]:
         return self.request.project, self.request.run_id
 
-    def elsewhere(self, node: str) -> bool:
-        """Whether its process belongs to another node, so that nobody here can tell if it lives."""
-        return self.adopted and self.request.node != node
+    def elsewhere(self, node: str, slot: int | None = None) -> bool:
+        """Whether a writer's process belongs to another node, so that nobody here can tell if it lives; without
+        `slot`, whether all of them do.
+        """
+        chosen = self.writers.values() if slot is None else [self.writers[slot]]
+        return self.adopted and all((one.paper.node or self.request.node) != node for one in chosen)
+
+    def take_writer(self, paper: WriterFile) -> Writer:
+        """The writer that a paper speaks of, from now on one of this attempt's."""
+        return self.writers.setdefault(paper.writer, Writer(paper))
+
+    def writer_of(self, incarnation: str) -> Writer | None:
+        """The slot that a call of init() was given before."""
+        return next((one for one in self.writers.values() if one.paper.incarnation == incarnation), None)
+
+    def end_of(self, slot: int) -> End:
+        """How a writer stands."""
+        writer, tail = self.writers[slot], self.tails.get(slot)
+        view = tail.facts if tail is not None and tail.facts.state == "ended" else None
+        end = End(slot, writer.paper.joined, writer.alive, writer.gone)
+        if view is None:
+            return end
+        return end._replace(ended=True, exit_code=view.exit_code, explicit=view.explicit)
+
+    @property
+    def alive(self) -> bool:
+        """Whether any of its processes runs."""
+        return any(writer.alive for writer in self.writers.values())
+
+    @property
+    def writing(self) -> list[Writer]:
+        """Those who may still write: they run, and did not record their end."""
+        return [one for one in self.writers.values() if one.alive and not self.end_of(one.slot).ended]
 
     @property
     def facts(self) -> Facts:
-        views = [tail.facts for tail in self.tails.values()]
-        ended = next((view for view in views if view.state == "ended"), None)
-        return Facts(
-            marked=any(view.preempting for view in views),
-            ended=ended is not None,
-            exit_code=ended.exit_code if ended else None,
-            gone=self.gone,
+        marked = any(tail.facts.preempting for tail in self.tails.values())
+        watched = self.alive or any(writer.gone for writer in self.writers.values())
+        return together(map(self.end_of, self.writers))._replace(
+            marked=marked,
+            noticed=bool(self.notices),
             superseded=self.superseded,
-            quiet=None,
-            attended=not self.adopted or self.alive or self.gone,
+            attended=not self.adopted or watched,
         )
 
     @property
@@ -115,8 +166,8 @@ class Attempt:
 
     @property
     def over(self) -> bool:
-        """Nothing more will be written: its end was recorded, or its process is gone."""
-        return self.gone or self.facts.ended
+        """Nothing more will be written: of each writer the end was recorded, or its process is gone."""
+        return all(self.end_of(slot).over for slot in self.writers)
 
     @property
     def rows(self) -> int:
@@ -132,15 +183,16 @@ class Attempt:
 
     @property
     def link(self) -> Link:
-        """This attempt for the fold; its primary is writer 0."""
-        primary = self.tails.get(0)
-        view = primary.facts if primary else View()
+        """This attempt for the fold. Who came by join=True never cuts."""
+        primary = primary_of(slot for slot, one in self.writers.items() if not one.paper.joined)
+        tail = self.tails.get(-1 if primary is None else primary)
+        view = tail.facts if tail else View()
         return Link(self.id, self.file.parent, tuple(view.first_steps), self.last_step, view.cut)
 
     @property
     def moved(self) -> bool:
         """Whether it is more than a candidate: it logged a row, or rewound."""
-        return bool(self.link.first_steps) or self.link.rewound is not None
+        return self.rows > 0 or any(tail.facts.cut is not None for tail in self.tails.values())
 
     def tail(self, writer: int) -> Tail:
         """The tail of a writer, starting where its deleted segments ended."""
@@ -154,6 +206,7 @@ class Attempt:
 
     def note(self, writer: int, frames: list[Frame], now: float) -> list[str]:
         """Take newly read frames; says which of `file` and `state` were among them."""
+        self.take_writer(WriterFile(writer, ""))  # whose paper is missing is a writer all the same
         events: list[str] = []
         for frame in frames:
             if frame.kind == Kind.FILE and self._file(writer, frame, now):
@@ -173,6 +226,12 @@ class Attempt:
         tail.acknowledge(self.acked.get(writer, 0))
         return list(tail.extents)
 
+    def begin_again(self, writer: int) -> Tail:
+        """Read again what is left of a writer's segments: the hub may have less of it than it acknowledged."""
+        self.tails.pop(writer, None)
+        self.acked[writer] = self.base[writer].seq if writer in self.base else 0
+        return self.tail(writer)
+
     def released(self, writer: int) -> int:
         """Segments of `writer` below this index hold nothing that anyone still needs."""
         extents = self.pending(writer)
@@ -191,16 +250,45 @@ class Attempt:
         waiting = [version for version in self.files.values() if version.state is Blob.PENDING]
         return sorted(waiting, key=lambda version: -version.seq)
 
-    def unreported(self) -> list[tuple[str, int | None]]:
-        """Facts that the hub has not heard yet, in the order to tell them: (event, exit code)."""
-        facts, events = self.facts, list[tuple[str, int | None]]()
-        if facts.marked:
-            events.append(("preempting", None))
-        if facts.ended:
-            events.append(("ended", facts.exit_code))
-        if facts.gone:
-            events.append(("gone", None))
-        return [event for event in events if event[0] not in self.reported]
+    @property
+    def notice(self) -> Told | None:
+        """Of the preemption notices that stand the most urgent one; an unknown deadline is the least so."""
+        known = ((deadline or float("inf"), source) for source, deadline in self.notices.items())
+        first = min(known, default=None)
+        return Told(first[1], self.notices[first[1]]) if first else None
+
+    def unreported(self) -> list[Report]:
+        """Facts that the hub has not heard yet, in the order to tell them."""
+        found = [report for slot in sorted(self.writers) for report in self._said_of(slot)]
+        return [*self._notice_change(), *(one for one in found if one.key not in self.reported)]
+
+    def note_told(self, report: Report) -> None:
+        """The hub has heard it."""
+        match report.said.event:
+            case "notice":
+                self.told = Told(report.said.source, report.said.deadline)
+            case "withdrawn":
+                self.told = None
+            case _:
+                self.reported.add(report.key)
+
+    def _notice_change(self) -> list[Report]:
+        now = self.notice
+        if now == self.told:
+            return []
+        if now is not None:
+            return [Report("notice", StateReport("notice", source=now.source, deadline=now.deadline))]
+        source = self.told.source if self.told else ""
+        return [Report("withdrawn", StateReport("withdrawn", source=source))]
+
+    def _said_of(self, slot: int) -> list[Report]:
+        tail, end = self.tails.get(slot), self.end_of(slot)
+        said = [StateReport("preempting", writer=slot)] if tail and tail.facts.preempting else []
+        if end.ended:
+            said.append(StateReport("ended", end.exit_code, writer=slot, explicit=end.explicit))
+        if end.gone:
+            said.append(StateReport("gone", writer=slot))
+        return [Report(f"{slot} {one.event}", one) for one in said]
 
     @property
     def complete(self) -> bool:
@@ -223,39 +311,3 @@ class Attempt:
                 self.files[other.token] = other._replace(state=Blob.SKIPPED)
         self.files[token] = FileVersion(token, name, size, writer, frame.seq, frame.step, frame.time, at=now)
         return True
-
-
-def progress_of(attempt: Attempt) -> dict[str, Any]:
-    """What an attempt's `progress` file holds."""
-    return {
-        "registered": attempt.registered,
-        "number": attempt.number,
-        "entity": attempt.entity,
-        "gone": attempt.gone,
-        "superseded": attempt.superseded,
-        "reported": sorted(attempt.reported),
-        "acked": {str(writer): seq for writer, seq in attempt.acked.items()},
-        "base": {str(writer): list(base) for writer, base in attempt.base.items()},
-        "files": {token: list(version) for token, version in attempt.files.items()},
-    }
-
-
-def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
-    """Take up what a `progress` file says; a broken one is as good as none."""
-    try:
-        acked = {int(writer): int(seq) for writer, seq in (progress.get("acked") or {}).items()}
-        base = {int(writer): Start(*start) for writer, start in (progress.get("base") or {}).items()}
-        files = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
-        files = [version._replace(state=Blob(version.state)) for version in files]
-        attempt.reported = set(progress.get("reported") or ())
-    except (TypeError, ValueError, AttributeError):
-        return
-    attempt.registered = bool(progress.get("registered", attempt.registered))
-    attempt.number = progress.get("number", attempt.number)
-    attempt.entity = progress.get("entity", attempt.entity)
-    attempt.gone = bool(progress.get("gone"))
-    attempt.superseded = bool(progress.get("superseded"))
-    attempt.acked, attempt.base = acked, base
-    attempt.files = {version.token: version for version in files}
-    for writer in base:
-        attempt.tail(writer)

@@ -86,6 +86,12 @@ def answer_offline(request: Request, known: Answer | None) -> Answer | Refused:
     return known
 
 
+def unknown(request: Request, answer: Answer) -> bool:
+    """Whether this process must have had a run before, and nobody who was asked knows it."""
+    must = request.resume == "must" or (request.restart_count > 0 and request.resume in {"allow", "auto"})
+    return must and not answer.resumed and not answer.parent_known
+
+
 def of_memory(memory: Memory) -> Answer:
     """The answer that a memory gives."""
     return Answer(True, memory.head, True, memory.step, memory.config, memory.summary, memory.meta)

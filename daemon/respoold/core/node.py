@@ -29,8 +29,18 @@ class Node:
         self._attempts.pop(attempt_id, None)
 
     def of_run(self, uid: int, run: tuple[str, str]) -> list[Attempt]:
-        """A run's attempts here, the oldest first."""
-        return [one for one in self._attempts.values() if one.file.uid == uid and one.run == run]
+        """A run's attempts here, the oldest first; also those that the hub keeps under this id."""
+        project, run_id = run
+        return [
+            one
+            for one in self._attempts.values()
+            if one.file.uid == uid and one.run[0] == project and run_id in {one.run[1], one.home}
+        ]
+
+    def of_call(self, uid: int, incarnation: str) -> Attempt | None:
+        """The attempt that a call of init() was answered with before."""
+        mine = (one for one in self._attempts.values() if one.file.uid == uid)
+        return next((one for one in mine if one.writer_of(incarnation)), None)
 
     def incomplete(self) -> list[Attempt]:
         return [attempt for attempt in self._attempts.values() if not attempt.complete]

@@ -28,6 +28,7 @@ from respool.wire.attempt import (
     AttemptFile,
     WriterFile,
     parse_attempt_file,
+    parse_writer_file,
     writer_file_name,
 )
 from respool.wire.errors import FormatError, WireError
@@ -113,6 +114,27 @@ def write_writer(directory: str, paper: WriterFile) -> None:
     """Write a further writer's paper. Durable on return."""
     write_json(os.path.join(directory, writer_file_name(paper.writer)), paper._asdict())
     sync_directory(directory)
+
+
+def read_writers(directory: str) -> list[WriterFile]:
+    """The papers of an attempt's further writers; one that cannot be read is passed over."""
+    found = []
+    for name in names(directory):
+        if name[:1] == "w" and name.endswith(".json") and name[1:-5].isdigit():
+            with suppress(OSError, ValueError, RecursionError, FormatError):
+                with open(os.path.join(directory, name), "rb") as file:
+                    paper = parse_writer_file(json.load(file), name)
+                if name == writer_file_name(paper.writer):
+                    found.append(paper)
+    return found
+
+
+def delete_writer(directory: str, writer: int) -> None:
+    """Remove what was made for a writer that never began: its segments, then its paper."""
+    made = [name for name in names(directory) if name.startswith(f"w{writer}-")]
+    for name in [*made, writer_file_name(writer)]:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(directory, name))
 
 
 def attempt_directories(folder: str) -> list[str]:

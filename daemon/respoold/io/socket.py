@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import stat
 import struct
@@ -76,6 +77,13 @@ def inherited_path() -> str | None:
 def peer_of(connection: trio.socket.SocketType) -> Peer:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return Peer(*struct.unpack("3i", raw))
+
+
+def hung_up(connection: trio.socket.SocketType) -> bool:
+    """Whether the peer will neither read nor write any more."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 async def receive(connection: trio.socket.SocketType) -> tuple[bytes, list[int]]:

@@ -1,35 +1,54 @@
 """Attaching a process to a run: the handshake, with the hub and without it.
 
-    1. read to their end the segments of this run's dead writers on this node
-    2. make the attempt's first two segments: what cannot be kept must not begin
-    3. ask the hub, or, when it does not answer within the handshake bound, the journal
-    4. lay what this node knows and the hub may not over the hub's answer
-    5. write the attempt's papers, which is what makes it one; only then answer
+    1. read to their end the segments of the dead writers of this run on this node
+    2. is there room for two segments? What cannot be kept must not begin
+    3. ask the hub, or, when it does not answer within the handshake bound, decide here
+    4. make the segments and the papers, which is what makes it a writer of an attempt; only then answer
 
-A refusal leaves nothing behind. Asking twice for the same attempt gives the same answer.
+One at a time per user and project, so that ranks that come together find each other. A refusal leaves nothing
+behind; what cannot be made after the hub agreed is reported to it as gone. Asking twice gives the same answer.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 import trio
 
 from respool.wire import limits
-from respool.wire.attempt import AttemptFile, Request
-from respool.wire.identity import attempt_id_of
+from respool.wire.attempt import AttemptFile, Request, WriterFile
 from respool.wire.messages import Attached, Refused
 from respoold.core.attempt import Attempt, Pass
-from respoold.core.memory import Answer, Memory, merge_meta, newest, next_step, of_memory
-from respoold.core.quota import refuse_segment
-from respoold.io import disk, fold, processes, segments, tokens
-from respoold.tasks.consult import Decided, Waiter, decide
+from respoold.core.errors import HubError
+from respoold.core.hubapi import StateReport
+from respoold.core.memory import Answer, Memory, merge_meta, unknown
+from respoold.core.writer import paper_of
+from respoold.io import disk, segments, tokens
+from respoold.tasks.consult import Decided, decide
+from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import Uplink
 
-SETTLE_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
+"""Between two looks at a run that lives elsewhere."""
+
+HEARTBEATS = 3
+"""How many of them an attach waits for a live head to fall silent."""
+
+GIVE_UP_SECONDS = 5.0
+
+
+class Caller(Protocol):
+    """Who asks."""
+
+    async def wait(self, reason: str, seconds: float) -> None:
+        """Tell what is waited for, and for how many seconds at most."""
+
+    def there(self) -> bool:
+        """Whether anybody still waits for the answer."""
 
 
 class Granted(NamedTuple):
@@ -41,91 +60,48 @@ class Granted(NamedTuple):
 
 
 async def attach(
-    keeper: Keeper, uid: int, request: Request, wait: Waiter, key: str = ""
+    keeper: Keeper, uid: int, request: Request, caller: Caller, key: str = ""
 ) -> Granted | Refused:
     """Decide and carry out an attach. The caller sends the descriptors and closes them. `key`: the user's own."""
-    request = _by_id(request)
     refusal = keeper.uplinks.refusal(uid, request.hub)
     if refusal is not None:
         return Refused("forbidden", f"{refusal}.", "Set RESPOOL_HUB_URL to one of these, or unset it.")
     uplink = keeper.uplinks.of(uid, request.hub)
     # The run stays with this hub, whatever the configuration says at the daemon's next start.
-    request = request._replace(hub=uplink.url if uplink else None)
-    attempt_id = attempt_id_of(request.project, request.run_id, request.launch, request.incarnation)
-    known = keeper.node.get(attempt_id)
+    request = request._replace(
+        hub=uplink.url if uplink else None, launch=request.launch or request.incarnation
+    )
+    give_up = trio.current_time() + HEARTBEATS * keeper.config.heartbeat
+    while True:
+        async with keeper.attaching.setdefault((uid, request.project), trio.Lock()):
+            if not caller.there():
+                return Refused("conflict", "Nobody waits for this answer any more.")
+            answer = await _attach(keeper, uplink, uid, request, key)
+        left = give_up - trio.current_time()
+        if not (isinstance(answer, Refused) and answer.code == "live") or left <= 0:
+            return answer
+        await caller.wait(answer.cause, left)
+        await trio.sleep(min(PAUSE_SECONDS, left))
+
+
+async def _attach(
+    keeper: Keeper, uplink: Uplink | None, uid: int, request: Request, key: str
+) -> Granted | Refused:
+    known = keeper.node.of_call(uid, request.incarnation)
     if known is not None:
-        return await _again(keeper, known)
-    before = keeper.siblings(uid, request)
-    rival = next((attempt for attempt in before if _lives(attempt)), None)
-    if rival is not None and not request.takeover:
-        return _alive(rival)
-    await _settle(keeper, before)
-    local = await _local_answer(keeper, uid, request, before)
-    directory = disk.attempt_directory(keeper.root, uid, attempt_id)
-    fds = await _make_room(keeper, uid, request.writer, directory, attempt_id)
-    if isinstance(fds, Refused):
-        return fds
-    decided = await decide(keeper, uplink, request, attempt_id, before, local, wait, key)
+        return await _again(keeper, known, request.incarnation)
+    ground = Ground(keeper, uid, request)
+    await ground.settle()
+    refusal = await keeper.rooms.refuse_rows(uid, 2 * limits.SEGMENT_SIZE)
+    if refusal is not None:
+        return _no_room(refusal)
+    decided = await decide(keeper, uplink, uid, request, ground, key)
     if isinstance(decided, Refused):
-        _give_back(directory, fds)
         return decided
     try:
-        return await _create(keeper, uid, request, attempt_id, decided, fds, key)
+        return await _begin(keeper, uid, decided, key)
     except OSError as error:
-        _give_back(directory, fds)
-        return _no_room(str(error))
-
-
-def _by_id(request: Request) -> Request:
-    """An auto-resume as a request for one run, the one that the state file names or a new one."""
-    if request.resume != "auto":
-        return request
-    found = request.remembered
-    run_id = found or request.run_id
-    return request._replace(run_id=run_id, original_id=run_id, resume="allow" if found else "none")
-
-
-def _lives(attempt: Attempt) -> bool:
-    """Asked of the kernel: a death that the reaper has not seen yet counts."""
-    return attempt.alive and not attempt.facts.ended and processes.is_alive(attempt.request.process)
-
-
-async def _settle(keeper: Keeper, attempts: list[Attempt]) -> None:
-    """Read the segments of dead writers to their end, so that the answer is not behind the truth."""
-    with trio.move_on_after(SETTLE_SECONDS):
-        for attempt in attempts:
-            for reader in keeper.readers_of(attempt):
-                foreign = attempt.elsewhere(disk.node_name())
-                if not foreign and not processes.is_alive(attempt.request.process):
-                    attempt.alive, reader.closing = False, True
-                while keeper.look(reader):
-                    await trio.lowlevel.checkpoint()
-
-
-async def _local_answer(keeper: Keeper, uid: int, request: Request, before: list[Attempt]) -> Answer | None:
-    """What this node knows of the run: its newest attempt that counts, else its journal."""
-    memory = keeper.journal.recall(uid, (request.project, request.run_id))
-    head = newest(before)
-    if head is None:
-        return None if memory is None else of_memory(memory)
-    view = await trio.to_thread.run_sync(fold.fold, head.directory)
-    inherited = memory or Memory(*head.run, request.original_id)
-    config, summary, meta = view.config, view.summary, view.meta
-    if not (config or summary) and memory is not None and memory.head == head.id:
-        config, summary, meta = memory.config, memory.summary, memory.meta
-    return Answer(True, head.id, True, next_step(before, head), config, summary, meta or inherited.meta)
-
-
-async def _make_room(
-    keeper: Keeper, uid: int, writer: int, directory: str, attempt_id: str
-) -> list[int] | Refused:
-    """The attempt's first two segments, made before the hub is asked: what cannot be kept must not begin."""
-    refusal = refuse_segment(keeper.room(uid), 2 * limits.SEGMENT_SIZE)
-    if refusal:
-        return _no_room(refusal)
-    try:
-        return await trio.to_thread.run_sync(_make_segments, directory, attempt_id, writer)
-    except OSError as error:
+        await _give_up(uplink, decided, key)
         return _no_room(str(error))
 
 
@@ -137,69 +113,127 @@ def _no_room(why: str) -> Refused:
     )
 
 
-def _give_back(directory: str, fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-    disk.delete_attempt(directory)
+async def _give_up(uplink: Uplink | None, decided: Decided, key: str) -> None:
+    """The hub agreed to what cannot be: it hears of it, or will see the silence."""
+    if uplink is not None and decided.hub is not None:
+        gone = StateReport("gone", at=time.time(), writer=decided.request.writer)
+        with trio.move_on_after(GIVE_UP_SECONDS), suppress(HubError):
+            await uplink.door(key).report(decided.attempt_id, gone)
 
 
-def _make_segments(directory: str, attempt_id: str, writer: int) -> list[int]:
-    disk.make_folders(directory)
-    first = segments.create(directory, attempt_id, writer, 0)
-    try:
-        return [first, segments.create(directory, attempt_id, writer, 1)]
-    except OSError:
-        _give_back(directory, [first])
-        raise
+async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Granted:
+    """Make the segments and papers of a new writer, and take it up. Raises OSError; then nothing is left."""
+    request, known = decided.request, keeper.node.get(decided.attempt_id)
+    directory = disk.attempt_directory(keeper.root, uid, decided.attempt_id)
+    paper = paper_of(request)
+    if known is None:
+        attempt = Attempt(_file(uid, decided), directory)
+        attempt.pass_ = _pass(decided, key)
+        if attempt.pass_.own:
+            # Before the papers: an attempt that came with a key of its own must never be taken for one without.
+            tokens.write(keeper.root, uid, attempt.id, attempt.pass_.token)
+        fds = await trio.to_thread.run_sync(_make, attempt)
+        keeper.node.add(attempt)
+    else:
+        attempt = known
+        fds = await trio.to_thread.run_sync(_make_further, attempt, paper)
+        attempt.take_writer(paper)
+    _take_up(keeper, attempt, paper, fds, decided)
+    meta = merge_meta(decided.answer.meta, request.meta)
+    if not decided.joined:
+        _remember(keeper, uid, attempt, decided, meta)
+    attached = _attached(attempt, paper.writer, decided.answer, decided.lines)
+    url = decided.hub.url if decided.hub else None
+    attached = attached._replace(
+        joined=decided.joined, meta=meta, url=url, lasting=keeper.lasting, unknown=_unknown(decided)
+    )
+    return Granted(attached, attempt, [os.dup(fd) for fd in fds])
 
 
-async def _create(
-    keeper: Keeper,
-    uid: int,
-    request: Request,
-    attempt_id: str,
-    decided: Decided,
-    fds: list[int],
-    key: str,
-) -> Granted:
-    """Write the attempt's papers, which is what makes it one, and take it up. Raises OSError."""
+def _take_up(keeper: Keeper, attempt: Attempt, paper: WriterFile, fds: list[int], decided: Decided) -> None:
+    attempt.writers[paper.writer].alive = True
+    if decided.hub is None:
+        attempt.registered = False
+    else:
+        attempt.home, attempt.incarnation = decided.hub.run_id, decided.hub.incarnation
+        attempt.number, attempt.entity = decided.hub.number, decided.hub.entity
+    reader = keeper.open_reader(attempt, paper.writer)
+    for index, fd in enumerate(fds):
+        reader.keep(index, fd)
+    keeper.births.ring()
+    keeper.offer(attempt)
+
+
+def _pass(decided: Decided, key: str) -> Pass:
+    token = (decided.hub.token if decided.hub else None) or ""
+    return Pass(own=True, token=token, key="" if token else key) if key else Pass()
+
+
+def _file(uid: int, decided: Decided) -> AttemptFile:
     answer, hub = decided.answer, decided.hub
-    file = AttemptFile(
-        attempt_id=attempt_id,
-        request=request._asdict(),
+    return AttemptFile(
+        attempt_id=decided.attempt_id,
+        request=decided.request._asdict(),
         uid=uid,
         offline=hub is None,
         parent=answer.parent,
         resumed=answer.resumed,
         step=answer.step,
         number=hub.number if hub else None,
-        entity=hub.entity if hub else request.entity,
+        entity=hub.entity if hub else decided.request.entity,
         parent_known=answer.parent_known,
+        generation=decided.generation,
     )
-    directory = disk.attempt_directory(keeper.root, uid, attempt_id)
-    token = (hub.token if hub else None) or ""
-    if key:
-        # Before the papers: an attempt that came with a key of its own must never be taken for one without.
-        tokens.write(keeper.root, uid, attempt_id, token)
-    await trio.to_thread.run_sync(disk.create_attempt, directory, file)
-    attempt = Attempt(file, directory)
-    attempt.pass_ = Pass(own=bool(key), token=token if key else "", key="" if token else key)
-    attempt.alive = True
-    keeper.node.add(attempt)
-    reader = keeper.open_reader(attempt, request.writer)
-    for index, fd in enumerate(fds):
-        reader.keep(index, fd)
-    meta = merge_meta(answer.meta, request.meta)
-    if answer.resumed or keeper.journal.recall(uid, attempt.run) is None:
-        _remember(keeper, uid, request, attempt, answer, meta)
-    keeper.births.ring()
-    keeper.offer(attempt)
-    return Granted(_attached(attempt, answer, meta, decided), attempt, [os.dup(fd) for fd in fds])
 
 
-def _remember(
-    keeper: Keeper, uid: int, request: Request, attempt: Attempt, answer: Answer, meta: dict[str, Any]
-) -> None:
+def _make(attempt: Attempt) -> list[int]:
+    """The segments, then the papers: without these the folder is nobody's."""
+    try:
+        disk.make_folders(attempt.directory)
+        fds = _make_segments(attempt, attempt.request.writer)
+        try:
+            disk.create_attempt(attempt.directory, attempt.file)
+        except OSError:
+            _close(fds)
+            raise
+    except OSError:
+        disk.delete_attempt(attempt.directory)
+        raise
+    return fds
+
+
+def _make_further(attempt: Attempt, paper: WriterFile) -> list[int]:
+    """The paper, then the segments: whose they are must be known as soon as they are."""
+    try:
+        disk.write_writer(attempt.directory, paper)
+        return _make_segments(attempt, paper.writer)
+    except OSError:
+        disk.delete_writer(attempt.directory, paper.writer)
+        raise
+
+
+def _make_segments(attempt: Attempt, writer: int) -> list[int]:
+    first = segments.create(attempt.directory, attempt.id, writer, 0)
+    try:
+        return [first, segments.create(attempt.directory, attempt.id, writer, 1)]
+    except OSError:
+        _close([first])
+        raise
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _unknown(decided: Decided) -> bool:
+    return not decided.joined and unknown(decided.request, decided.answer)
+
+
+def _remember(keeper: Keeper, uid: int, attempt: Attempt, decided: Decided, meta: dict[str, object]) -> None:
+    request, answer = decided.request, decided.answer
+    if not answer.resumed and keeper.journal.recall(uid, attempt.run) is not None:
+        return
     memory = Memory(
         project=request.project,
         run_id=request.run_id,
@@ -216,58 +250,44 @@ def _remember(
     keeper.remember(uid, memory)
 
 
-def _attached(attempt: Attempt, answer: Answer, meta: dict[str, Any], decided: Decided) -> Attached:
-    request = attempt.request
-    url = decided.hub.url if decided.hub else None
+def _attached(attempt: Attempt, writer: int, answer: Answer, lines: list[str]) -> Attached:
     return Attached(
         attempt_id=attempt.id,
-        project=request.project,
-        run_id=request.run_id,
+        project=attempt.request.project,
+        run_id=attempt.request.run_id,
         entity=attempt.entity,
         number=attempt.number,
-        writer=request.writer,
+        writer=writer,
         segment=0,
         capacity=limits.SEGMENT_SIZE,
         resumed=answer.resumed,
-        unknown=not answer.parent_known,
         step=answer.step,
         config=answer.config,
         summary=answer.summary,
-        meta=meta,
-        url=url,
+        meta=answer.meta,
         directory=attempt.directory,
-        lines=decided.lines,
+        lines=lines,
     )
 
 
-async def _again(keeper: Keeper, attempt: Attempt) -> Granted | Refused:
+async def _again(keeper: Keeper, attempt: Attempt, incarnation: str) -> Granted | Refused:
     """The same attach once more: its answer was lost. Only while nothing was written yet."""
-    writer = attempt.request.writer
-    if attempt.tail(writer).next_seq or attempt.over:
-        return Refused("conflict", f"attempt {attempt.id} exists and has records", "start a new process")
+    writer = attempt.writer_of(incarnation)
+    assert writer is not None
+    slot = writer.slot
+    if attempt.tail(slot).next_seq or attempt.end_of(slot).over:
+        advice = "Start a new process."
+        return Refused("conflict", f"Writer {slot} of attempt {attempt.id} exists and has records.", advice)
     memory = keeper.journal.recall(attempt.file.uid, attempt.run)
     base = memory or Memory(*attempt.run, attempt.request.original_id)
-    answer = Answer(
-        attempt.file.resumed,
-        attempt.file.parent,
-        True,
-        attempt.file.step,
-        base.config,
-        base.summary,
-        base.meta,
-    )
-    reader = keeper.open_reader(attempt, writer)
-    fds = [os.dup(reader.descriptor(index)) for index in (0, 1)]
-    attached = _attached(attempt, answer, base.meta, Decided(answer, None, []))
-    return Granted(attached, attempt, fds)
-
-
-def _alive(attempt: Attempt) -> Refused:
-    request = attempt.request
-    since = math.floor(time.time() - request.started_at) if request.started_at else 0
-    return Refused(
-        "live",
-        f"run {request.project}/{request.run_id} is being written by pid {request.pid} on this node "
-        f"(attached {since} s ago)",
-        "wait for it to end, pass takeover=True, or use another id",
-    )
+    file, reader = attempt.file, keeper.open_reader(attempt, slot)
+    answer = Answer(file.resumed, file.parent, True, file.step, base.config, base.summary, base.meta)
+    fds = list[int]()
+    for index in (0, 1):
+        spare, made = await keeper.rooms.spare(reader, index)
+        fds += made
+        if spare.full:
+            _close(fds)
+            return _no_room(keeper.rooms.full.pop(reader, "it is full"))
+    attached = _attached(attempt, slot, answer, [])._replace(joined=slot != attempt.request.writer)
+    return Granted(attached._replace(lasting=keeper.lasting), attempt, fds)

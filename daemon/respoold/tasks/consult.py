@@ -1,92 +1,130 @@
-"""Asking what an attach continues: the hub within a bound, else this node's journal.
+"""Asking what an attach comes to: the hub within a bound, else this node.
 
 The hub's answer may lag behind what lies in this node's spool; where the lineage ends here, that goes over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import math
+import string
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import trio
 
-from respool.wire import limits
 from respool.wire.attempt import Request
+from respool.wire.identity import WRITERS, attempt_id_of
 from respool.wire.messages import Refused
+from respoold.core.answers import hub_lines, joined_answer, joined_lines, overlay, unknown_lines
 from respoold.core.attempt import Attempt
+from respoold.core.decision import Plan, plan, rivals_of
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.hubapi import AttachAnswer, AttachRequest
 from respoold.core.memory import Answer, answer_offline
-from respoold.io import disk
+from respoold.io.registration import report
+from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import Uplink
 
-LIVE_RETRY_SECONDS = 5.0
-
-Waiter = Callable[[str, float], Awaitable[None]]
-"""Tells the client what is waited for, and for how many seconds at most."""
+_ID_DIGITS = 32
 
 
 class Decided(NamedTuple):
-    """What the attempt continues: the hub's word (`hub`) or the journal's, after the overlay."""
+    """What an attach comes to. `request` names the run, the resume mode that counts, and the slot; `hub` is the
+    hub's word, None when this node answered by itself; `joined`: the attempt exists already.
+    """
 
+    request: Request
+    attempt_id: str
+    generation: int
+    joined: bool
     answer: Answer
     hub: AttachAnswer | None
     lines: list[str]
 
 
 async def decide(
-    keeper: Keeper,
-    uplink: Uplink | None,
-    request: Request,
-    attempt_id: str,
-    before: list[Attempt],
-    local: Answer | None,
-    wait: Waiter,
-    key: str = "",
+    keeper: Keeper, uplink: Uplink | None, uid: int, request: Request, ground: Ground, key: str = ""
 ) -> Decided | Refused:
-    asked = _hub_request(request, attempt_id, before, local)
+    """Ask the hub if it can be asked, showing `key` if the user has one of his own. A refusal with the code `live`
+    may be another answer a little later.
+    """
+    request = _at_home(request, ground)
+    here = plan(request, ground.look)
+    refusal = None if request.resume in {"auto", "never"} else _lives(here, ground)
+    if refusal is not None:
+        return refusal
+    local = await ground.answer(here.request)
     if uplink is None:
-        return _decide_offline(request, local, "no hub is configured")
+        return await _alone(keeper, here, ground, local, "no hub is configured")
     try:
-        await _register(keeper, uplink, before)
-        hub = await _ask_hub(keeper, uplink, asked, wait, key)
+        await _tell(keeper, uplink, ground.named)
+        hub = await _ask(keeper, uplink, _question(request, here, ground, local), key)
     except HubRefused as error:
         problem = error.problem
         return Refused(problem.code, problem.cause, problem.advice)
-    except HubDenied as error:
-        if error.problem.detail.get("run"):
+    except (HubAway, HubDenied) as error:
+        if isinstance(error, HubDenied) and error.problem.detail.get("run"):
             # Somebody else's run, which no waiting makes ours.
             return Refused("forbidden", error.problem.cause, error.problem.advice)
-        return _decide_offline(request, local, str(error))
-    except HubAway as error:
-        return _decide_offline(request, local, str(error))
-    return Decided(_overlay(hub, local), hub, _hub_lines(hub))
+        return await _alone(keeper, here, ground, local, str(error))
+    return await _agreed(keeper, uid, request, hub, ground)
 
 
-def _hub_request(
-    request: Request, attempt_id: str, before: list[Attempt], local: Answer | None
-) -> AttachRequest:
+def _at_home(request: Request, ground: Ground) -> Request:
+    """A run that the hub keeps under another id, since its own was taken, is asked for under that."""
+    attempts = ground.look(request.run_id).attempts
+    return request._replace(run_id=attempts[-1].home) if attempts else request
+
+
+def _lives(here: Plan, ground: Ground) -> Refused | None:
+    """The refusal of a run that a process of this node has, which may end soon."""
+    rivals = [] if here.joined else rivals_of(here.request, ground.look(here.request.run_id).attempts)
+    if not rivals:
+        return None
+    paper = rivals[0].writing[0].paper
+    since = math.floor(time.time() - paper.started_at) if paper.started_at else 0
+    return Refused(
+        "live",
+        f"Run {'/'.join(rivals[0].run)} is alive on this node ({paper.node or rivals[0].request.node}), pid "
+        f"{paper.pid}, attached {since} s ago and beating now.",
+        "End that process, use join=True or takeover=True, or use another id.",
+    )
+
+
+def _question(request: Request, here: Plan, ground: Ground, local: Answer | None) -> AttachRequest:
     shared = {name: getattr(request, name) for name in AttachRequest._fields if name in Request._fields}
-    here = disk.node_name()
-    dead = [one.id for one in before if not one.alive and not one.elsewhere(here)]
-    return AttachRequest(attempt_id=attempt_id, dead=dead, parent=local.parent if local else None, **shared)
+    return AttachRequest(
+        attempt_id="",
+        dead=ground.dead(),
+        parent=local.parent if local else None,
+        generation=here.generation,
+        **shared,
+    )
 
 
-async def _register(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> None:
-    """Parents first: the hub must know those that were answered offline before their child asks."""
+async def _tell(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> None:
+    """First the hub must know what this node knows: parents that were answered offline, and who has ended."""
     if not uplink.open:
         return
     for attempt in attempts:
-        if not (attempt.registered or attempt.pass_.stuck):
-            try:
-                with _handshake(keeper, uplink):
+        if attempt.pass_.stuck or (attempt.registered and not attempt.unreported()):
+            continue
+        try:
+            with _handshake(keeper, uplink):
+                if not attempt.registered:
                     await keeper.register(uplink, attempt)
-            except HubRefused as error:
-                if error.problem.code != "deleted":
-                    raise
+                await report(uplink.door_of(attempt), attempt)
+        except HubRefused as error:
+            if error.problem.code == "unknown-attempt":
+                attempt.registered = False
+                keeper.offer(attempt)
+            elif error.problem.code == "deleted":
                 keeper.drop_deleted(attempt, error.problem.cause)
+            else:
+                raise
 
 
 @contextmanager
@@ -101,55 +139,94 @@ def _handshake(keeper: Keeper, uplink: Uplink) -> Iterator[None]:
         raise HubAway(why) from error
 
 
-async def _ask_hub(
-    keeper: Keeper, uplink: Uplink, asked: AttachRequest, wait: Waiter, key: str
-) -> AttachAnswer:
-    """The hub's answer. Waits for a live head to fall silent, 3 heartbeats at most, saying so."""
-    if not uplink.open:
-        raise HubAway(uplink.why or "the hub does not answer")
-    give_up = trio.current_time() + limits.SILENT_AFTER
+async def _ask(keeper: Keeper, uplink: Uplink, asked: AttachRequest, key: str) -> AttachAnswer:
+    """The hub's answer, with another key if there is one and the first is refused."""
     while True:
+        if not uplink.open:
+            raise HubAway(uplink.why or "the hub does not answer")
         try:
             with _handshake(keeper, uplink):
                 answer = await uplink.door(key).attach(asked)
         except HubDenied as error:
             if key or not uplink.refused(error):
                 raise
-        except HubRefused as error:
-            left = give_up - trio.current_time()
-            if error.problem.code != "live" or left <= 0:
-                raise
-            await wait(error.problem.cause, left)
-            await trio.sleep(min(LIVE_RETRY_SECONDS, left))
         else:
             uplink.answered()
+            _check(answer)
             return answer
 
 
-def _decide_offline(request: Request, local: Answer | None, why: str) -> Decided | Refused:
-    answer = answer_offline(request, local)
-    if isinstance(answer, Refused):
-        return answer
-    lines = [f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up"]
-    if not answer.parent_known and (request.resume in {"allow", "must", "auto"} or request.restart_count):
-        lines.append("this node knows no earlier attempt of this run: it starts at its initial step")
-    return Decided(answer, None, lines)
+def _check(answer: AttachAnswer) -> None:
+    """The attempt's id becomes the name of a folder. Raises HubAway for what no hub answers."""
+    good = len(answer.attempt_id) == _ID_DIGITS and set(answer.attempt_id) <= set(string.hexdigits.lower())
+    if not good or not 0 <= answer.writer < WRITERS:
+        said = f"attempt {answer.attempt_id[:40]!r}, writer {answer.writer}"
+        raise HubAway(f"the hub answers an attach with {said}")
 
 
-def _overlay(hub: AttachAnswer, local: Answer | None) -> Answer:
-    """The hub's answer, with this node's tail over it where the lineage ends on this node."""
-    if not hub.resumed:
-        return Answer(False, None, True, 0, {}, {}, hub.meta)
-    if local is None or local.parent != hub.parent:
-        return Answer(True, hub.parent, True, hub.step, hub.config, hub.summary, hub.meta)
-    config = {**hub.config, **local.config}
-    return Answer(True, hub.parent, True, local.step, config, {**hub.summary, **local.summary}, hub.meta)
+async def _agreed(
+    keeper: Keeper, uid: int, request: Request, hub: AttachAnswer, ground: Ground
+) -> Decided | Refused:
+    settled = request._replace(writer=hub.writer)
+    if hub.run_id != request.run_id:
+        known = ground.look(hub.run_id)
+        original = known.attempts[-1].request.original_id if known.attempts else hub.run_id
+        settled = settled._replace(run_id=hub.run_id, original_id=original)
+    if settled.resume == "auto":
+        settled = settled._replace(resume="allow" if hub.resumed else "none")
+    attempt = keeper.node.get(hub.attempt_id)
+    if attempt is not None and attempt.file.uid != uid:
+        advice = "Start the script with a RESPOOL_LAUNCH_ID of its own."
+        return Refused("conflict", f"Attempt {hub.attempt_id} is kept here for another user.", advice)
+    if hub.joined and attempt is not None:
+        answer = joined_answer(request, await ground.of_attempt(attempt), attempt, hub)
+    elif hub.joined:
+        answer = Answer(hub.resumed, hub.parent, True, hub.step, hub.config, hub.summary, hub.meta)
+    else:
+        answer = overlay(hub, await ground.answer(settled))
+    joined = hub.joined or attempt is not None
+    lines = joined_lines(settled, hub.writer) if joined else hub_lines(hub)
+    return Decided(settled, hub.attempt_id, hub.generation, joined, answer, hub, lines)
 
 
-def _hub_lines(hub: AttachAnswer) -> list[str]:
-    behind = hub.left_behind
-    if not behind:
-        return []
-    was = f"run {hub.run_id} existed ({behind.get('state')}, last step {behind.get('last_step')})"
-    now = f"this is a new history, attempt {behind.get('number')} stays as a branch"
-    return [f"{was}: {now}; pass resume='allow' to continue it"]
+async def _alone(
+    keeper: Keeper, here: Plan, ground: Ground, local: Answer | None, why: str
+) -> Decided | Refused:
+    """The answer without the hub."""
+    request = here.request._replace(writer=here.writer)
+    said = f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up."
+    if here.joined is not None:
+        answer = joined_answer(request, await ground.of_attempt(here.joined), here.joined)
+        lines = [said, *joined_lines(request, here.writer)]
+        return Decided(request, here.joined.id, here.generation, True, answer, None, lines)
+    refusal = _spelling(request, ground) or _lives(here, ground)
+    if request.join:
+        run = f"{request.project}/{request.run_id}"
+        return Refused(
+            "missing",
+            f"join=True, but nobody on this node logs into run {run}, and the hub does not answer.",
+            "Start its trainer first, or leave join=True out.",
+        )
+    answered = refusal or answer_offline(request, local)
+    if isinstance(answered, Refused):
+        return answered
+    generation, attempt_id = here.generation, ""
+    while not attempt_id or attempt_id in keeper.node:
+        generation += bool(attempt_id)
+        attempt_id = attempt_id_of(request.project, request.run_id, request.launch, generation)
+    lines = [said, *unknown_lines(request, answered)]
+    return Decided(request, attempt_id, generation, False, answered, None, lines)
+
+
+def _spelling(request: Request, ground: Ground) -> Refused | None:
+    """Two spellings of one id are no silent merge."""
+    known = ground.look(request.run_id)
+    first = known.attempts[-1].request if known.attempts else known.memory
+    if first is None or not request.fixed_id or first.original_id == request.original_id:
+        return None
+    return Refused(
+        "conflict",
+        f"Run ids {request.original_id!r} and {first.original_id!r} both become {request.run_id!r}, and the run is "
+        f"{first.original_id!r}.",
+        "Use an id that differs in letters, digits, - or _.",
+    )

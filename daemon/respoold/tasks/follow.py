@@ -63,11 +63,11 @@ async def _sync_all(keeper: Keeper, active: list[Reader], limiter: trio.Capacity
         if isinstance(outcome, int):
             reader.durable_seq = max(reader.durable_seq, outcome)
         else:
-            _failed(keeper, reader, outcome)
+            await _failed(keeper, reader, outcome)
     keeper.progress.moved()
 
 
-def _failed(keeper: Keeper, reader: Reader, error: OSError) -> None:
+async def _failed(keeper: Keeper, reader: Reader, error: OSError) -> None:
     """The disk did not take it. The writer moves on to the next segment; a dead one has none, and stays as it
     is: its records still go to the hub from the page cache.
     """
@@ -75,7 +75,7 @@ def _failed(keeper: Keeper, reader: Reader, error: OSError) -> None:
     if reader.finished:
         reader.blocked = f"the spool's disk failed: {error}"
     else:
-        keeper.roll(reader)
+        await keeper.roll(reader)
 
 
 def _sync(readers: list[Reader]) -> list[tuple[Reader, int | OSError]]:

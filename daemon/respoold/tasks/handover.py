@@ -19,7 +19,6 @@ import trio
 from respool.wire.attempt import AttemptFile
 from respool.wire.errors import FormatError
 from respool.wire.messages import Adopt, Adopted, Message, Refused
-from respoold.core import quota
 from respoold.core.handover import Held, check_name, is_blob, paper_of
 from respoold.io import disk, passed
 from respoold.tasks.keeper import Keeper
@@ -118,8 +117,8 @@ class Handover:
             sizes = await trio.to_thread.run_sync(_measure, fds, uid, limiter=limiter, abandon_on_cancel=True)
         rows = sum(size for name, size in zip(names, sizes, strict=True) if not is_blob(name))
         whole = await self._begun(uid, directory, rows, sum(sizes) - rows)
-        refusal = self._keeper.make_room(uid, whole.blobs)
-        refusal = refusal or quota.refuse_segment(self._keeper.room(uid), whole.rows)
+        rooms = self._keeper.rooms
+        refusal = await rooms.refuse_blob(uid, whole.blobs) or await rooms.refuse_rows(uid, whole.rows)
         if refusal is None:
             self._partial[uid] = whole
             with trio.fail_after(PATIENCE + sum(sizes) / SPEED):

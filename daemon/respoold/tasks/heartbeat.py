@@ -16,6 +16,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Beat, BeatAnswer
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.status import why_of
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink
 
 TIMEOUT = 5.0
@@ -80,12 +81,19 @@ async def _speak(keeper: Keeper, uplink: Uplink, beat: Beat) -> BeatAnswer:
 
 def _compose(keeper: Keeper, uplink: Uplink) -> Beat:
     mine = [one for one in keeper.node if one.registered and keeper.uplink_of(one) is uplink]
-    attempts = {one.id: _report(one) for one in mine if not (_silent(one) or one.deleted)}
+    attempts = {one.id: _report(keeper, one) for one in mine if not (_silent(one) or one.deleted)}
     done = dict.fromkeys(uplink.caught_up, _NOTHING)
     return Beat(os.uname().nodename, __version__, done | attempts)
 
 
-_NOTHING = {"alive": False, "pending_records": 0, "pending_bytes": 0, "pending_files": 0}
+_NOTHING = {
+    "alive": False,
+    "pending_records": 0,
+    "pending_bytes": 0,
+    "pending_files": 0,
+    "pending_file_bytes": 0,
+    "why": None,
+}
 
 
 def _silent(attempt: Attempt) -> bool:
@@ -93,15 +101,22 @@ def _silent(attempt: Attempt) -> bool:
     return attempt.complete or (attempt.adopted and not attempt.alive and not attempt.over)
 
 
-def _report(attempt: Attempt) -> dict[str, Any]:
+def _report(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
+    """What this node has of an attempt."""
     extents = [extent for writer in attempt.tails for extent in attempt.pending(writer)]
     vouched = {"token": attempt.pass_.token} if attempt.pass_.token else {}
+    files = attempt.pending_files()
+    since = min([*(extent.at for extent in extents), *(one.at for one in files if one.at)], default=None)
     return {
         **vouched,
         "alive": attempt.alive,
+        "writers": {str(slot): writer.alive for slot, writer in attempt.writers.items()},
         "pending_records": sum(extent.records for extent in extents),
         "pending_bytes": sum(extent.size for extent in extents),
-        "pending_files": len(attempt.pending_files()),
+        "pending_files": len(files),
+        "pending_file_bytes": sum(one.size for one in files),
+        "oldest": None if since is None else max(0.0, trio.current_time() - since),
+        "why": why_of(keeper, attempt)[0],
     }
 
 

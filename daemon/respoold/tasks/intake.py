@@ -37,7 +37,7 @@ from respool.wire.messages import (
 )
 from respoold import __version__
 from respoold.core.attempt import Attempt
-from respoold.io import blobs, processes
+from respoold.io import blobs, disk, processes
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
@@ -92,6 +92,7 @@ class Client:
         self._socket = connection
         self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
         self._blobs = 0
+        self._request = 0
 
     async def read_to_end(self, nursery: trio.Nursery) -> None:
         """Read and handle messages until the peer is gone."""
@@ -126,8 +127,8 @@ class Client:
 
     def leave(self) -> None:
         """The connection is over."""
-        if self.attempt is not None:
-            listeners = self.keeper.listeners.get(self.attempt.id, [])
+        if self.reader is not None:
+            listeners = self.keeper.listeners.get((self.reader.attempt.id, self.reader.writer), [])
             if self.queue in listeners:
                 listeners.remove(self.queue)
         with suppress(trio.WouldBlock, trio.EndOfChannel):
@@ -141,11 +142,11 @@ class Client:
             case Hello():
                 self._greet(message)
             case Ring() | Rolled() if self.reader is not None:
-                self._rung(message)
+                await self._rung(message)
             case StatusRequest() | SpoolRequest():
                 nursery.start_soon(self._tell, message, request)
             case Reattach():
-                self._reattach(message, request)
+                await self._reattach(message, request)
             case BlobRequest() if self.attempt is not None:
                 await self._grant_blob(self.attempt, message, request)
             case Attach() if self.attempt is None:
@@ -175,20 +176,29 @@ class Client:
             self.queue(Refused("bad-request", str(error)), request)
             return
 
-        async def wait(reason: str, seconds: float) -> None:
-            self.queue(Waiting(reason, seconds), request)
-
-        answer = await attach(self.keeper, self.peer.uid, asked, wait, message.key or "")
+        self._request = request
+        answer = await attach(self.keeper, self.peer.uid, asked, self, message.key or "")
         if isinstance(answer, Refused):
             self.queue(answer, request)
             return
         if message.key:
             self.keeper.lend(answer.attempt, message.key)
-        self._take(answer.attempt, asked.writer)
-        self.queue(answer.attached._replace(lasting=self.keeper.lasting), request, answer.fds)
+        self._take(answer.attempt, answer.attached.writer)
+        self.queue(answer.attached, request, answer.fds)
+
+    async def wait(self, reason: str, seconds: float) -> None:
+        """Tell what an attach waits for, and for how many seconds at most."""
+        self.queue(Waiting(reason, seconds), self._request)
+
+    def there(self) -> bool:
+        """Whether the client still waits for an answer: one that hung up in the meantime went on without us."""
+        return not doors.hung_up(self._socket)
 
     def _vouch(self, asked: Request) -> Request:
-        """The kernel's word for who the process is, in place of its own."""
+        """The kernel's word for who the process is, in place of its own; and this node's name, whatever a container
+        calls itself, for it is under that name that we beat.
+        """
+        asked = asked._replace(node=disk.node_name())
         process = processes.vouch(self.peer.pid)
         if process is not None:
             return asked._replace(**process._asdict())
@@ -206,44 +216,49 @@ class Client:
         else:
             self.keeper.handover.offer(self.peer.uid, message, fds, reply)
 
-    def _reattach(self, message: Reattach, request: int) -> None:
+    async def _reattach(self, message: Reattach, request: int) -> None:
         attempt = self.keeper.node.get(message.attempt_id)
-        if attempt is None or attempt.file.uid != self.peer.uid or attempt.request.pid != self.peer.pid:
-            cause = f"attempt {message.attempt_id:.40} of pid {self.peer.pid} is not kept here"
+        writer = attempt.writers.get(message.writer) if attempt is not None else None
+        mine = attempt is not None and attempt.file.uid == self.peer.uid
+        if attempt is None or writer is None or not mine or writer.paper.pid != self.peer.pid:
+            who = f"writer {message.writer} of attempt {message.attempt_id:.40}"
+            cause = f"{who}, pid {self.peer.pid}, is not kept here"
             self.queue(Refused("unknown-attempt", cause), request)
             return
         if message.key:
             self.keeper.lend(attempt, message.key)
         self._take(attempt, message.writer)
         self.queue(Reattached(attempt.id), request)
+        for notice in self.keeper.standing(attempt):
+            self.queue(notice)
         if self.reader is not None:
-            self._spare(self.reader, message.segment + 1)
+            await self._spare(self.reader, message.segment + 1)
 
     def _take(self, attempt: Attempt, writer: int) -> None:
         self.attempt = attempt
         self.reader = self.keeper.open_reader(attempt, writer)
         self.keeper.attend(self.reader)
-        self.keeper.listeners.setdefault(attempt.id, []).append(self.queue)
+        self.keeper.listeners.setdefault((attempt.id, writer), []).append(self.queue)
 
-    def _rung(self, message: Ring | Rolled) -> None:
+    async def _rung(self, message: Ring | Rolled) -> None:
         assert self.reader is not None
         self.keeper.attend(self.reader)
         if isinstance(message, Ring) and message.urgent:
             self.keeper.look(self.reader)
         elif isinstance(message, Rolled):
-            self._spare(self.reader, message.segment + 1)
+            await self._spare(self.reader, message.segment + 1)
         elif self._refused is not None:
-            self._spare(self.reader, self._refused)
+            await self._spare(self.reader, self._refused)
 
-    def _spare(self, reader: Reader, segment: int) -> None:
+    async def _spare(self, reader: Reader, segment: int) -> None:
         """Send the segment ahead. A refusal is sent once; each ring asks again whether there is room now."""
-        message, fds = self.keeper.spare(reader, segment)
+        message, fds = await self.keeper.rooms.spare(reader, segment)
         refused, self._refused = self._refused, segment if message.full else None
         if not (message.full and refused == segment):
             self.queue(message, fds=fds)
 
     async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
-        refusal = self.keeper.make_room(attempt.file.uid, message.size)
+        refusal = await self.keeper.rooms.refuse_blob(attempt.file.uid, message.size)
         about = f"files of {self.peer.uid}"
         self._blobs += 1
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
@@ -276,7 +291,7 @@ class Client:
         if isinstance(message, SpoolRequest):
             self.queue(await answer_spool(self.keeper, uid, message), request)
         else:
-            self.queue(Status(status(self.keeper, uid, all_users=message.all_users)), request)
+            self.queue(Status(await status(self.keeper, uid, all_users=message.all_users)), request)
 
     async def _restore(self, message: Restore, request: int) -> None:
         answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)

@@ -1,6 +1,6 @@
 """The keeper: everything the tasks share. It carries out what the core decided about the spool.
 
-Nothing here waits for the hub. Methods are synchronous unless they touch the disk in bulk.
+Nothing here waits for the hub, nor for the disk: what takes time is done by `rooms`, in threads.
 """
 
 from __future__ import annotations
@@ -8,31 +8,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from respool.autostart import Surroundings
 from respool.lasting import fleeting
 from respool.wire import limits
-from respool.wire.attempt import Request
+from respool.wire.attempt import Request, WriterFile
 from respool.wire.errors import FormatError
-from respool.wire.messages import Message, Notice, Spare
+from respool.wire.frames import Frame
+from respool.wire.messages import Message, Notice
 from respoold.config import Config
-from respoold.core import quota
-from respoold.core.attempt import Attempt, Pass, progress_of, restore_progress
+from respoold.core.attempt import Attempt, Pass
 from respoold.core.complaints import EVERYBODY, Complaints
+from respoold.core.decision import overtaken
 from respoold.core.errors import HubDenied
 from respoold.core.hubapi import Problem
 from respoold.core.memory import Memory
 from respoold.core.node import Node
+from respoold.core.progress import restore_progress
 from respoold.core.schedule import Priority, Stream
 from respoold.doorbell import Doorbell, Progress
-from respoold.io import disk, files, processes, segments, tokens
+from respoold.io import disk, processes, segments, tokens
 from respoold.io.journal import Journal
-from respoold.io.lease import Lease
 from respoold.io.reader import Reader
 from respoold.io.registration import register
+from respoold.tasks.notes import Notes
+from respoold.tasks.room import Rooms
 from respoold.tasks.uplink import Uplink, Uplinks
 
 if TYPE_CHECKING:
@@ -63,18 +66,17 @@ class Keeper:
         self.births = Doorbell()
         self.retiring = trio.Lock()
         self.progress = Progress()
-        self.listeners: dict[str, list[Listener]] = {}
+        self.listeners: dict[tuple[str, int], list[Listener]] = {}
+        self.attaching: dict[tuple[int, str], trio.Lock] = {}
+        self.notes = Notes(root)
+        self.rooms = Rooms(config, root, self.node, self.forget)
         self.clients = 0
         self._complaints = Complaints()
-        self._full: dict[Reader, str] = {}
-        self._leases: dict[str, Lease] = {}
         self.handover: Handover | None = None
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
         self.sent = 0
         self.sent_files = 0
-        self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.capacity(root)[1])
-        self._saved: dict[str, float] = {}
 
     def load(self) -> None:
         """Take up every attempt that lies in the spool. Reads papers and progress only, no segment."""
@@ -92,34 +94,50 @@ class Keeper:
         except FormatError as error:
             self.warn(f"{error}; the folder is kept as it is")
             return None
-        if file.attempt_id in self.node:
+        known = self.node.get(file.attempt_id)
+        if known is not None:
+            if known.directory == directory:
+                self._take_writers(known)
             return None
         attempt = Attempt(file, directory, adopted=not own)
-        progress, writers = self._progress(file.attempt_id, directory, own=own), segments.indexes(directory)
+        progress, numbers = self.notes.read(file.attempt_id, directory, own=own), segments.indexes(directory)
+        for paper in [*disk.read_writers(directory), *(WriterFile(number, "") for number in numbers)]:
+            attempt.take_writer(paper)
         restore_progress(attempt, progress)
         token = tokens.read(self.root, file.uid, file.attempt_id)
         attempt.pass_ = Pass(own=token is not None, token=token or "")
-        attempt.alive = not attempt.gone and processes.is_alive(attempt.request.process)
-        if not (attempt.alive or writers or progress):
+        for writer in attempt.writers.values():
+            writer.alive = not writer.gone and processes.is_alive(writer.paper.process)
+        if not (attempt.alive or numbers or progress):
             # Half made or half deleted when somebody was killed: there is nothing in it, nor will be.
             if own:
                 disk.delete_attempt(directory)
             return None
         self.node.add(attempt)
         if not own:
-            self._leases[attempt.id] = Lease(directory)
-        for writer in writers:
-            self.open_reader(attempt, writer)
+            self.notes.lease(attempt)
+        for slot in attempt.writers:
+            self.open_reader(attempt, slot)
         self.births.ring()
         self.follow.ring()
         return attempt
 
-    def open_reader(self, attempt: Attempt, writer: int) -> Reader:
+    def _take_writers(self, attempt: Attempt) -> None:
+        """Look who has come to an attempt that others write into."""
+        if attempt.adopted and not attempt.over:
+            for paper in disk.read_writers(attempt.directory):
+                if paper.writer not in attempt.writers:
+                    attempt.take_writer(paper).alive = processes.is_alive(paper.process)
+                    self.open_reader(attempt, paper.writer)
+                    self.births.ring()
+
+    def open_reader(self, attempt: Attempt, slot: int) -> Reader:
         """The reader of a writer; looks at its segments from now on."""
-        key = (attempt.id, writer)
+        key = (attempt.id, slot)
         if key not in self.readers:
-            reader = Reader(attempt, writer, own=not attempt.adopted)
-            reader.closing = not attempt.alive and not attempt.elsewhere(disk.node_name())
+            reader = Reader(attempt, slot, own=not attempt.adopted)
+            writer = attempt.take_writer(WriterFile(slot, ""))
+            reader.closing = not writer.alive and not attempt.elsewhere(disk.node_name(), slot)
             reader.follow_until = trio.current_time() + limits.FOLLOW_SECONDS
             self.readers[key] = reader
         return self.readers[key]
@@ -146,26 +164,34 @@ class Keeper:
             return False
         if look.frames:
             reader.follow_until = now + limits.FOLLOW_SECONDS
-            if "state" in attempt.note(reader.writer, look.frames, now) and attempt.facts.ended:
-                reader.closing = True
-        if look.finished and not attempt.alive and all(one.finished for one in self.readers_of(attempt)):
-            self.settled(attempt)
+            self._note(reader, look.frames, now)
+        if look.finished and not attempt.writers[reader.writer].alive:
+            self.settled(attempt, reader.writer)
         elif look.frames or look.finished:
             self.offer(attempt)
         return look.more
 
-    def died(self, attempt: Attempt) -> None:
-        """Its process has ended. Judged only when its segments have been read to their end."""
-        attempt.alive = False
-        for reader in self.readers_of(attempt):
+    def _note(self, reader: Reader, frames: list[Frame], now: float) -> None:
+        attempt, moved = reader.attempt, reader.attempt.moved
+        if "state" in attempt.note(reader.writer, frames, now) and attempt.end_of(reader.writer).ended:
+            reader.closing = True
+        if attempt.moved and not moved:
+            for one in overtaken(attempt, self.siblings(attempt.file.uid, attempt.request)):
+                self.supersede(one)
+
+    def died(self, attempt: Attempt, slot: int) -> None:
+        """A writer's process has ended. Judged only when its segments have been read to their end."""
+        attempt.writers[slot].alive = False
+        reader = self.readers.get((attempt.id, slot))
+        if reader is None or reader.finished:
+            self.settled(attempt, slot)
+        else:
             reader.closing = True
             self.attend(reader)
-        if not self.readers_of(attempt):
-            self.settled(attempt)
 
-    def settled(self, attempt: Attempt) -> None:
-        """Every record of an attempt whose process has ended was read: now it may be judged."""
-        attempt.gone = not attempt.elsewhere(disk.node_name())
+    def settled(self, attempt: Attempt, slot: int) -> None:
+        """Every record of a writer whose process has ended was read: now it may be judged."""
+        attempt.writers[slot].gone = not attempt.elsewhere(disk.node_name(), slot)
         self.offer(attempt)
 
     def offer(self, attempt: Attempt) -> None:
@@ -216,21 +242,7 @@ class Keeper:
 
     def save(self, attempt: Attempt, *, at_most_every: float = 0.0) -> None:
         """Write an attempt's progress, unless that was done just now."""
-        now = trio.current_time()
-        if now - self._saved.get(attempt.id, -1e9) >= at_most_every:
-            self._saved[attempt.id] = now
-            with suppress(OSError):
-                disk.write_progress(self._notes(attempt), progress_of(attempt))
-
-    def _notes(self, attempt: Attempt) -> str:
-        """Where an attempt's progress goes: an adopted folder is only read until its run is over."""
-        if not attempt.adopted or attempt.over:
-            return attempt.directory
-        return disk.make_notes(self.root, attempt.id)
-
-    def _progress(self, attempt_id: str, directory: str, *, own: bool) -> dict[str, Any]:
-        progress = disk.read_progress(directory)
-        return progress if own or progress else disk.read_progress(disk.notes_folder(self.root, attempt_id))
+        self.notes.save(attempt, at_most_every=at_most_every)
 
     def settle_all(self) -> None:
         """The last thing: everything read is durable, the durable marks say so, and progress is saved."""
@@ -254,56 +266,24 @@ class Keeper:
         for index in old:
             segments.delete(attempt.directory, writer, index)
 
-    def alone(self, attempt: Attempt) -> bool:
-        """Whether nobody else reads this attempt's folder, so that it may be deleted."""
-        lease = self._leases.get(attempt.id)
-        return lease is None or lease.alone()
-
     def forget(self, attempt: Attempt) -> None:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
         self.lost += attempt.lost
-        if attempt.id in self._leases:
-            self._leases.pop(attempt.id).close()
-            disk.drop_notes(self.root, attempt.id)
+        self.notes.forget(attempt)
         for reader in self.readers_of(attempt):
-            reader.close()
-            self._full.pop(reader, None)
-            del self.readers[attempt.id, reader.writer]
+            self.drop_reader(reader)
         uplink = self.uplink_of(attempt)
         if uplink is not None:
             uplink.schedule.forget(attempt.id)
         self.node.drop(attempt.id)
-        self.listeners.pop(attempt.id, None)
-        self._saved.pop(attempt.id, None)
         tokens.drop(self.root, attempt.file.uid, attempt.id)
 
-    def make_room(self, uid: int, size: int) -> str | None:
-        """Room for a snapshot of `size` bytes, if need be at the cost of snapshots that the hub has and that are
-        kept here only for a quick restore, the oldest first. Why there is none, or None.
-        """
-        refusal = quota.refuse_blob(self.room(uid), size)
-        for attempt in self.node:
-            if refusal is None:
-                break
-            if attempt.file.uid == uid and attempt.complete and not attempt.adopted:
-                self.forget(attempt)
-                disk.delete_attempt(attempt.directory)
-                refusal = quota.refuse_blob(self.room(uid), size)
-        return refusal
-
-    def room(self, uid: int) -> quota.Room:
-        """What a user holds and may hold, counted now."""
-        used = [disk.usage(one.directory) for one in self.node if one.file.uid == uid and not one.adopted]
-        size, free = files.capacity(self.root)
-        return quota.Room(
-            rows=sum(one.rows for one in used),
-            blobs=sum(one.blobs for one in used),
-            rows_cap=self.config.rows_quota,
-            blobs_cap=self._blobs_cap,
-            free=free,
-            size=size,
-            floor=self.config.free_floor,
-        )
+    def drop_reader(self, reader: Reader) -> None:
+        """Nobody reads, or tells, this writer any more."""
+        reader.close()
+        self.rooms.full.pop(reader, None)
+        self.readers.pop((reader.attempt.id, reader.writer), None)
+        self.listeners.pop((reader.attempt.id, reader.writer), None)
 
     def remember(self, uid: int, memory: Memory) -> None:
         """Keep what is known of a run; durable on return. A disk that fails costs the memory, not the daemon."""
@@ -314,47 +294,32 @@ class Keeper:
         else:
             self.resolve("journal", uid)
 
-    def spare(self, reader: Reader, segment: int) -> tuple[Spare, list[int]]:
-        """The segment ahead of a writer, made now unless it exists, and its descriptor; or the word that the
-        quota is used up. The descriptor is the caller's to close.
-        """
-        attempt = reader.attempt
-        self._full.pop(reader, None)
-        try:
-            return Spare(segment, limits.SEGMENT_SIZE), [os.dup(reader.descriptor(segment))]
-        except FileNotFoundError:
-            refusal = quota.refuse_segment(self.room(attempt.file.uid), limits.SEGMENT_SIZE)
-        try:
-            if refusal is None:
-                fd = segments.create(attempt.directory, attempt.id, reader.writer, segment)
-                reader.keep(segment, fd)
-                return Spare(segment, limits.SEGMENT_SIZE), [os.dup(fd)]
-        except OSError as error:
-            refusal = f"the spool cannot make a segment: {error}"
-        run = "/".join(attempt.run)
-        self._full[reader] = f"{run}: no further rows are taken when its present segment is full: {refusal}"
-        return Spare(segment, 0, full=True), []
-
-    def roll(self, reader: Reader) -> None:
+    async def roll(self, reader: Reader) -> None:
         """Ask a writer to leave its present segment."""
-        for listener in self.listeners.get(reader.attempt.id, []):
-            message, fds = self.spare(reader, reader.tail.segment + 1)
+        for listener in list(self.listeners.get((reader.attempt.id, reader.writer), [])):
+            message, fds = await self.rooms.spare(reader, reader.tail.segment + 1)
             listener(message._replace(roll=bool(fds)), 0, fds)
 
     def supersede(self, attempt: Attempt) -> None:
-        """The hub's head is elsewhere: the attempt's processes are told, once."""
+        """The head is elsewhere: the attempt's processes are told, once, and when they come back."""
         if not attempt.superseded:
             attempt.superseded = True
             self.tell(attempt, SUPERSEDED)
+            self.save(attempt)
+
+    def standing(self, attempt: Attempt) -> list[Notice]:
+        """What a process that comes back may have missed."""
+        return [SUPERSEDED] if attempt.superseded else []
 
     def tell(self, attempt: Attempt, notice: Notice) -> None:
         """Say something to the processes that log into an attempt."""
-        for listener in self.listeners.get(attempt.id, []):
-            listener(notice, 0, [])
+        for slot in attempt.writers:
+            for listener in self.listeners.get((attempt.id, slot), []):
+                listener(notice, 0, [])
 
     def complaints(self, uid: int, *, all_users: bool = False) -> list[str]:
         """What a user should know: what went wrong, and what is full at this moment."""
-        full = [text for one, text in self._full.items() if all_users or one.attempt.file.uid == uid]
+        full = [text for one, text in self.rooms.full.items() if all_users or one.attempt.file.uid == uid]
         return [*self._complaints.of(uid, all_users=all_users), *full]
 
     def warn(self, text: str, about: str = "", uid: int | None = EVERYBODY) -> None:

@@ -72,7 +72,8 @@ def _line(attempt: Attempt) -> dict[str, Any]:
 
 def _keep(attempt: Attempt) -> str:
     """Why it is not to be removed: "alive", "unsent"; or "": the hub has it, or wants it no more."""
-    if attempt.alive and processes.is_alive(attempt.request.process):
+    living = (one.paper.process for one in attempt.writers.values() if one.alive)
+    if any(map(processes.is_alive, living)):
         return "alive"
     if attempt.adopted and attempt.elsewhere(disk.node_name()) and not attempt.over:
         return "alive"

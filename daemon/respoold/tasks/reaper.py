@@ -8,28 +8,31 @@ from typing import NoReturn
 import trio
 
 from respoold.core.attempt import Attempt
+from respoold.core.writer import Writer
 from respoold.io import processes
 from respoold.tasks.keeper import Keeper
 
 
 async def watch_processes(keeper: Keeper) -> NoReturn:
-    """One watcher per living process; attempts that arrive later ring `births`."""
-    watched: set[str] = set()
+    """One watcher per living process; writers that come later ring `births`."""
+    watched = set[Writer]()
     async with trio.open_nursery() as nursery:
         while True:
+            watched = {writer for writer in watched if writer.alive}
             for attempt in keeper.node:
-                if attempt.alive and attempt.id not in watched:
-                    watched.add(attempt.id)
-                    nursery.start_soon(_watch, keeper, attempt)
+                for writer in attempt.writers.values():
+                    if writer.alive and writer not in watched:
+                        watched.add(writer)
+                        nursery.start_soon(_watch, keeper, attempt, writer)
             await keeper.births.wait()
 
 
-async def _watch(keeper: Keeper, attempt: Attempt) -> None:
-    pidfd = processes.open_pidfd(attempt.request.process)
+async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer) -> None:
+    pidfd = processes.open_pidfd(writer.paper.process)
     if pidfd is not None:
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
             trio.lowlevel.notify_closing(pidfd)
             os.close(pidfd)
-    keeper.died(attempt)
+    keeper.died(attempt, writer.slot)

@@ -10,8 +10,9 @@ import time
 
 import trio
 
-from respoold.core.attempt import Attempt, Blob, progress_of
+from respoold.core.attempt import Attempt, Blob
 from respoold.core.memory import Memory, next_step
+from respoold.core.progress import progress_of
 from respoold.core.states import State
 from respoold.io import blobs, disk, fold, segments
 from respoold.tasks.keeper import Keeper
@@ -59,7 +60,7 @@ async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
     _drop_old_files(keeper, attempt)
     if not (finished or not blobs.tokens(attempt.directory)):
         return
-    if keeper.alone(attempt):
+    if keeper.notes.alone(attempt):
         if attempt.adopted and segments.indexes(attempt.directory):
             await _remember_end(keeper, attempt)
         # Known until it is gone: a rescan in between would adopt what is left of it, for good.

@@ -17,12 +17,12 @@ from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import Uplink
 
 
-def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, Any]:
+async def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, Any]:
     """What `respool status --json` prints, for one user's runs or (root only) for everybody's."""
     mine = [one for one in keeper.node if one.file.uid == uid or (all_users and uid == 0)]
     kept = [one for one in mine if not one.complete]
     runs = [_run(keeper, one) for one in kept]
-    room, uplinks = keeper.room(uid), _uplinks(keeper, uid, all_users=all_users)
+    room, uplinks = await keeper.rooms.count(uid), _uplinks(keeper, uid, all_users=all_users)
     away = [one for one in uplinks if not one.open]
     reachable = bool(uplinks) and not away
     ages = [run["oldest_pending_seconds"] for run in runs if run["oldest_pending_seconds"] is not None]
@@ -76,7 +76,7 @@ def _since(uplink: Uplink) -> float:
 
 
 def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
-    files, why, now = attempt.pending_files(), _why(keeper, attempt), trio.current_time()
+    files, why, now = attempt.pending_files(), why_of(keeper, attempt), trio.current_time()
     oldest = [extents[0].at for writer in attempt.tails if (extents := attempt.pending(writer))] + [
         version.at for version in files if version.at
     ]
@@ -102,7 +102,7 @@ def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _why(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
+def why_of(keeper: Keeper, attempt: Attempt) -> tuple[str | None, str | None]:
     """Why something of this attempt is still here, and what to do about it."""
     blocked = next((one.blocked for one in keeper.readers_of(attempt) if one.blocked), None)
     if blocked:

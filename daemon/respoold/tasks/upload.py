@@ -7,7 +7,6 @@ merged with the next. No answer of the hub stops a stream for good: see `_troubl
 from __future__ import annotations
 
 import math
-import time
 from typing import NoReturn
 
 import trio
@@ -15,10 +14,11 @@ import trio
 from respool.wire import limits
 from respoold.core.attempt import Attempt, Blob, FileVersion, Pass
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
-from respoold.core.hubapi import Appended, FileCommit, StateReport
+from respoold.core.hubapi import Appended, FileCommit
 from respoold.core.schedule import Priority, Stream
 from respoold.io import blobs, tokens
 from respoold.io.reader import Reader
+from respoold.io.registration import report
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
@@ -108,9 +108,7 @@ async def _carry_state(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
         await keeper.register(uplink, attempt)
         for later in keeper.node.of_run(attempt.file.uid, attempt.run):
             keeper.offer(later)
-    for event, exit_code in attempt.unreported():
-        await uplink.door_of(attempt).report(attempt.id, StateReport(event, exit_code, time.time()))
-        attempt.reported.add(event)
+    await report(uplink.door_of(attempt), attempt)
     keeper.save(attempt)
 
 

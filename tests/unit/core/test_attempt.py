@@ -11,9 +11,10 @@ from respool.wire.frames import NO_STEP, Frame, Kind, encode, walk
 from respool.wire.messages import Refused
 from respool.wire.segment import NO_MARK
 from respoold.core import hubapi
-from respoold.core.attempt import Attempt, Blob, progress_of, restore_progress
+from respoold.core.attempt import Attempt, Blob, Told
 from respoold.core.memory import Answer, Memory, answer_offline, merge_meta, newest, next_step, of_memory
 from respoold.core.node import Node, pending_bytes
+from respoold.core.progress import progress_of, restore_progress
 from respoold.core.states import State
 
 REQUEST = {"project": "p", "run_id": "r", "original_id": "r", "incarnation": "i"}
@@ -202,20 +203,25 @@ def test_the_hub_is_told_each_fact_once_and_in_order() -> None:
         record(0, Kind.STATE, {"state": "preempting"})
         + record(1, Kind.STATE, {"state": "ended", "exit_code": 3}),
     )
-    attempt.gone = True
-    assert attempt.unreported() == [("preempting", None), ("ended", 3), ("gone", None)]
-    attempt.reported |= {"preempting", "ended"}
-    assert again(attempt).reported == {"preempting", "ended"}
-    assert attempt.unreported() == [("gone", None)]
+    attempt.writers[0].gone = True
+    told = attempt.unreported()
+    assert [(one.said.event, one.said.exit_code) for one in told] == [
+        ("preempting", None),
+        ("ended", 3),
+        ("gone", None),
+    ]
+    for one in told[:2]:
+        attempt.note_told(one)
+    assert [one.said.event for one in again(attempt).unreported()] == ["gone"]
 
 
 def test_an_attempt_is_complete_when_it_is_over_and_the_hub_has_all_of_it() -> None:
     attempt = an_attempt(offline=False)
     feed(attempt, row(0) + a_file(1, "t"))
-    attempt.gone = True
+    attempt.writers[0].gone = True
     steps = [
         lambda: attempt.acknowledge(0, 2),
-        lambda: attempt.reported.add("gone"),
+        lambda: attempt.note_told(attempt.unreported()[0]),
         lambda: attempt.files.update(t=attempt.files["t"]._replace(state=Blob.MISSING)),
     ]
     for step in steps:
@@ -240,13 +246,9 @@ def test_a_candidate_has_moved_when_it_logged_or_rewound() -> None:
 def test_progress_goes_through_its_file_unchanged() -> None:
     attempt = an_attempt()
     feed(attempt, row(0) + a_file(1, "t0") + a_file(2, "t1"))
-    attempt.number, attempt.entity, attempt.registered, attempt.gone, attempt.superseded = (
-        4,
-        "ada",
-        True,
-        True,
-        True,
-    )
+    attempt.number, attempt.entity, attempt.registered, attempt.superseded = 4, "ada", True, True
+    attempt.writers[0].gone, attempt.home, attempt.incarnation = True, "r-2", "hub"
+    attempt.notices, attempt.told = {"spot": 7.0}, Told("spot", 7.0)
     attempt.acknowledge(0, 2)
     assert progress_of(again(attempt)) == progress_of(attempt)
     assert again(attempt).files == attempt.files
@@ -265,6 +267,9 @@ def test_progress_goes_through_its_file_unchanged() -> None:
         {"files": {"t": ["t", "n", 1, 0, 0, 0, 0.0, "", "unknown state", 0.0]}},
         {"files": {"t": ["t"] * 40}},
         {"reported": 7},
+        {"gone": True},
+        {"notices": {"spot": "soon"}},
+        {"told": [1, 2, 3]},
     ],
 )
 def test_progress_that_is_broken_is_as_good_as_none(progress: dict[str, Any]) -> None:
@@ -276,9 +281,9 @@ def test_progress_that_is_broken_is_as_good_as_none(progress: dict[str, Any]) ->
 def test_an_attempt_that_nobody_watches_is_silent_until_its_end_is_known() -> None:
     attempt = an_attempt(adopted=True)
     assert attempt.state is State.SILENT
-    attempt.alive = True
+    attempt.writers[0].alive = True
     assert attempt.state is State.RUNNING
-    attempt.alive, attempt.gone = False, True
+    attempt.writers[0].alive, attempt.writers[0].gone = False, True
     assert attempt.state is State.CRASHED
 
 

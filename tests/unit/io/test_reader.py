@@ -9,7 +9,8 @@ import pytest
 from respool.wire import codec
 from respool.wire.frames import Kind, encode, walk
 from respool.wire.segment import DATA, SegmentHeader, decode_mark, encode_header, segment_name
-from respoold.core.attempt import Attempt, progress_of, restore_progress
+from respoold.core.attempt import Attempt
+from respoold.core.progress import progress_of, restore_progress
 from respoold.io import segments
 from respoold.io.fold import fold
 from respoold.io.reader import Reader

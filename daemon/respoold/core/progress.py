@@ -1,0 +1,55 @@
+"""The `progress` file of an attempt: what a daemon that starts again need not find out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from respoold.core.attempt import Attempt, Blob, FileVersion, Told
+from respoold.core.tail import Start
+
+
+def progress_of(attempt: Attempt) -> dict[str, Any]:
+    """What an attempt's `progress` file holds."""
+    return {
+        "registered": attempt.registered,
+        "number": attempt.number,
+        "entity": attempt.entity,
+        "home": attempt.home,
+        "incarnation": attempt.incarnation,
+        "gone": sorted(slot for slot, writer in attempt.writers.items() if writer.gone),
+        "superseded": attempt.superseded,
+        "reported": sorted(attempt.reported),
+        "notices": dict(attempt.notices),
+        "told": list(attempt.told) if attempt.told else None,
+        "acked": {str(writer): seq for writer, seq in attempt.acked.items()},
+        "base": {str(writer): list(base) for writer, base in attempt.base.items()},
+        "files": {token: list(version) for token, version in attempt.files.items()},
+    }
+
+
+def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
+    """Take up what a `progress` file says, after the writers; a broken one is as good as none."""
+    try:
+        acked = {int(writer): int(seq) for writer, seq in (progress.get("acked") or {}).items()}
+        base = {int(writer): Start(*start) for writer, start in (progress.get("base") or {}).items()}
+        files = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
+        files = [version._replace(state=Blob(version.state)) for version in files]
+        notices = {str(source): float(at) for source, at in (progress.get("notices") or {}).items()}
+        told = Told(*progress["told"]) if progress.get("told") else None
+        gone = {int(slot) for slot in progress.get("gone") or ()}
+        reported = set(progress.get("reported") or ())
+    except (TypeError, ValueError, AttributeError):
+        return
+    attempt.registered = bool(progress.get("registered", attempt.registered))
+    attempt.number = progress.get("number", attempt.number)
+    attempt.entity = progress.get("entity", attempt.entity)
+    attempt.home = str(progress.get("home") or attempt.home)
+    attempt.incarnation = str(progress.get("incarnation") or "")
+    attempt.superseded = bool(progress.get("superseded"))
+    attempt.acked, attempt.base, attempt.reported = acked, base, reported
+    attempt.notices, attempt.told = notices, told
+    attempt.files = {version.token: version for version in files}
+    for slot, writer in attempt.writers.items():
+        writer.gone = slot in gone
+    for slot in base:
+        attempt.tail(slot)
