@@ -18,6 +18,9 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Site]:
-    """A site with hub and daemon up, for tests that harm neither; each takes run ids of its own."""
+    """A site with hub and daemon up, for tests that harm neither; each takes run ids of its own. Who waits for a
+    living run waits 3 s.
+    """
     with Site() as made:
+        made.node.configure(heartbeat=1.0)
         yield made.open()

@@ -7,7 +7,6 @@ import pytest
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import Life
 
-needs_joins = pytest.mark.xfail(reason="the daemon gives every process an attempt of its own", strict=False)
 JOB = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c", "ENVIRONMENT": "BATCH"}
 
 
@@ -21,7 +20,6 @@ def over(lives: list[Life]) -> None:
         assert life.process.wait(60) == 0, life.process.words()
 
 
-@needs_joins
 def test_four_ranks_are_one_attempt_and_its_rows_are_rank_0s(site: Site) -> None:
     site.open()
     lives = [site.node.rows(steps=100, pace=0.02, environ=one) for one in ranks(4, **JOB)]
@@ -52,7 +50,6 @@ def test_a_restart_loop_in_one_job_is_several_attempts_of_one_run(site: Site, hu
     assert parents == [None, *(attempt["attempt_id"] for attempt in run["attempts"][:2])]
 
 
-@needs_joins
 def test_two_nodes_of_one_launch_are_one_attempt(site: Site) -> None:
     site.open()
     other = site.add_node("b")

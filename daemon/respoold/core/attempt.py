@@ -18,7 +18,7 @@ from respoold.core.hubapi import StateReport
 from respoold.core.lineage import Link
 from respoold.core.states import Facts, State, state_of
 from respoold.core.tail import Extent, Start, Tail
-from respoold.core.writer import End, Writer, paper_of, primary_of, together
+from respoold.core.writer import End, Writer, counted, paper_of, primary_of, together
 
 
 class Blob(StrEnum):
@@ -146,8 +146,9 @@ class Attempt:
 
     @property
     def writing(self) -> list[Writer]:
-        """Those who may still write: they run, and did not record their end."""
-        return [one for one in self.writers.values() if one.alive and not self.end_of(one.slot).ended]
+        """Those whose life is the attempt's and who may still write: they run, and did not record their end."""
+        those = counted(map(self.end_of, self.writers))
+        return [self.writers[end.slot] for end in those if end.alive and not end.ended]
 
     @property
     def facts(self) -> Facts:
@@ -259,7 +260,8 @@ class Attempt:
 
     def unreported(self) -> list[Report]:
         """Facts that the hub has not heard yet, in the order to tell them."""
-        found = [report for slot in sorted(self.writers) for report in self._said_of(slot)]
+        slots = sorted(slot for slot, writer in self.writers.items() if not writer.daemons)
+        found = [report for slot in slots for report in self._said_of(slot)]
         return [*self._notice_change(), *(one for one in found if one.key not in self.reported)]
 
     def note_told(self, report: Report) -> None:

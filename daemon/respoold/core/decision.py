@@ -6,7 +6,7 @@ know nothing of each other end in one attempt: its id follows from run, launch a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -19,10 +19,13 @@ from respoold.core.states import State
 
 
 class Known(NamedTuple):
-    """What this node knows of one run: its attempts here, oldest first, and what it remembers."""
+    """What this node knows of one run: its attempts here, oldest first, what it remembers, and for each launch
+    whose attempts here were removed the greatest of their numbers.
+    """
 
     attempts: Sequence[Attempt] = ()
     memory: Memory | None = None
+    launches: Mapping[str, int] = {}
 
 
 Look = Callable[[str], Known]
@@ -49,7 +52,7 @@ def plan(request: Request, look: Look) -> Plan:
         settled = request._replace(run_id=home.request.run_id, original_id=home.request.original_id)
         return Plan(settled, home, slot_in(request, home), home.file.generation)
     request = settle(request, look)
-    return Plan(request, None, max(request.rank, 0), next_generation(request, look(request.run_id).attempts))
+    return Plan(request, None, max(request.rank, 0), next_generation(request, look(request.run_id)))
 
 
 def runs_of(request: Request, look: Look) -> Iterator[str]:
@@ -112,9 +115,10 @@ def slot_in(request: Request, attempt: Attempt) -> int:
     )
 
 
-def next_generation(request: Request, attempts: Iterable[Attempt]) -> int:
+def next_generation(request: Request, known: Known) -> int:
     """The number of the attempt that this process begins, among those of its launch in the run."""
-    return max((one.file.generation + 1 for one in _of_launch(request, attempts)), default=0)
+    here = (one.file.generation for one in _of_launch(request, known.attempts))
+    return 1 + max([*here, known.launches.get(request.launch, -1)])
 
 
 def rivals_of(request: Request, attempts: Iterable[Attempt], *, own: bool = False) -> list[Attempt]:

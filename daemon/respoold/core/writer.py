@@ -13,6 +13,9 @@ from respool.wire.attempt import Request, WriterFile
 from respool.wire.identity import FIRST_JOINED
 from respoold.core.states import Facts
 
+SAMPLES = "system:"
+"""So begins the incarnation of a daemon's own writer."""
+
 
 class Writer:
     """One process and its slot. `alive`: it runs. `gone`: it does not, and all that it wrote was read."""
@@ -25,6 +28,11 @@ class Writer:
     @property
     def slot(self) -> int:
         return self.paper.writer
+
+    @property
+    def daemons(self) -> bool:
+        """Whether it is a daemon's own, for samples of the load: no process that anybody else need know of."""
+        return self.paper.incarnation.startswith(SAMPLES)
 
 
 class End(NamedTuple):
@@ -62,15 +70,20 @@ def primary_of(slots: Iterable[int]) -> int | None:
     return min(slots, key=lambda slot: (slot >= FIRST_JOINED, slot), default=None)
 
 
+def counted(ends: Iterable[End]) -> list[End]:
+    """The writers whose life is the attempt's."""
+    every = list(ends)
+    return [end for end in every if not end.joined] or every
+
+
 def together(ends: Iterable[End]) -> Facts:
     """The facts of an attempt: while one of its writers is not over there is no end. Then the primary's recorded
     end, else a recorded failure of any, else it is gone as soon as one is, else all have ended with 0.
     """
-    every = list(ends)
-    counted = [end for end in every if not end.joined] or every
-    if not counted or not all(end.over for end in counted):
+    those = counted(ends)
+    if not those or not all(end.over for end in those):
         return Facts(quiet=None)
-    last = _decisive(counted)
+    last = _decisive(those)
     if last.ended:
         return Facts(ended=True, exit_code=last.exit_code, explicit=last.explicit, quiet=None)
     return Facts(gone=True, quiet=None)

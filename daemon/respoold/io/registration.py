@@ -42,7 +42,7 @@ async def report(hub: HubDoor, attempt: Attempt) -> None:
 
 def slots_of(attempt: Attempt) -> list[dict[str, Any]]:
     """The attempt's writers on this node, as the hub wants to know them."""
-    papers = (writer.paper for writer in attempt.writers.values())
+    papers = (writer.paper for writer in attempt.writers.values() if not writer.daemons)
     return [
         WriterSlot(
             one.writer, one.incarnation, one.node or attempt.request.node, one.pid, one.joined

@@ -25,8 +25,9 @@ class Ground:
 
     def look(self, run_id: str) -> Known:
         """The run's attempts here, and its memory."""
+        run, journal = (self._request.project, run_id), self._keeper.journal
         attempts = self._keeper.siblings(self._uid, self._request._replace(run_id=run_id))
-        return Known(attempts, self._keeper.journal.recall(self._uid, (self._request.project, run_id)))
+        return Known(attempts, journal.recall(self._uid, run), journal.launches(self._uid, run))
 
     @property
     def named(self) -> list[Attempt]:

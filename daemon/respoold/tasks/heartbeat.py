@@ -110,7 +110,9 @@ def _report(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
     return {
         **vouched,
         "alive": attempt.alive,
-        "writers": {str(slot): writer.alive for slot, writer in attempt.writers.items()},
+        "writers": {
+            str(slot): writer.alive for slot, writer in attempt.writers.items() if not writer.daemons
+        },
         "pending_records": sum(extent.records for extent in extents),
         "pending_bytes": sum(extent.size for extent in extents),
         "pending_files": len(files),

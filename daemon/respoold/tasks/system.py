@@ -24,7 +24,7 @@ from respool.wire.segment import DATA
 from respool.wire.view import View
 from respoold.core import load
 from respoold.core.attempt import Attempt
-from respoold.core.quota import refuse_segment
+from respoold.core.writer import SAMPLES
 from respoold.io import disk, segments
 from respoold.io.load import Eyes
 from respoold.tasks.keeper import Keeper
@@ -134,12 +134,12 @@ async def _sample(
 
 async def _begin(keeper: Keeper, attempt: Attempt, slot: int) -> Sampled | None:
     """None where there is no room: samples are the first to go."""
-    if refuse_segment(keeper.room(attempt.file.uid), SEGMENT):
+    if await keeper.rooms.refuse_rows(attempt.file.uid, SEGMENT):
         return None
     request = attempt.request
     paper = WriterFile(
         slot,
-        f"system:{slot}",
+        f"{SAMPLES}{slot}",
         request.boot_id,
         request.pid,
         request.start_time,
@@ -155,6 +155,8 @@ async def _begin(keeper: Keeper, attempt: Attempt, slot: int) -> Sampled | None:
     if attempt.id not in keeper.node:
         os.close(fd)
         return None
+    attempt.take_writer(paper).alive = True
+    keeper.births.ring()
     return Sampled(keeper, attempt, slot, fd)
 
 
