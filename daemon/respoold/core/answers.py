@@ -28,12 +28,24 @@ def overlay(hub: AttachAnswer, local: Answer | None) -> Answer:
 
 
 def hub_lines(hub: AttachAnswer) -> list[str]:
+    """What the hub says was not continued."""
     behind = hub.left_behind
-    if not behind:
+    return [_started_over(hub.project, hub.run_id, behind.get("last_step"))] if behind else []
+
+
+def left_lines(request: Request, answer: Answer, local: Answer | None) -> list[str]:
+    """What this node knows was not continued."""
+    if answer.resumed or local is None or not local.resumed:
         return []
-    was = f"run {hub.run_id} existed ({behind.get('state')}, last step {behind.get('last_step')})"
-    now = f"this is a new history, attempt {behind.get('number')} stays as a branch"
-    return [f"{was}: {now}; pass resume='allow' to continue it."]
+    return [_started_over(request.project, request.run_id, local.step - 1)]
+
+
+def _started_over(project: str, run_id: str, last_step: int | None) -> str:
+    before = "it had no rows" if last_step is None or last_step < 0 else f"up to step {last_step}"
+    return (
+        f"{project}/{run_id} was started over; what it logged before ({before}) stays as a branch. Pass "
+        "resume='allow' to continue it."
+    )
 
 
 def joined_lines(request: Request, writer: int) -> list[str]:

@@ -17,7 +17,7 @@ import trio
 from respool.wire.attempt import Request
 from respool.wire.identity import WRITERS, attempt_id_of
 from respool.wire.messages import Refused
-from respoold.core.answers import hub_lines, joined_answer, joined_lines, overlay, unknown_lines
+from respoold.core.answers import hub_lines, joined_answer, joined_lines, left_lines, overlay, unknown_lines
 from respoold.core.attempt import Attempt
 from respoold.core.decision import Plan, plan, rivals_of
 from respoold.core.errors import HubAway, HubDenied, HubRefused
@@ -199,7 +199,6 @@ async def _alone(
         answer = joined_answer(request, await ground.of_attempt(here.joined), here.joined)
         lines = [said, *joined_lines(request, here.writer)]
         return Decided(request, here.joined.id, here.generation, True, answer, None, lines)
-    refusal = _spelling(request, ground) or _lives(here, ground)
     if request.join:
         run = f"{request.project}/{request.run_id}"
         return Refused(
@@ -207,14 +206,17 @@ async def _alone(
             f"join=True, but nobody on this node logs into run {run}, and the hub does not answer.",
             "Start its trainer first, or leave join=True out.",
         )
-    answered = refusal or answer_offline(request, local)
+    answered = _spelling(request, ground) or answer_offline(request, local)
     if isinstance(answered, Refused):
         return answered
+    refusal = _lives(here, ground)
+    if refusal is not None:
+        return refusal
     generation, attempt_id = here.generation, ""
     while not attempt_id or attempt_id in keeper.node:
         generation += bool(attempt_id)
         attempt_id = attempt_id_of(request.project, request.run_id, request.launch, generation)
-    lines = [said, *unknown_lines(request, answered)]
+    lines = [said, *unknown_lines(request, answered), *left_lines(request, answered, local)]
     return Decided(request, attempt_id, generation, False, answered, None, lines)
 
 
