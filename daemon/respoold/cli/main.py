@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "runs": "the runs at the hub, newest activity first",
         "show": "one run: its attempts, config and summary",
         "history": "the logged rows of a run, one line a step",
+        "plot": "metrics as curves in the terminal",
         "console": "what a run printed",
         "system": "the load of a run's processes and machine, sample by sample",
         "files": "the files and checkpoints of a run",

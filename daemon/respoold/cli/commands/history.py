@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from respoold.cli import words
+from respoold.cli import parquet, words
 from respoold.cli.arguments import natural, positive
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.history_rows import Query, Row, head, keys_of, rows, tail
@@ -25,6 +25,7 @@ examples:
   respool history digits/mlp-1                  the last 20 steps
   respool history mlp-1 --keys loss --tail 5
   respool history mlp-1 --csv > history.csv     all of it
+  respool history mlp-1 --parquet history.parquet
   respool history mlp-1 --spool /mnt/carried    no hub is asked
   respool history mlp-1 --json | jq .loss
   respool history mlp-1 --all --attempt 1       replaced rows too
@@ -52,16 +53,20 @@ def configure(parser: ArgumentParser) -> None:
         "--writer", metavar="N", type=natural, help="the records of one process (implies --all)"
     )
     parser.add_argument("--csv", action="store_true", help="comma-separated, with a line of names")
+    parser.add_argument("--parquet", metavar="FILE", help="write a Parquet file (needs pyarrow)")
     add_source_arguments(parser)
 
 
 def run(args: Namespace, screen: Screen) -> int:
     """Print them. A run without rows is no bad state."""
-    if args.csv and args.json:
-        raise CommandError(Exit.USAGE, "--csv and --json exclude each other.", "Choose one of them.")
+    forms = [name for name in ("--csv", "--json", "--parquet") if getattr(args, name[2:])]
+    if len(forms) > 1:
+        raise CommandError(Exit.USAGE, f"{' and '.join(forms)} exclude each other.", "Choose one of them.")
     with open_source(args, screen) as hub:
         query = _query(args, hub)
-        if args.json:
+        if args.parquet:
+            _write_parquet(screen, args, hub, query)
+        elif args.json:
             _print_json(screen, _some(args, hub, query) or rows(hub, query))
         elif args.csv:
             _print_csv(screen, hub, query, _some(args, hub, query))
@@ -98,6 +103,12 @@ def _some(args: Namespace, hub: Hub, query: Query) -> list[Row] | None:
 def _print_json(screen: Screen, found: Iterable[Row]) -> None:
     for row in found:
         screen.emit(row)
+
+
+def _write_parquet(screen: Screen, args: Namespace, hub: Hub, query: Query) -> None:
+    some = _some(args, hub, query)
+    count, columns = parquet.write(args.parquet, lambda: rows(hub, query) if some is None else some)
+    screen.note(f"{args.parquet}: {words.counted(count, 'row')}, {words.counted(columns, 'column')}")
 
 
 def _print_csv(screen: Screen, hub: Hub, query: Query, some: list[Row] | None) -> None:
