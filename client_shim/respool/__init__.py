@@ -200,6 +200,7 @@ _OF_RUN = frozenset(
         "link_model",
         "log_artifact",
         "log_model",
+        "on_preempt",
         "unwatch",
         "upsert_artifact",
         "use_artifact",

@@ -31,8 +31,6 @@ class RunFacts:
     # shared layout up to thirty of them, and log() reads a dozen.
     superseded: bool = False
     """Whether another attempt took this run over. What is logged from then on stays on this attempt."""
-    preempting: bool = False
-    """Whether the daemon, or mark_preempting(), said that this process will be preempted."""
     sweep_id: str | None = None
 
     def __init__(self, attached: Attached, place: Place, start_time: float) -> None:

@@ -21,8 +21,8 @@ from respool.row_media import MediaFoundError
 from respool.run_artifacts import RunArtifacts
 from respool.run_checkpoints import RunCheckpoints
 from respool.run_facts import Place
+from respool.run_preemption import RunPreemption
 from respool.run_records import DISABLED, FINISHED, FORKED, LIVE
-from respool.run_telemetry import RunTelemetry
 from respool.segment_writer import SegmentWriter
 from respool.wire import codec
 from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
@@ -35,7 +35,7 @@ _ROW = int(Kind.ROW)
 _flat = codec.LEAVES.issuperset
 
 
-class Run(RunTelemetry, RunArtifacts, RunCheckpoints):
+class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     """One attempt of a run, as its script sees it. Ends with finish(), `with`, or the interpreter.
 
     `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears (run, exit code)
@@ -159,13 +159,6 @@ class Run(RunTelemetry, RunArtifacts, RunCheckpoints):
             notices.line(text)
         return done
 
-    def mark_preempting(self) -> None:
-        """Say that this process will be preempted: recorded, and told to the hub at once."""
-        self.preempting = True
-        if not self._off:
-            self._writer.record(Kind.STATE, {"state": "preempting"})
-            self._upkeep(time(), urgent=True)
-
     @guarded(False)
     def flush(self, timeout: float | None = None, hub: bool = True) -> bool:
         """Wait until everything logged is at the hub; at most `timeout` seconds, 120 unless given. True when it
@@ -242,8 +235,8 @@ class Run(RunTelemetry, RunArtifacts, RunCheckpoints):
 
     def _notice(self, notice: Notice) -> None:
         notices.warn(f"notice {notice.code}", notice.text)
-        if notice.code == "preempting":
-            self.preempting = True
+        if notice.code in {"preempting", "withdrawn"}:
+            self._foresee(notice)
         if notice.code == "superseded":
             self.superseded = True
             if self._place.on_superseded == "stop":
@@ -267,6 +260,7 @@ class Run(RunTelemetry, RunArtifacts, RunCheckpoints):
         if self._state != LIVE:
             return
         self._listen_no_more()
+        self._handle_no_more()
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
         interrupted = self._lock._is_owned()  # type: ignore[attr-defined]
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})

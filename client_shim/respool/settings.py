@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Any] = {
     "root_dir": None,
     "reinit": None,
     "init_timeout": 20.0,
+    "handle_sigterm": False,
     "console": None,
     "system": None,
     "about": None,
@@ -54,9 +55,10 @@ def _misleads(name: str) -> bool:
 class Settings:
     """Keywords in, attributes out. Known: strict (raise instead of warning), silent, mode, project, entity,
     run_id, run_name, run_notes, run_tags, run_group, run_job_type, resume, root_dir, init_timeout (seconds), reinit
-    (as in init()), and what is kept beside the rows unless False: console ("off" too), system, about, git; W&B's
-    disable_git, x_disable_stats and x_disable_meta switch off the last three. Others are kept and have no effect:
-    W&B's own tuning silently, the rest with one warning.
+    (as in init()), handle_sigterm (mark the run as preempting: see Run.on_preempt), and what is kept beside the
+    rows unless False: console ("off" too), system, about, git; W&B's disable_git, x_disable_stats and
+    x_disable_meta switch off the last three. Others are kept and have no effect: W&B's own tuning silently, the
+    rest with one warning.
     """
 
     def __init__(self, **values: Any) -> None:

@@ -83,6 +83,10 @@ def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None, *, meant: bo
     run.hooks.install()
     current.enter(run, meant=meant)
     run.listen()
+    if plan.place.settings.handle_sigterm:
+        import signal  # noqa: PLC0415 - few ask for it
+
+        run.on_preempt(signals=(signal.SIGTERM,))
     return run
 
 
