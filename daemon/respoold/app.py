@@ -33,6 +33,7 @@ from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
+from respoold.tasks.staging import Staging
 from respoold.tasks.system import sample_forever
 from respoold.tasks.watchdog import feed_watchdog
 
@@ -91,6 +92,7 @@ async def _serve(config: Config) -> None:
             with suppress(OSError):  # a home that cannot be written: runs then end with their daemon
                 own_daemons.note(config.spool, os.environ)
             keeper.handover = Handover(keeper, background)
+            keeper.staging = Staging(background, keeper.written)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
             if config.system_period > 0:

@@ -70,6 +70,7 @@ class PartResponse:
             "content-length": str(span.end - span.start),
             "content-type": "application/octet-stream",
             "accept-ranges": "bytes",
+            "x-respool-chunks": str(len(manifest.digests) // 32),
             "x-respool-digest": manifest.digest,
         }
         if not span.whole:

@@ -14,6 +14,7 @@ from respool.wire.attempt import AttemptFile, Request, WriterFile, parse_request
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
+from respoold.core.checkpoints import Checkpoints, Share
 from respoold.core.hubapi import StateReport
 from respoold.core.lineage import Link
 from respoold.core.states import Facts, State, state_of
@@ -96,6 +97,7 @@ class Attempt:
         self.acked: dict[int, int] = {}
         self.base: dict[int, Start] = {}
         self.files: dict[str, FileVersion] = {}
+        self.checkpoints = Checkpoints()
         self.registered = not file.offline
         self.number = file.number
         self.entity = file.entity
@@ -210,7 +212,7 @@ class Attempt:
         self.take_writer(WriterFile(writer, ""))  # whose paper is missing is a writer all the same
         events: list[str] = []
         for frame in frames:
-            if frame.kind == Kind.FILE and self._file(writer, frame, now):
+            if frame.kind in {Kind.FILE, Kind.CHECKPOINT} and self._handed_over(writer, frame, now):
                 events.append("file")
             elif frame.kind == Kind.STATE:
                 events.append("state")
@@ -246,8 +248,12 @@ class Attempt:
     def pending_records(self) -> int:
         return sum(extent.records for writer in self.tails for extent in self.pending(writer))
 
-    def pending_files(self) -> list[FileVersion]:
-        """Versions to upload, the newest first."""
+    def pending_files(self) -> list[FileVersion | Share]:
+        """Versions and checkpoints to upload, each the newest first."""
+        return [*self.pending_versions(), *self.checkpoints.pending]
+
+    def pending_versions(self) -> list[FileVersion]:
+        """Versions of files to upload, the newest first."""
         waiting = [version for version in self.files.values() if version.state is Blob.PENDING]
         return sorted(waiting, key=lambda version: -version.seq)
 
@@ -297,6 +303,11 @@ class Attempt:
         """Over, and the hub has all of it."""
         settled = self.over and self.registered and not self.unreported() and not self.pending_files()
         return settled and not any(tail.extents for tail in self.tails.values())
+
+    def _handed_over(self, writer: int, frame: Frame, now: float) -> bool:
+        if frame.kind == Kind.CHECKPOINT:
+            return self.checkpoints.note(writer, frame, now)
+        return self._file(writer, frame, now)
 
     def _file(self, writer: int, frame: Frame, now: float) -> bool:
         try:

@@ -24,6 +24,7 @@ def progress_of(attempt: Attempt) -> dict[str, Any]:
         "acked": {str(writer): seq for writer, seq in attempt.acked.items()},
         "base": {str(writer): list(base) for writer, base in attempt.base.items()},
         "files": {token: list(version) for token, version in attempt.files.items()},
+        "checkpoints": attempt.checkpoints.facts(),
     }
 
 
@@ -38,7 +39,8 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
         told = Told(*progress["told"]) if progress.get("told") else None
         gone = {int(slot) for slot in progress.get("gone") or ()}
         reported = set(progress.get("reported") or ())
-    except (TypeError, ValueError, AttributeError):
+        attempt.checkpoints.take_facts(progress.get("checkpoints"))
+    except (TypeError, ValueError, AttributeError, KeyError):
         return
     attempt.registered = bool(progress.get("registered", attempt.registered))
     attempt.number = progress.get("number", attempt.number)

@@ -18,11 +18,12 @@ from respoold.core.backoff import delay
 
 
 class Priority(IntEnum):
-    """State changes, then rows, then files."""
+    """State changes, then rows, then files, then checkpoints."""
 
     STATE = 0
     ROWS = 1
     FILES = 2
+    CHECKPOINTS = 3
 
 
 class Stream(NamedTuple):
@@ -33,7 +34,7 @@ class Stream(NamedTuple):
     part: int = 0
 
 
-SLOTS = {Priority.STATE: 4, Priority.ROWS: 4, Priority.FILES: 2}
+SLOTS = {Priority.STATE: 4, Priority.ROWS: 4, Priority.FILES: 2, Priority.CHECKPOINTS: 2}
 """Requests in flight at most. Rows and files have slots of their own, so that neither starves the other."""
 
 

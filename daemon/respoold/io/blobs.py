@@ -38,6 +38,14 @@ def tokens(directory: str) -> list[str]:
         return []
 
 
+def size_of(directory: str, token: str) -> int:
+    """Bytes of a snapshot as it is now; 0 for none."""
+    try:
+        return os.stat(path_of(directory, token), follow_symlinks=False).st_size
+    except (OSError, FormatError):
+        return 0
+
+
 def delete(directory: str, token: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path_of(directory, token))

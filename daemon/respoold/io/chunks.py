@@ -96,6 +96,14 @@ def hash_file(fd: int, size: int) -> Chunked:
     return Chunked(manifest_digest(digests, sizes), digests, sizes)
 
 
+def remove(directory: str, name: str) -> None:
+    """Remove one name of a blobs folder, a snapshot's or a note's."""
+    try:
+        os.unlink(os.path.join(directory, BLOBS, name))
+    except FileNotFoundError:
+        return
+
+
 def delete(directory: str, token: str) -> None:
     """Remove a snapshot and its note; one that is not there is as good."""
     for path in (path_of(directory, token), path_of(directory, token) + NOTE):

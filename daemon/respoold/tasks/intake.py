@@ -17,8 +17,6 @@ from respool.wire.errors import WireError
 from respool.wire.messages import (
     Adopt,
     Attach,
-    BlobGrant,
-    BlobRequest,
     Flush,
     Flushed,
     Hello,
@@ -30,6 +28,7 @@ from respool.wire.messages import (
     Ring,
     Rolled,
     SpoolRequest,
+    Stage,
     Status,
     StatusRequest,
     Waiting,
@@ -37,10 +36,11 @@ from respool.wire.messages import (
 )
 from respoold import __version__
 from respoold.core.attempt import Attempt
-from respoold.io import blobs, disk, processes
+from respoold.io import disk, processes
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
+from respoold.tasks.deposits import KINDS, Deposits
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.purge import answer as answer_spool
 from respoold.tasks.restore import restore
@@ -91,7 +91,7 @@ class Client:
         self._refused: int | None = None
         self._socket = connection
         self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
-        self._blobs = 0
+        self._deposits = Deposits(keeper, self.peer.uid, self.queue)
         self._request = 0
 
     async def read_to_end(self, nursery: trio.Nursery) -> None:
@@ -100,7 +100,7 @@ class Client:
             data, fds = await doors.receive(self._socket)
             self.protocol.receive_data(data, fds)
             for received in self.protocol.events():
-                if not isinstance(received.message, Adopt):
+                if not isinstance(received.message, (Adopt, Stage)):
                     _close_all(received.fds)  # no other message of a client carries descriptors
                 await self._handle(received, nursery)
             if not data:
@@ -138,6 +138,8 @@ class Client:
 
     async def _handle(self, received: Received, nursery: trio.Nursery) -> None:
         message, request = received.message, received.request
+        if isinstance(message, KINDS) and await self._deposits.handle(received, self.reader, nursery):
+            return
         match message:
             case Hello():
                 self._greet(message)
@@ -147,8 +149,6 @@ class Client:
                 nursery.start_soon(self._tell, message, request)
             case Reattach():
                 await self._reattach(message, request)
-            case BlobRequest() if self.attempt is not None:
-                await self._grant_blob(self.attempt, message, request)
             case Attach() if self.attempt is None:
                 await self._attach(message, request)
             case Flush() if self.reader is not None:
@@ -158,6 +158,7 @@ class Client:
             case Restore():
                 nursery.start_soon(self._restore, message, request)
             case _:
+                _close_all(received.fds if isinstance(message, Stage) else [])
                 cause = f"{type(message).__name__} does not fit the state of this connection"
                 self.queue(Refused("bad-request", cause), request)
 
@@ -256,21 +257,6 @@ class Client:
         refused, self._refused = self._refused, segment if message.full else None
         if not (message.full and refused == segment):
             self.queue(message, fds=fds)
-
-    async def _grant_blob(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
-        refusal = await self.keeper.rooms.refuse_blob(attempt.file.uid, message.size)
-        about = f"files of {self.peer.uid}"
-        self._blobs += 1
-        token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._blobs}".replace(".", "")
-        if refusal is None:
-            try:
-                self.queue(BlobGrant(token), request, [blobs.create(attempt.directory, token)])
-                self.keeper.resolve(about, attempt.file.uid)
-            except OSError as error:
-                refusal = f"the spool cannot take it: {error}"
-        if refusal is not None:
-            self.keeper.warn(refusal, about, attempt.file.uid)
-            self.queue(BlobGrant("", refusal), request)
 
     async def _flush(self, reader: Reader, message: Flush, request: int) -> None:
         """Answer when everything written before now is on disk, or at the hub with its files. What the hub has

@@ -40,6 +40,7 @@ from respoold.tasks.uplink import Uplink, Uplinks
 
 if TYPE_CHECKING:
     from respoold.tasks.handover import Handover
+    from respoold.tasks.staging import Staging
 
 Listener = Callable[[Message, int, list[int]], None]
 """A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
@@ -73,6 +74,7 @@ class Keeper:
         self.clients = 0
         self._complaints = Complaints()
         self.handover: Handover | None = None
+        self.staging: Staging | None = None
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
         self.sent = 0
@@ -202,6 +204,12 @@ class Keeper:
                 uplink.schedule.offer(stream)
             uplink.upload.ring()
         self.progress.moved()
+
+    def written(self) -> None:
+        """Something that was staged is a file now: whoever waited for it goes on."""
+        for attempt in self.node:
+            if attempt.checkpoints.pending:
+                self.offer(attempt)
 
     def siblings(self, uid: int, request: Request) -> list[Attempt]:
         """The attempts of the run that a request names, at its hub and for its entity, the oldest first."""
@@ -348,5 +356,7 @@ def _streams(attempt: Attempt) -> Iterator[Stream]:
         for writer, tail in attempt.tails.items():
             if tail.extents:
                 yield Stream(Priority.ROWS, attempt.id, writer)
-        if attempt.pending_files():
+        if attempt.pending_versions():
             yield Stream(Priority.FILES, attempt.id)
+        if attempt.checkpoints.pending:
+            yield Stream(Priority.CHECKPOINTS, attempt.id)

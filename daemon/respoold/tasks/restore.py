@@ -15,6 +15,7 @@ from respoold.core.attempt import Attempt, Blob, FileVersion
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs
 from respoold.io.hub import HubDoor
+from respoold.tasks import recall
 from respoold.tasks.keeper import Keeper
 
 
@@ -23,7 +24,7 @@ async def restore(
 ) -> tuple[Restored, int | None]:
     """The newest version that the run's lineage shows, and its descriptor; the caller closes it."""
     try:
-        entity, project, run_id = _run_of(message, attempt)
+        entity, project, run_id = run_of(message.run, attempt)
     except BadNameError as error:
         return Restored(error=str(error)), None
     here = keeper.node.of_run(uid, (project, run_id))
@@ -31,7 +32,7 @@ async def restore(
         for reader in keeper.readers_of(one):
             while keeper.look(reader):
                 await trio.lowlevel.checkpoint()
-    found = _newest(_lineage(here, attempt), message.name)
+    found = _newest(lineage_of(here, attempt), message.name)
     if found is not None:
         return await trio.to_thread.run_sync(_open_local, *found)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
@@ -40,20 +41,21 @@ async def restore(
     return await _from_hub(keeper, door, (entity, project, run_id), message.name)
 
 
-def _run_of(message: Restore, attempt: Attempt | None) -> tuple[str | None, str, str]:
-    if message.run is None:
+def run_of(named: str | None, attempt: Attempt | None) -> tuple[str | None, str, str]:
+    """(entity, project, run id) that a client means; its attempt's own for None. Raises BadNameError."""
+    if named is None:
         if attempt is None:
             raise BadNameError("no run was named and this connection has none; pass run_path=PROJECT/RUN_ID")
         return attempt.entity, *attempt.run
-    entity, project, run_id = split_run_path(message.run)
+    entity, project, run_id = split_run_path(named)
     if project is None:
         if attempt is None:
-            raise BadNameError(f"run {message.run!r} names no project; write PROJECT/RUN_ID")
+            raise BadNameError(f"run {named!r} names no project; write PROJECT/RUN_ID")
         project = attempt.run[0]
     return entity, project, run_id_of(run_id)
 
 
-def _lineage(here: list[Attempt], attempt: Attempt | None) -> list[Attempt]:
+def lineage_of(here: list[Attempt], attempt: Attempt | None) -> list[Attempt]:
     """The attempts whose files count, the newest first; stops where the lineage leaves this node."""
     by_id = {one.id: one for one in here}
     at = attempt if attempt is not None and attempt.id in by_id else (here[-1] if here else None)
@@ -104,22 +106,27 @@ async def _from_hub(
 async def _download(
     keeper: Keeper, hub: HubDoor, run: tuple[str, str, str], name: str
 ) -> tuple[Restored, int | None]:
-    fd = os.open(keeper.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    digest, size = blake3(), 0
-    try:
-        async with hub.open_file(run, name) as response:
-            async for piece in response.aiter_raw(1 << 20):
-                await trio.to_thread.run_sync(_store, fd, piece, digest)
-                size += len(piece)
+    fd, digest, size = None, blake3(), 0
+    async with hub.open_file(run, name) as response:
         headers = response.headers
-        _verify(name, digest.hexdigest(), headers.get("X-Respool-Digest", ""))
-    except BaseException:
-        os.close(fd)
-        raise
+        expected = headers.get("X-Respool-Digest", "")
+        if not headers.get("X-Respool-Chunks"):
+            fd = os.open(keeper.root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                async for piece in response.aiter_raw(1 << 20):
+                    await trio.to_thread.run_sync(_store, fd, piece, digest)
+                    size += len(piece)
+                _verify(name, digest.hexdigest(), expected)
+            except BaseException:
+                os.close(fd)
+                raise
+    if fd is None:
+        # It lies in chunks: several ranges at once, each chunk checked, and gone on with after a failure.
+        fd = await recall.fetch(hub, run, expected, keeper.root)
+        size = os.fstat(fd).st_size
     step = headers.get("X-Respool-Step", "")
     number = int(step) if step.lstrip("-").isdigit() else None
-    attempt_id = headers.get("X-Respool-Attempt", "")
-    return Restored(size, digest.hexdigest(), attempt_id, number, "the hub"), fd
+    return Restored(size, expected, headers.get("X-Respool-Attempt", ""), number, "the hub"), fd
 
 
 def _verify(name: str, digest: str, expected: str) -> None:

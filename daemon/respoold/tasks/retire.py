@@ -14,7 +14,7 @@ from respoold.core.attempt import Attempt, Blob
 from respoold.core.memory import Memory, next_step
 from respoold.core.progress import progress_of
 from respoold.core.states import State
-from respoold.io import blobs, disk, fold, segments
+from respoold.io import blobs, chunks, disk, fold, segments
 from respoold.tasks.keeper import Keeper
 
 
@@ -112,7 +112,7 @@ def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
         for version in sorted(one.files.values(), key=lambda version: version.seq):
             if version.state in {Blob.SENT, Blob.PENDING}:
                 newest[version.name] = version.token
-    kept = set(newest.values())
+    kept = set(newest.values()) | attempt.checkpoints.tokens
     for token in blobs.tokens(attempt.directory):
-        if token not in kept:
-            blobs.delete(attempt.directory, token)
+        if token.removesuffix(chunks.NOTE) not in kept:
+            chunks.remove(attempt.directory, token)

@@ -13,12 +13,16 @@ import trio
 
 from respool.wire import limits
 from respoold.core.attempt import Attempt, Blob, FileVersion, Pass
+from respoold.core.checkpoints import Part, Share, Stage
+from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Appended, FileCommit
 from respoold.core.schedule import Priority, Stream
 from respoold.io import blobs, tokens
+from respoold.io.hub import HubDoor
 from respoold.io.reader import Reader
 from respoold.io.registration import report
+from respoold.tasks import ferry, vault
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
@@ -166,29 +170,44 @@ def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appen
 
 async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
     """Bring the newest version first; the older ones of its name were skipped when it was handed over."""
-    for version in attempt.pending_files()[:1]:
+    for version in attempt.pending_versions()[:1]:
         try:
             sent = await _carry_file(uplink, attempt, version)
         except blobs.BlobGoneError as error:
             sent = version._replace(state=Blob.MISSING)
             attempt.warnings.append(f"{version.name}: {error}")
         else:
-            keeper.sent_files += 1
+            keeper.sent_files += sent.state is Blob.SENT
         attempt.files[version.token] = sent
         keeper.save(attempt)
 
 
 async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) -> FileVersion:
     """Hash a snapshot once (it is durable by then), upload what the hub has not, make the version visible."""
-    if not version.digest:
+    if not version.digest and version.size <= CHUNK:
         directory, token, size = attempt.directory, version.token, version.size
         version = version._replace(digest=await trio.to_thread.run_sync(blobs.settle, directory, token, size))
         attempt.files[token] = version
     hub = uplink.door_of(attempt)
+    if version.size > CHUNK:
+        return await _carry_chunks(hub, attempt, version)
     if not await hub.has_blob(version.digest):
         with blobs.open_blob(attempt.directory, version.token) as read:
             await hub.put_blob(version.digest, version.size, read)
     await hub.commit_file(attempt.id, _commit(version, version.digest))
+    return version._replace(state=Blob.SENT)
+
+
+async def _carry_chunks(hub: HubDoor, attempt: Attempt, version: FileVersion) -> FileVersion:
+    """A turn of a large file; it stays pending until its last chunk is there."""
+    directory, part = attempt.directory, Part("", version.token, version.size)
+    chunked = await ferry.settle(directory, part)
+    moved = await ferry.bring(hub, [ferry.Bundle(blobs.path_of(directory, version.token), chunked)])
+    version = version._replace(digest=chunked.digest)
+    if not moved.whole:
+        return version
+    commit = _commit(version, chunked.digest)._replace(digests=chunked.digests, sizes=chunked.sizes)
+    await hub.commit_file(attempt.id, commit)
     return version._replace(state=Blob.SENT)
 
 
@@ -197,4 +216,40 @@ def _commit(version: FileVersion, digest: str) -> FileCommit:
     return FileCommit(version.name, digest, version.size, version.seq, version.writer, step, version.time)
 
 
-_CARRIERS = {Priority.STATE: _carry_state, Priority.ROWS: _carry_rows, Priority.FILES: _carry_files}
+def _short(attempt: Attempt, share: Share) -> bool:
+    """Whether a part is shorter than recorded: its writer may still be copying it from shared memory."""
+    return any(blobs.size_of(attempt.directory, part.token) < part.size for part in share.parts)
+
+
+async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
+    """A turn of the newest checkpoint that the hub lacks; those that it outlives need not go there at all."""
+    await vault.let_go(attempt, [one for one in attempt.checkpoints.outlived() if one.stage is Stage.PENDING])
+    share = next((one for one in attempt.checkpoints.pending if vault.ready(keeper, attempt, one)), None)
+    if share is None:
+        return
+    try:
+        vault.check(attempt, share)
+        moved, _sent, expired = await ferry.bring_share(
+            uplink.door_of(attempt), attempt.id, attempt.directory, share
+        )
+    except blobs.BlobGoneError as error:
+        if not attempt.over and _short(attempt, share):
+            return
+        attempt.checkpoints.moved(share, stage=Stage.MISSING)
+        attempt.warnings.append(f"checkpoint {share.name} at step {share.step}: {error}")
+    else:
+        attempt.checkpoints.moved(share, stage=moved.stage, sent=moved.sent)
+        keeper.sent_files += moved.stage is Stage.SENT
+        for one in expired:
+            await vault.let_go(
+                attempt, attempt.checkpoints.expire(str(one.get("name")), int(one.get("step", 0)))
+            )
+    keeper.save(attempt)
+
+
+_CARRIERS = {
+    Priority.STATE: _carry_state,
+    Priority.ROWS: _carry_rows,
+    Priority.FILES: _carry_files,
+    Priority.CHECKPOINTS: _carry_checkpoints,
+}

@@ -1,0 +1,202 @@
+"""The checkpoints of a run, from this node's spool and from the hub, and the way back of their parts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import trio
+
+from respool.wire.frames import NO_STEP
+from respool.wire.identity import BadNameError
+from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
+from respoold.core.attempt import Attempt
+from respoold.core.checkpoints import Share
+from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.lineage import Link, visible
+from respoold.io import blobs
+from respoold.io.hub import HubDoor
+from respoold.tasks import recall
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.restore import lineage_of, run_of
+
+Told = dict[str, Any]
+
+
+async def listed(keeper: Keeper, uid: int, attempt: Attempt | None, message: CheckpointsAsked) -> Checkpoints:
+    """What the history shows, the newest first. What lies here and has not come to the hub is newer than all there
+    is; the hub knows of the rest which ranks of other nodes have committed.
+    """
+    try:
+        run = run_of(message.run, attempt)
+    except BadNameError as error:
+        return Checkpoints(error=str(error))
+    local = await _local(keeper, uid, run, attempt)
+    try:
+        remote = await _remote(keeper, uid, run, attempt)
+    except (HubAway, HubDenied, HubRefused) as error:
+        missing = isinstance(error, HubRefused) and error.problem.code == "missing"
+        if not local and not missing:
+            return Checkpoints(error=f"{'/'.join(run[1:])} has none on this node, and {error}")
+        remote = []
+    found = [one for one in _merged(local, remote) if message.name in {None, one["name"]}]
+    return Checkpoints(found)
+
+
+async def part(
+    keeper: Keeper, uid: int, attempt: Attempt | None, message: RestorePart
+) -> tuple[Restored, int | None]:
+    """One part, from this node's spool if it lies here, else from the hub; the caller closes the descriptor."""
+    answer = await listed(keeper, uid, attempt, CheckpointsAsked(message.run, message.name))
+    wanted = (message.step, message.attempt_id)
+    chosen = [
+        one for one in answer.checkpoints if wanted in {(one["step"], one["attempt_id"]), (one["step"], None)}
+    ]
+    if not chosen:
+        where = f"checkpoint {message.name} at step {message.step}"
+        return Restored(error=answer.error or f"there is no {where}"), None
+    one = chosen[0]
+    for told in one["parts"]:
+        if (told["rank"], told["name"]) == (message.rank, message.part):
+            return await _fetched(keeper, uid, attempt, one, told, run_of(message.run, attempt))
+    return Restored(error=f"that checkpoint has no part {message.part!r} of rank {message.rank}"), None
+
+
+async def _fetched(
+    keeper: Keeper,
+    uid: int,
+    attempt: Attempt | None,
+    one: Told,
+    told: Told,
+    run: tuple[str | None, str, str],
+) -> tuple[Restored, int | None]:
+    here = _opened(told.get("path"), told["size"])
+    if here is not None:
+        return Restored(
+            told["size"], told["digest"], one["attempt_id"], one["step"], "this node's spool"
+        ), here
+    door = _door(keeper, uid, attempt)
+    if door is None or not told["digest"]:
+        return Restored(error="its bytes are not on this node and no hub has them"), None
+    folder = os.path.join(keeper.root, f"u{uid}")
+    try:
+        fd = await recall.fetch(door, (run[0] or "-", run[1], run[2]), told["digest"], folder)
+    except (HubAway, HubDenied, HubRefused, OSError) as error:
+        return Restored(error=f"the hub does not give it: {error}"), None
+    return Restored(told["size"], told["digest"], one["attempt_id"], one["step"], "the hub"), fd
+
+
+def _opened(path: str | None, size: int) -> int | None:
+    """A descriptor of a whole snapshot in this spool, or None."""
+    if path is None:
+        return None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    if os.fstat(fd).st_size == size:
+        return fd
+    os.close(fd)
+    return None
+
+
+async def _local(
+    keeper: Keeper, uid: int, run: tuple[str | None, str, str], attempt: Attempt | None
+) -> list[Told]:
+    here = keeper.node.of_run(uid, run[1:])
+    for one in here:
+        for reader in keeper.readers_of(one):
+            while keeper.look(reader):
+                await trio.lowlevel.checkpoint()
+    chain = lineage_of(here, attempt)[::-1]
+    limits = {shown.attempt_id: shown.limit for shown in visible([_rooted(one) for one in chain])}
+    found: dict[tuple[str, int], list[tuple[Attempt, Share]]] = {}
+    for one in chain:
+        limit = limits[one.id]
+        for share in one.checkpoints:
+            at = share.step if share.logged is None else share.logged
+            if share.here and (limit is None or at < limit):
+                known = found.setdefault((share.name, share.step), [])
+                known[:] = [old for old in known if old[0] is one and old[1].rank != share.rank]
+                known.append((one, share))
+    told = [_told(shares) for shares in found.values()]
+    return sorted(told, key=lambda one: one["at"], reverse=True)
+
+
+def _rooted(attempt: Attempt) -> Link:
+    """The attempt for the fold, its rows behind the step that it continued with: its parent may lie elsewhere."""
+    link = attempt.link
+    return link if attempt.file.parent else link._replace(parent=None)
+
+
+def _told(shares: list[tuple[Attempt, Share]]) -> Told:
+    attempt, newest = max(shares, key=lambda one: one[1].seq)
+    world = newest.world
+    parts = [
+        (share.rank, part) for _, share in sorted(shares, key=lambda one: one[1].rank) for part in share.parts
+    ]
+    whole = all(blobs.size_of(attempt.directory, part.token) == part.size for _, part in parts)
+    return {
+        "name": newest.name,
+        "step": newest.step,
+        "logged_step": newest.logged if newest.logged not in {None, NO_STEP} else newest.step,
+        "time": newest.time,
+        "at": newest.at,
+        "attempt_id": attempt.id,
+        "number": attempt.number,
+        "metadata": newest.metadata,
+        "world": world,
+        "ranks": sorted(share.rank for _, share in shares),
+        "complete": whole and {share.rank for _, share in shares} >= set(range(world)),
+        "pinned": newest.pinned,
+        "size": sum(part.size for _, part in parts),
+        "source": "spool",
+        "parts": [
+            {
+                "rank": rank,
+                "name": part.name,
+                "size": part.size,
+                "digest": "",
+                "path": blobs.path_of(attempt.directory, part.token),
+            }
+            for rank, part in parts
+        ],
+    }
+
+
+async def _remote(
+    keeper: Keeper, uid: int, run: tuple[str | None, str, str], attempt: Attempt | None
+) -> list[Told]:
+    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
+    door = _door(keeper, uid, attempt)
+    if uplink is None or door is None:
+        return []
+    if not uplink.open:
+        raise HubAway(uplink.why or "the hub does not answer")
+    with trio.move_on_after(keeper.config.handshake):
+        return await door.checkpoints((run[0] or "-", run[1], run[2]))
+    raise HubAway(f"the hub gave no answer within {keeper.config.handshake:.0f} s")
+
+
+def _door(keeper: Keeper, uid: int, attempt: Attempt | None) -> HubDoor | None:
+    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
+    return None if uplink is None else uplink.door_of(attempt)
+
+
+def _merged(local: list[Told], remote: list[Told]) -> list[Told]:
+    """One list: of what both have, the hub's word on who has committed and the spool's bytes."""
+    there = {(one["name"], one["step"], one["attempt_id"]): one for one in remote}
+    mine = {(one["name"], one["step"], one["attempt_id"]): one for one in local}
+    fresh = [one for key, one in mine.items() if key not in there]
+    return [*fresh, *(_joined(one, mine.get(key)) for key, one in there.items())]
+
+
+def _joined(remote: Told, local: Told | None) -> Told:
+    if local is None:
+        return remote
+    paths = {(part["rank"], part["name"], part["size"]): part["path"] for part in local["parts"]}
+    parts = [
+        part | {"path": paths.get((part["rank"], part["name"], part["size"]))} for part in remote["parts"]
+    ]
+    held = all(part["path"] for part in parts)
+    return {**remote, "parts": parts, "source": "spool" if held else "hub"}

@@ -1,0 +1,117 @@
+"""The checkpoints of trainers, on the daemon's side: room for them, their way to the disk, and their end here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import trio
+
+from respool.process import boot_id
+from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
+from respoold.core.attempt import Attempt, Blob
+from respoold.core.checkpoints import Share
+from respoold.core.checkpoints import Stage as Fate
+from respoold.io import blobs, chunks
+from respoold.io.reader import Reader
+from respoold.tasks.keeper import Keeper
+
+
+async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept:
+    """Whether blobs that were written may stay: what they turned out to hold may be more than there is room for.
+    Older checkpoints that newer ones outlive go first.
+    """
+    uid = attempt.file.uid
+    await let_go(attempt, attempt.checkpoints.outlived())
+    refusal = await keeper.rooms.refuse_blob(uid, 0)
+    about = f"files of {uid}"
+    if refusal is None:
+        keeper.resolve(about, uid)
+        return BlobKept()
+    keeper.warn(refusal, about, uid)
+    await _delete(attempt, message.sizes)
+    return BlobKept(refusal)
+
+
+async def dropped(attempt: Attempt, message: BlobDropped) -> None:
+    """Blobs that no record will name."""
+    await _delete(attempt, message.tokens)
+
+
+def stage(keeper: Keeper, attempt: Attempt, message: Stage, fds: list[int]) -> Staged:
+    """Hold shared memory and write it to its blob."""
+    if len(fds) != 1 or keeper.staging is None:
+        for fd in fds:
+            os.close(fd)
+        return Staged("this daemon takes no shared memory")
+    return Staged(keeper.staging.begin(attempt.directory, message.token, message.size, fds[0]))
+
+
+async def settle(keeper: Keeper, reader: Reader, message: Settle) -> Settled:
+    """Answer when these blobs, and the records before now, are on disk."""
+    attempt, directory = reader.attempt, reader.attempt.directory
+    while keeper.look(reader):
+        await trio.lowlevel.checkpoint()
+    keeper.attend(reader)
+    for token in message.tokens:
+        failed = await keeper.staging.settled(directory, token) if keeper.staging else None
+        if failed is not None:
+            return Settled(failed)
+        share = next(
+            (one for one in attempt.checkpoints if token in {part.token for part in one.parts}), None
+        )
+        if share is None:
+            return Settled("no record names it")
+        if not share.here:
+            continue  # newer ones outlived it, or it is at the hub and was let go
+        size = next(part.size for part in share.parts if part.token == token)
+        try:
+            await trio.to_thread.run_sync(chunks.settle, directory, token, size)
+        except (blobs.BlobGoneError, OSError) as error:
+            return Settled(str(error))
+    target = reader.tail.next_seq
+    while max(reader.durable_seq, attempt.acked.get(reader.writer, 0)) < target:
+        if reader.blocked or reader.suspect is not None:
+            return Settled(reader.blocked or "the disk did not take its record")
+        await keeper.progress.wait()
+    return Settled()
+
+
+def ready(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
+    """Whether nothing of it is still being written from shared memory."""
+    staging = keeper.staging
+    return staging is None or not any(staging.busy(attempt.directory, part.token) for part in share.parts)
+
+
+def check(attempt: Attempt, share: Share) -> None:
+    """Raises BlobGoneError unless its bytes may be what was handed over: after a reboot only what was noted to be on
+    disk is.
+    """
+    same_boot = attempt.writers[share.writer].paper.boot_id in {"", boot_id()}
+    for part in share.parts if not same_boot else ():
+        if chunks.read_note(attempt.directory, part.token, part.size) is None:
+            raise blobs.BlobGoneError("it was not on disk when the machine went down")
+
+
+async def let_go(attempt: Attempt, shares: Iterable[Share]) -> None:
+    """These need not lie here any more: outlived, or dropped by the hub's retention."""
+    for share in shares:
+        fate = Fate.DROPPED if share.stage is Fate.SENT else Fate.SKIPPED
+        attempt.checkpoints.moved(share, stage=fate)
+        await _delete(attempt, (part.token for part in share.parts))
+
+
+async def sweep(attempt: Attempt) -> None:
+    """Remove the blobs of an attempt that is over which no record names: what was begun and never handed over."""
+    named = attempt.checkpoints.tokens | {
+        token for token, version in attempt.files.items() if version.state in {Blob.PENDING, Blob.SENT}
+    }
+    there = await trio.to_thread.run_sync(blobs.tokens, attempt.directory)
+    await _delete(attempt, [one for one in there if not one.endswith(chunks.NOTE) and one not in named])
+
+
+async def _delete(attempt: Attempt, tokens: Iterable[str]) -> None:
+    named = {part.token for share in attempt.checkpoints if share.here for part in share.parts}
+    for token in tokens:
+        if token not in named and token not in attempt.files:
+            await trio.to_thread.run_sync(chunks.delete, attempt.directory, token)
