@@ -55,6 +55,16 @@ class HubView:
         answer = self._client.get(f"{path}/files/{quote(name)}")
         return answer.content if answer.status_code == 200 else None
 
+    def checkpoints(self, project: str, run_id: str) -> list[Row]:
+        """Newest first, each with its `bytes`, part after part."""
+        found = self._get(project, run_id, "/checkpoints")
+        path = self._path(project, run_id)
+        for one in found["checkpoints"] if found else ():
+            parts = [self._client.get(f"{path}/parts/{part['digest']}") for part in one["parts"]]
+            assert all(part.status_code == 200 for part in parts), [part.text for part in parts]
+            one["bytes"] = b"".join(part.content for part in parts)
+        return found["checkpoints"] if found else []
+
     def history(self, project: str, run_id: str, *, every: bool = False, **asked: str) -> list[Row]:
         path = self._path(project, run_id)
         assert path is not None, f"the hub has no run {project}/{run_id}"

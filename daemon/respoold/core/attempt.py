@@ -258,6 +258,13 @@ class Attempt:
         return sorted(waiting, key=lambda version: -version.seq)
 
     @property
+    def named(self) -> set[str]:
+        """The blobs that its records name and that are still of use here."""
+        kept = {Blob.PENDING, Blob.SENT}
+        versions = {token for token, version in self.files.items() if version.state in kept}
+        return versions | self.checkpoints.tokens
+
+    @property
     def notice(self) -> Told | None:
         """Of the preemption notices that stand the most urgent one; an unknown deadline is the least so."""
         known = ((deadline or float("inf"), source) for source, deadline in self.notices.items())

@@ -36,7 +36,9 @@ async def listed(keeper: Keeper, uid: int, attempt: Attempt | None, message: Che
         remote = await _remote(keeper, uid, run, attempt)
     except (HubAway, HubDenied, HubRefused) as error:
         missing = isinstance(error, HubRefused) and error.problem.code == "missing"
-        if not local and not missing:
+        # One that began here without a parent has none but its own.
+        began = message.run is None and attempt is not None and not attempt.file.resumed
+        if not (local or missing or began):
             return Checkpoints(error=f"{'/'.join(run[1:])} has none on this node, and {error}")
         remote = []
     found = [one for one in _merged(local, remote) if message.name in {None, one["name"]}]

@@ -18,7 +18,7 @@ from respoold.config import Config
 from respoold.core import quota
 from respoold.core.attempt import Attempt
 from respoold.core.node import Node
-from respoold.io import disk, files, segments
+from respoold.io import blobs, chunks, disk, files, segments
 from respoold.io.reader import Reader
 
 Let = Callable[[Attempt], None]
@@ -52,6 +52,8 @@ class Rooms:
         """
         async with self.turn(uid):
             refusal = quota.refuse_blob(await self.count(uid), size)
+            if refusal is not None and await self._sweep(uid):
+                refusal = quota.refuse_blob(await self.count(uid), size)
             for attempt in self._node:
                 if refusal is None:
                     break
@@ -60,6 +62,17 @@ class Rooms:
                     await trio.to_thread.run_sync(disk.delete_attempt, attempt.directory)
                     refusal = quota.refuse_blob(await self.count(uid), size)
             return refusal
+
+    async def _sweep(self, uid: int) -> bool:
+        """Remove what processes that are gone began to hand over and never did; whether there was any."""
+        found = False
+        for attempt in self._node:
+            if attempt.file.uid == uid and attempt.over and not attempt.adopted:
+                for name in await trio.to_thread.run_sync(blobs.tokens, attempt.directory):
+                    if name.removesuffix(chunks.NOTE) not in attempt.named:
+                        await trio.to_thread.run_sync(chunks.remove, attempt.directory, name)
+                        found = True
+        return found
 
     async def spare(self, reader: Reader, segment: int) -> tuple[Spare, list[int]]:
         """The segment ahead of a writer, made now unless it exists, and its descriptor; or the word that the

@@ -9,7 +9,7 @@ import trio
 
 from respool.process import boot_id
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
-from respoold.core.attempt import Attempt, Blob
+from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
 from respoold.io import blobs, chunks
@@ -99,15 +99,6 @@ async def let_go(attempt: Attempt, shares: Iterable[Share]) -> None:
         fate = Fate.DROPPED if share.stage is Fate.SENT else Fate.SKIPPED
         attempt.checkpoints.moved(share, stage=fate)
         await _delete(attempt, (part.token for part in share.parts))
-
-
-async def sweep(attempt: Attempt) -> None:
-    """Remove the blobs of an attempt that is over which no record names: what was begun and never handed over."""
-    named = attempt.checkpoints.tokens | {
-        token for token, version in attempt.files.items() if version.state in {Blob.PENDING, Blob.SENT}
-    }
-    there = await trio.to_thread.run_sync(blobs.tokens, attempt.directory)
-    await _delete(attempt, [one for one in there if not one.endswith(chunks.NOTE) and one not in named])
 
 
 async def _delete(attempt: Attempt, tokens: Iterable[str]) -> None:
