@@ -22,6 +22,13 @@ def files(name: str) -> Stream:
     return Stream(Priority.FILES, name)
 
 
+def checkpoints(name: str) -> Stream:
+    return Stream(Priority.CHECKPOINTS, name)
+
+
+KINDS = (state, rows, files, checkpoints)
+
+
 def a_schedule(*streams: Stream) -> Schedule:
     schedule = Schedule()
     for stream in streams:
@@ -29,13 +36,13 @@ def a_schedule(*streams: Stream) -> Schedule:
     return schedule
 
 
-def test_states_go_before_rows_and_rows_before_files() -> None:
-    schedule = a_schedule(files("a"), rows("b"), state("c"), rows("a"))
-    assert schedule.take(0.0) == [state("c"), rows("a"), rows("b"), files("a")]
+def test_states_go_before_rows_and_rows_before_files_and_those_before_checkpoints() -> None:
+    schedule = a_schedule(checkpoints("a"), files("a"), rows("b"), state("c"), rows("a"))
+    assert schedule.take(0.0) == [state("c"), rows("a"), rows("b"), files("a"), checkpoints("a")]
 
 
 def test_each_kind_has_slots_of_its_own() -> None:
-    schedule = a_schedule(*[kind(f"a{number}") for kind in (state, rows, files) for number in range(10)])
+    schedule = a_schedule(*[kind(f"a{number}") for kind in KINDS for number in range(10)])
     taken = schedule.take(0.0)
     assert {kind: sum(one.priority is kind for one in taken) for kind in SLOTS} == SLOTS
     assert schedule.take(0.0) == []
