@@ -52,6 +52,8 @@ class Deposits:
             self._reply(vault.stage(self._keeper, attempt, message, received.fds), request, [])
         elif isinstance(message, BlobDone):
             self._reply(await vault.judge(self._keeper, attempt, message), request, [])
+            # Behind the answer: to remove a large file takes as long as the trainer would wait.
+            nursery.start_soon(vault.let_go, attempt, attempt.checkpoints.outlived())
         elif isinstance(message, BlobDropped):
             await vault.dropped(attempt, message)
         elif isinstance(message, BlobRequest):

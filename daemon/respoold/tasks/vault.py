@@ -22,8 +22,11 @@ async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept
     Older checkpoints that newer ones outlive go first.
     """
     uid = attempt.file.uid
-    await let_go(attempt, attempt.checkpoints.outlived())
     refusal = await keeper.rooms.refuse_blob(uid, 0)
+    outlived = attempt.checkpoints.outlived()
+    if refusal is not None and outlived:
+        await let_go(attempt, outlived)
+        refusal = await keeper.rooms.refuse_blob(uid, 0)
     about = f"files of {uid}"
     if refusal is None:
         keeper.resolve(about, uid)

@@ -47,7 +47,7 @@ def test_each_kind_has_slots_of_its_own() -> None:
     assert {kind: sum(one.priority is kind for one in taken) for kind in SLOTS} == SLOTS
     assert schedule.take(0.0) == []
     schedule.done(taken[-1])
-    assert [one.priority for one in schedule.take(0.0)] == [Priority.FILES]
+    assert [one.priority for one in schedule.take(0.0)] == [Priority.CHECKPOINTS]
 
 
 def test_no_more_are_taken_than_allowed() -> None:
