@@ -19,16 +19,17 @@ ATTACH = AttachRequest("a", "p", "r", "r", "allow")
 
 @asynccontextmanager
 async def server(answer: Answer) -> AsyncIterator[str]:
-    """Something that listens, reads a request's head and then does as it likes; yields its URL."""
+    """Something that listens, reads a request and then does as it likes; yields its URL."""
 
     async def serve(stream: trio.SocketStream) -> None:
         try:
-            head = b""
-            while b"\r\n\r\n" not in head:
+            # All of it: to close with something unread resets the connection, answer and all.
+            request = b""
+            while not _whole(request):
                 part = await stream.receive_some(65536)
                 if not part:
                     return
-                head += part
+                request += part
             await answer(stream)
         except trio.BrokenResourceError:
             pass
@@ -38,6 +39,14 @@ async def server(answer: Answer) -> AsyncIterator[str]:
         port = listeners[0].socket.getsockname()[1]
         yield f"http://127.0.0.1:{port}"
         nursery.cancel_scope.cancel()
+
+
+def _whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    lengths = [
+        line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+    ]
+    return bool(end) and len(body) >= int(lengths[0] if lengths else 0)
 
 
 def fixed(head: str, body: bytes = b"") -> Answer:
