@@ -137,6 +137,16 @@ def delete_writer(directory: str, writer: int) -> None:
             os.unlink(os.path.join(directory, name))
 
 
+def attempts_in(spool: str) -> list[str]:
+    """The attempts' folders in a folder of attempts, in a daemon's spool, or the folder itself if it is one."""
+    folder = os.path.realpath(spool)
+    if os.path.exists(os.path.join(folder, ATTEMPT_FILE)):
+        return [folder]
+    kept = os.path.join(folder, ROOT)
+    folders = [path for _, path in tenants(kept)] if os.path.isdir(kept) else [folder]
+    return [one for each in folders for one in attempt_directories(each)]
+
+
 def attempt_directories(folder: str) -> list[str]:
     """The attempts in a spool folder, the oldest first."""
     try:

@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import trio
 
-from respool.wire.attempt import ATTEMPT_FILE
 from respoold.io import disk
 from respoold.io.watch import watching
 from respoold.tasks.keeper import Keeper
@@ -62,20 +61,10 @@ def adopt_spool(keeper: Keeper, spool: str) -> int:
     Only the owner's own: st_uid decides.
     """
     count = 0
-    for directory in attempts_in(spool):
+    for directory in disk.attempts_in(spool):
         if owned(directory) and keeper.adopt(directory, own=False) is not None:
             count += 1
     return count
-
-
-def attempts_in(spool: str) -> list[str]:
-    """The attempts' folders in a folder of attempts, in a daemon's spool, or the folder itself if it is one."""
-    folder = os.path.realpath(spool)
-    if os.path.exists(os.path.join(folder, ATTEMPT_FILE)):
-        return [folder]
-    kept = os.path.join(folder, disk.ROOT)
-    folders = [path for _, path in disk.tenants(kept)] if os.path.isdir(kept) else [folder]
-    return [one for each in folders for one in disk.attempt_directories(each)]
 
 
 def owned(directory: str) -> bool:

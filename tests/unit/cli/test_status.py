@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from fakes.folders import Folder
 from respool.wire.connection import Connection, Role
 from respool.wire.messages import Hello, Refused, Status, Welcome
-from unit.cli.fake_hub import Answer
+from respoold.io import disk
+from unit.cli.fake_hub import Answer, FakeHub
 
 Respool = Callable[..., Answer]
 
@@ -91,20 +94,51 @@ def test_status_is_bad_where_a_person_is_needed(respool: Respool, more: dict[str
         assert respool("status").code == code
 
 
-def test_no_daemon_is_exit_code_3_and_names_the_spools_that_wait_without_one(
-    respool: Respool, tmp_path: Path
-) -> None:
-    spool = tmp_path / "job" / "respool" / "spool"
-    spool.mkdir(parents=True)
+def register(spool: Path) -> None:
     registry = Path(os.environ["XDG_STATE_HOME"], "respool", "spools")
-    registry.mkdir(parents=True)
+    registry.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, path in (("a", spool), ("b", "/gone/long/ago"), ("c", spool)):
         (registry / name).write_text(f"{path}\n")
+
+
+def test_no_daemon_is_exit_code_3_and_shows_what_waits_without_one(respool: Respool, tmp_path: Path) -> None:
+    spool = tmp_path / "job" / "respool" / "spool"
+    Folder(str(spool), "a" * 32).rows(range(10)).end()
+    Folder(str(spool), "b" * 32, "mlp-2").rows(range(5)).file("model.pt", b"12345")
+    register(spool)
     answer = respool("status")
     assert answer.code == 3
     assert "there is no such socket" in answer.err
-    assert answer.err.count(str(spool)) == 1
-    assert "/gone" not in answer.err
+    assert "digits/mlp-1" in answer.out
+    assert "19 records" in answer.out
+    assert "7 + 1 file" in answer.out
+    assert "`respool sync` brings it now" in answer.out
+    assert "/gone" not in answer.out + answer.err
+
+
+def test_without_a_daemon_status_json_is_one_object_of_the_same_shape(
+    respool: Respool, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    Folder(str(spool), "a" * 32).rows(range(10)).end(exit_code=1)
+    register(spool)
+    answer = respool("status", "--json")
+    assert answer.code == 3
+    status = json.loads(answer.out)
+    assert (status["daemon"], status["pending_records"]) == (None, 12)
+    (run,) = status["runs"]
+    assert (run["state"], run["last_step"], run["spool"]) == ("failed", 9, str(spool))
+    assert set(a_status()["runs"][0]) - {"rows", "lost"} <= set(run)
+
+
+def test_what_the_hub_has_is_not_told_as_waiting(respool: Respool, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    folder = Folder(str(spool), "a" * 32).rows(range(10))
+    disk.write_progress(folder.path, {"acked": {"0": folder.seq}})
+    register(spool)
+    answer = respool("status")
+    assert answer.out == ""
+    assert "Nothing waits in your spools here." in answer.err
 
 
 def test_a_daemon_that_refuses_is_exit_code_3_in_its_own_words(respool: Respool) -> None:
@@ -146,3 +180,58 @@ def test_the_daemons_hub_is_the_one_that_reading_commands_ask(
     assert answer.code == 3
     assert "http://127.0.0.1:9" in answer.err
     assert "the daemon at" in answer.err
+
+
+def a_node(name: str, heard: float = 4.0, *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "node": name, "daemon": "0.1.0", "heartbeat_at": time.time() - heard, "pending_records": 0, "pending_bytes": 0,
+        "pending_files": 0, "pending_file_bytes": 0, "oldest_pending_seconds": None, "runs": list(runs),
+    } | more  # fmt: skip
+
+
+def a_backlog(run_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "entity": "ada", "project": "digits", "run_id": run_id, "attempt_id": "a", "number": 3, "state": "running",
+        "pending_records": 9, "pending_bytes": 900, "pending_files": 0, "pending_file_bytes": 0,
+        "oldest_pending_seconds": 10.0, "why": "being sent",
+    } | more  # fmt: skip
+
+
+def test_nodes_say_what_waits_where_for_whom_why_and_what_to_do(hub: FakeHub, respool: Respool) -> None:
+    stuck = a_backlog("mlp-2", why="it waits for its user's own key", state="preempting")
+    busy = a_node("gpu-7", 4.0, a_backlog("mlp-1"), stuck, pending_records=18)
+    hub.pages["/v1/nodes"] = {"nodes": [a_node("login"), busy]}
+    answer = respool("status", "--nodes")
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[1].split()[0] == "gpu-7", "who holds something comes first"
+    for said in ("digits/mlp-1", "preempting", "own key (gpu-7)", "being sent from gpu-7"):
+        assert said in answer.out
+
+
+@pytest.mark.parametrize(("heard", "code"), [(4.0, 0), (100.0, 0), (7200.0, 1)])
+def test_a_node_that_is_silent_and_holds_something_is_a_bad_state(
+    hub: FakeHub, respool: Respool, heard: float, code: int
+) -> None:
+    hub.pages["/v1/nodes"] = {"nodes": [a_node("gpu-9", heard, a_backlog("mlp-1"), pending_records=9)]}
+    answer = respool("status", "--nodes")
+    assert answer.code == code
+    assert ("was last heard" in answer.out) == (heard > 45)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_tables_of_nodes_fit_the_screen(
+    hub: FakeHub, respool: Respool, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    runs = [a_backlog("transformer-large-3", pending_files=2, pending_file_bytes=3 << 30)]
+    hub.pages["/v1/nodes"] = {"nodes": [a_node("gpu-07.cluster.example", 4.0, *runs, pending_records=9)]}
+    lines = respool("status", "--nodes").out.splitlines()
+    assert max(map(len, lines[:5])) <= columns
+    assert "digits/transformer-large-3" in lines[4]
+
+
+def test_nodes_as_json_are_one_object_a_line(hub: FakeHub, respool: Respool) -> None:
+    nodes = [a_node("a"), a_node("b")]
+    hub.pages["/v1/nodes"] = {"nodes": nodes}
+    assert [json.loads(line) for line in respool("status", "--nodes", "--json").out.splitlines()] == nodes

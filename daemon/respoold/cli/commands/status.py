@@ -1,8 +1,9 @@
 """Say what waits on this machine for the hub: for whom, since when, why, and what to do.
 
-Asks the daemon over its socket; needs neither hub nor key. It is a bad state (exit code 1) when the daemon
-warns of something, when rows were lost, or when the hub cannot be reached. Rows on their way are no bad
-state.
+Asks the daemon over its socket; needs neither hub nor key. Where none runs, it looks itself into your spools
+(exit code 3). With --nodes the hub says what waits on any machine. It is a bad state (exit code 1) when the
+daemon warns of something, when rows were lost, when the hub cannot be reached, or when something waits on a
+node that is not heard. Rows on their way are no bad state.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from respoold.cli import words
+from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.places import Places, here, registered_spools
+from respoold.cli.loose.standing import standing
+from respoold.cli.nodes import bad, print_nodes
+from respoold.cli.places import Places, here
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
 
 EXAMPLES = """
 examples:
   respool status
+  respool status --nodes                  every machine that your runs are on
   respool status --json | jq .pending_records
 """
+
+SHOWN = 20
+"""Lines of a table that nobody asked to be long."""
+
+NAMED = 4
 
 _COLUMNS = (
     Column("RUN"),
@@ -36,33 +46,67 @@ _COLUMNS = (
 
 def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    parser.add_argument("--nodes", action="store_true", help="ask the hub what waits on every node")
+    add_reading_arguments(parser)
 
 
-def run(_args: Namespace, screen: Screen) -> int:
+def run(args: Namespace, screen: Screen) -> int:
     """Print it; 1 when something needs a person."""
+    if args.nodes:
+        return _nodes(args, screen)
+    if args.hub:
+        raise CommandError(
+            Exit.USAGE, f"--hub {args.hub} is for --nodes.", "Say `respool status --nodes` too."
+        )
     places = here()
     try:
         with open_daemon(places) as link:
             status = link.status()
     except NoDaemonError as error:
-        raise no_daemon(places, error) from error
-    if _args.json:
+        return _without_daemon(args, screen, places, error)
+    if args.json:
         screen.emit(status)
     else:
         print_status(screen, status, time.time())
     return Exit.BAD if _bad(status) else Exit.DONE
 
 
-def no_daemon(places: Places, error: NoDaemonError) -> CommandError:
-    """No daemon: what was tried, what waits without one, and how to get one."""
+def _nodes(args: Namespace, screen: Screen) -> int:
+    from respoold.cli.hub import open_hub  # noqa: PLC0415 - the rest of this command needs no extra
+
+    with open_hub(args.hub, here()) as hub:
+        found = hub.get("/v1/nodes").get("nodes") or []
+    now = time.time()
+    if args.json:
+        for node in found:
+            screen.emit(node)
+    elif found:
+        print_nodes(screen, found, now)
+    else:
+        screen.note(f"No daemon has told the hub at {hub.address.url} of itself yet.")
+    return Exit.BAD if bad(found, now) else Exit.DONE
+
+
+def _without_daemon(args: Namespace, screen: Screen, places: Places, error: NoDaemonError) -> int:
+    """What was tried, what lies here meanwhile, and how to get a daemon. The exit code is 3."""
+    status = standing(places, time.time())
+    if args.json:
+        screen.emit(status)
+    runs = status["runs"]
     tried = "".join(f"\n    {path}: {why}" for path, why in error.tried)
     advice = "Start one with `respool up`, or `respool daemon --hub URL`; runs keep everything meanwhile."
-    spools = registered_spools(places)
-    if spools:
-        listed = "".join(f"\n    {spool}" for spool in spools)
-        advice += f"\n  Spools of runs without a daemon, `respool sync` uploads them:{listed}"
-    return CommandError(Exit.UNREACHABLE, f"No daemon answers on this machine.{tried}", advice)
+    if runs and not args.json:
+        screen.say(f"In your spools on {words.clean(str(status['node']))}", "bold")
+        screen.say(f"  waiting  {_waiting(status)}")
+        screen.say()
+        screen.table(_COLUMNS, [_row(run) for run in runs[:SHOWN]])
+        if len(runs) > SHOWN:
+            screen.say(f"and {words.counted(len(runs) - SHOWN, 'older one')}; --json has all", "dim")
+        _explain(screen, runs)
+        screen.say()
+    elif not runs:
+        advice += "\n  Nothing waits in your spools here."
+    raise CommandError(Exit.UNREACHABLE, f"No daemon answers on this machine.{tried}", advice) from error
 
 
 def _bad(status: dict[str, Any]) -> bool:
@@ -145,6 +189,13 @@ def _row(run: dict[str, Any]) -> list[Cell]:
     ]
 
 
+def _some(names: list[str]) -> str:
+    """The names once each, the first few of many."""
+    once = list(dict.fromkeys(names))
+    more = f" and {words.count(len(once) - NAMED)} more" if len(once) > NAMED else ""
+    return ", ".join(once[:NAMED]) + more
+
+
 def _explain(screen: Screen, runs: list[dict[str, Any]]) -> None:
     """Each cause once, with the runs it holds up."""
     causes: dict[tuple[str, str], list[str]] = {}
@@ -158,6 +209,6 @@ def _explain(screen: Screen, runs: list[dict[str, Any]]) -> None:
             causes.setdefault(key, []).append(name)
     for (why, advice), names in causes.items():
         screen.say()
-        screen.say(f"{', '.join(names)}: {why}")
+        screen.say(f"{_some(names)}: {why}")
         if advice:
             screen.say(f"  {advice}")

@@ -30,7 +30,8 @@ from respoold.cli.hub import find_hub, find_key
 from respoold.cli.places import Places, here, registered_spools
 from respoold.cli.screen import Screen
 from respoold.config import Config, ConfigError, load
-from respoold.tasks.adopt import attempts_in, owned
+from respoold.io.disk import attempts_in
+from respoold.tasks.adopt import owned
 
 EXAMPLES = """
 examples:

@@ -10,7 +10,7 @@ from respool import spool_papers
 from respool.process import alive, boot_id
 from respool.wire.attempt import AttemptFile, Request, WriterFile, parse_request
 from respoold.cli.errors import CommandError, Exit
-from respoold.tasks.adopt import attempts_in
+from respoold.io.disk import attempts_in
 
 BELOW = os.path.join("respool", "spool")
 """Where a process without a daemon keeps its attempts, below the folder that it was started with."""
@@ -33,11 +33,17 @@ def attempts(named: str) -> list[Lying]:
     """All that lie in the folder, oldest first, parents before their children. Raises CommandError for a folder that
     holds none.
     """
-    found = [one for one in map(_lying, _folders(named)) if one is not None]
+    found = lying_in(named)
     if not found:
         cause = f"There are no attempts in {named!r}."
         advice = "Name a spool: the folder that `respool.init` printed, a daemon's --spool, or a copy of one."
         raise CommandError(Exit.USAGE, cause, advice)
+    return found
+
+
+def lying_in(named: str) -> list[Lying]:
+    """The same of a folder that may hold none. Raises CommandError for what is no folder, or cannot be read."""
+    found = [one for one in map(_lying, _folders(named)) if one is not None]
     return _parents_first(sorted(found, key=lambda one: (one.request.started_at, one.file.attempt_id)))
 
 
