@@ -27,6 +27,7 @@ from respoold.io import disk, notify
 from respoold.io import socket as doors
 from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
+from respoold.tasks.foresight import SHUTDOWN_SECONDS, Foresight, shut_down
 from respoold.tasks.handover import Handover
 from respoold.tasks.hubs import serve_uplinks
 from respoold.tasks.idle import cancel_when_idle
@@ -93,6 +94,8 @@ async def _serve(config: Config) -> None:
                 own_daemons.note(config.spool, os.environ)
             keeper.handover = Handover(keeper, background)
             keeper.staging = Staging(background, keeper.written)
+            keeper.foresight = foresight = Foresight(keeper)
+            background.start_soon(foresight.watch)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
             if config.system_period > 0:
@@ -104,6 +107,9 @@ async def _serve(config: Config) -> None:
                 print(_ready_line(keeper), flush=True)
                 await _until_told_or_idle(keeper, signals)
                 notify.notify("STOPPING=1")
+                if await shut_down(keeper, foresight):
+                    # Trainers get their SIGTERM now, too: what they save until they are gone is still taken in.
+                    await _left_alone(keeper, signals)
                 intake.cancel_scope.cancel("shutting down")
             listener.close()
             _remove_socket(config.socket)
@@ -112,6 +118,17 @@ async def _serve(config: Config) -> None:
                 with trio.move_on_after(config.grace):
                     await _drained(keeper)
                 last.cancel_scope.cancel("drained, or the grace is over")
+
+
+async def _left_alone(keeper: Keeper, signals: AsyncIterator[int]) -> None:
+    """Until no trainer lives, a second signal, or a machine that shuts down waits no longer."""
+    with trio.move_on_after(SHUTDOWN_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
+            while any(one.alive for one in keeper.node):
+                with trio.move_on_after(1.0):
+                    await keeper.progress.wait()
+            nursery.cancel_scope.cancel("nobody logs here any more")
 
 
 async def _until_told_or_idle(keeper: Keeper, signals: AsyncIterator[int]) -> None:

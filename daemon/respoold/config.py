@@ -28,6 +28,11 @@ class Config:
     `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
     use these and no others; its own user may use any. `one_hub`: all runs go to `hub`, whatever they name.
     `insecure`: keys may cross a network in plain text.
+
+    Who says that the machine will be taken away: `cloud` (auto, ec2, gcp, azure, none) at `metadata`, an address
+    other than the cloud's own; `shutdown`: systemd, by stopping us with the machine; `slurm`: the controller is asked
+    about the jobs here, every `slurm_period` seconds, and `slurm_warning` seconds before a job's time limit that
+    counts too; `notice_file` exists, or `notice_command` exits 0, as long as a notice of the site's own stands.
     """
 
     spool: str
@@ -47,6 +52,14 @@ class Config:
     nice: int = 5
     idle_exit: float = 0.0
     system_period: float = 15.0
+    cloud: str = "auto"
+    metadata: str | None = None
+    shutdown: bool = True
+    slurm: bool = False
+    slurm_period: float = 30.0
+    slurm_warning: float = 0.0
+    notice_file: str | None = None
+    notice_command: tuple[str, ...] = ()
 
 
 FILES = ("/etc/respool/respoold.toml", "{config}/respool/respoold.toml")
@@ -60,6 +73,9 @@ ENVIRONMENT = {
     "RESPOOL_IDLE_EXIT": "idle_exit",
 }
 CREDENTIAL = "hub-key"
+CLOUDS = ("auto", "ec2", "gcp", "azure", "none")
+SLURM_SHORTEST = 30.0
+"""Seconds: a controller that is asked more often by every node does nothing else."""
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -76,7 +92,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
     found |= {key: (name, environ[name]) for name, key in ENVIRONMENT.items() if environ.get(name)}
     found |= {key: (f"--{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None}
     values = {key: _convert(key, where, value, bad) for key, (where, value) in found.items()}
-    bad += _bad_hubs(found, values)
+    bad += _bad_hubs(found, values) + _bad_notices(found, values)
     if bad:
         raise ConfigError("\n".join(bad))
     config = Config(**values)
@@ -99,6 +115,17 @@ def _bad_hubs(found: Mapping[str, tuple[str, Any]], values: dict[str, Any]) -> l
     ]
     if hub is not None:
         values["hub"] = normal(hub)
+    return bad
+
+
+def _bad_notices(found: Mapping[str, tuple[str, Any]], values: Mapping[str, Any]) -> list[str]:
+    bad = []
+    if "cloud" in found and values["cloud"] not in {None, *CLOUDS}:
+        known = ", ".join(CLOUDS)
+        bad.append(f"{found['cloud'][0]}: cloud = {values['cloud']!r} is none of {known}")
+    if "slurm_period" in found and (values["slurm_period"] or SLURM_SHORTEST) < SLURM_SHORTEST:
+        where, period = found["slurm_period"]
+        bad.append(f"{where}: slurm_period = {period!r} is less than {SLURM_SHORTEST:.0f} seconds")
     return bad
 
 

@@ -186,6 +186,8 @@ class Client:
             self.keeper.lend(answer.attempt, message.key)
         self._take(answer.attempt, answer.attached.writer)
         self.queue(answer.attached, request, answer.fds)
+        for notice in self.keeper.standing(answer.attempt):
+            self.queue(notice)
 
     async def wait(self, reason: str, seconds: float) -> None:
         """Tell what an attach waits for, and for how many seconds at most."""

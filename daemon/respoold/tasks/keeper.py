@@ -20,7 +20,7 @@ from respool.wire.errors import FormatError
 from respool.wire.frames import Frame
 from respool.wire.messages import Message, Notice
 from respoold.config import Config
-from respoold.core.attempt import Attempt, Pass
+from respoold.core.attempt import Attempt, Pass, Told
 from respoold.core.complaints import EVERYBODY, Complaints
 from respoold.core.decision import overtaken
 from respoold.core.errors import HubDenied
@@ -39,6 +39,7 @@ from respoold.tasks.room import Rooms
 from respoold.tasks.uplink import Uplink, Uplinks
 
 if TYPE_CHECKING:
+    from respoold.tasks.foresight import Foresight
     from respoold.tasks.handover import Handover
     from respoold.tasks.staging import Staging
 
@@ -51,6 +52,14 @@ SUPERSEDED = Notice(
     "superseded",
     "another attempt continues this run: what is logged here from now on stays on this attempt's own branch",
 )
+WITHDRAWN = Notice("withdrawn", "the machine stays: the preemption that was announced will not happen")
+
+
+def preempting(standing: Told) -> Notice:
+    """What the processes of an attempt hear of a notice."""
+    source, deadline = standing
+    text = f"{source}: this process will be preempted soon; save what it needs to go on elsewhere"
+    return Notice("preempting", text, {"source": source, "deadline": deadline})
 
 
 class Keeper:
@@ -75,6 +84,7 @@ class Keeper:
         self._complaints = Complaints()
         self.handover: Handover | None = None
         self.staging: Staging | None = None
+        self.foresight: Foresight | None = None
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
         self.sent = 0
@@ -317,7 +327,26 @@ class Keeper:
 
     def standing(self, attempt: Attempt) -> list[Notice]:
         """What a process that comes back may have missed."""
-        return [SUPERSEDED] if attempt.superseded else []
+        found = [SUPERSEDED] if attempt.superseded else []
+        return found + ([preempting(attempt.notice)] if attempt.notice else [])
+
+    def foresee(self, attempt: Attempt, notices: dict[str, float]) -> None:
+        """These preemption notices, and no others, stand against an attempt: its processes are told, the hub is told
+        ahead of everything else, and what was logged follows without a pause.
+        """
+        if notices == attempt.notices:
+            return
+        source = attempt.notice.source if attempt.notice else ""
+        attempt.notices = notices
+        self.save(attempt)
+        standing = attempt.notice
+        self.tell(attempt, preempting(standing) if standing else WITHDRAWN._replace(data={"source": source}))
+        for reader in self.readers_of(attempt):
+            self.attend(reader)
+        uplink = self.uplink_of(attempt)
+        if uplink is not None:
+            uplink.schedule.hasten()
+        self.offer(attempt)
 
     def tell(self, attempt: Attempt, notice: Notice) -> None:
         """Say something to the processes that log into an attempt."""

@@ -1,0 +1,112 @@
+"""Preemption seen coming: asks the sources that are configured, and lets every attempt here hear what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from time import time
+from typing import NoReturn
+
+import trio
+
+from respool.wire.messages import Notice
+from respoold.config import Config
+from respoold.core.attempt import Attempt
+from respoold.core.notice import Event, Foreseen, Standing
+from respoold.core.notice_words import cloud_of
+from respoold.doorbell import Doorbell
+from respoold.io.notices import azure, ec2, gcp, machine
+from respoold.io.notices.metadata import Source
+from respoold.io.notices.own import Command, File
+from respoold.io.notices.slurm import Slurm
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.uplink import jitter
+
+LOOK_SECONDS = 1.0
+"""While a notice stands: how often to look for attempts that began since, and for notices that are void."""
+SHUTDOWN, SHUTDOWN_SECONDS = "shutdown", 30.0
+"""A preempted machine is switched off half a minute after it was told to shut down, whatever still runs on it."""
+_CLOUDS: dict[str, tuple[Callable[..., Source], str]] = {
+    "ec2": (ec2.Ec2, ec2.BASE),
+    "gcp": (gcp.Gcp, gcp.BASE),
+    "azure": (azure.Azure, azure.BASE),
+}
+
+
+class Foresight:
+    """What stands against this node's attempts. `heard` is for whoever learns something; `watch` runs for ever."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._standing = Standing()
+        self._bell = Doorbell()
+        self._advised: set[str] = set()
+        for attempt in keeper.node:
+            # Of a daemon before this one: it stands until somebody withdraws it, or it expires.
+            for source, deadline in attempt.notices.items():
+                asked = attempt.request
+                self._standing.take(Foreseen(source, deadline, asked.identity, asked.launch), time())
+
+    def heard(self, event: Event) -> None:
+        """Take an event; everybody whom it concerns knows when this returns."""
+        if self._standing.take(event, time()):
+            self._apply()
+            self._bell.ring()
+
+    async def watch(self) -> NoReturn:
+        """Ask every source, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for source in _sources(self._keeper):
+                nursery.start_soon(source.watch, self.heard)
+            while True:
+                if not self._standing:
+                    await self._bell.wait()
+                await trio.sleep(LOOK_SECONDS)
+                self._standing.expire(time())
+                self._apply()
+
+    def _apply(self) -> None:
+        for attempt in self._keeper.node:
+            if attempt.alive and not attempt.adopted:
+                wanted = self._standing.of(attempt.request.identity, attempt.request.launch)
+                self._keeper.foresee(attempt, wanted)
+        advice = self._standing.advice()
+        for source in set(advice) - self._advised:
+            self._advise(source)
+        self._advised = set(advice)
+
+    def _advise(self, source: str) -> None:
+        text = f"{source}: this machine is likely to be taken away before long; save a checkpoint soon"
+        for attempt in self._keeper.node:
+            if attempt.alive:
+                self._keeper.tell(attempt, Notice("advice", text, {"source": source}))
+
+
+def _sources(keeper: Keeper) -> Iterator[Source]:
+    """Those that are configured. Which cloud this is, is read off the machine before any packet is sent."""
+    config = keeper.config
+    cloud = cloud_of(machine.dmi()) if config.cloud == "auto" else config.cloud
+    if cloud in _CLOUDS:
+        make, base = _CLOUDS[cloud]
+        yield make(config.metadata or base, jitter)
+    yield from _own(config)
+    if config.slurm:
+        yield Slurm(lambda: _jobs(keeper.node), jitter, config.slurm_period, config.slurm_warning)
+
+
+def _own(config: Config) -> Iterator[Source]:
+    if config.notice_file is not None:
+        yield File(config.notice_file)
+    if config.notice_command:
+        yield Command(config.notice_command)
+
+
+def _jobs(attempts: Iterable[Attempt]) -> set[str]:
+    return {one.request.identity for one in attempts if one.alive and one.request.identity}
+
+
+async def shut_down(keeper: Keeper, foresight: Foresight) -> bool:
+    """We were told to stop. Says whether that is because the machine stops; its trainers then know it."""
+    if not keeper.config.shutdown or not await machine.stopping():
+        return False
+    foresight.heard(Foreseen(SHUTDOWN, time() + SHUTDOWN_SECONDS))
+    return True

@@ -1,0 +1,158 @@
+"""Notices of preemption: whose they are, which stand, and what clouds and schedulers mean by their answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from respoold.core import notice_words as words
+from respoold.core.notice import EXPIRY_SECONDS, Event, Foreseen, Standing, Withdrawn
+
+NOW = 1_000.0
+
+
+def standing(*events: Event) -> Standing:
+    made = Standing()
+    for event in events:
+        made.take(event, NOW)
+    return made
+
+
+def test_a_notice_of_the_machine_is_everybodys_and_one_of_a_job_is_that_jobs() -> None:
+    found = standing(
+        Foreseen("ec2", 5.0), Foreseen("slurm", 9.0, "slurm:m:7"), Foreseen("run", 1.0, launch="own:a")
+    )
+    assert found.of("slurm:m:7", "x") == {"ec2": 5.0, "slurm": 9.0}
+    assert found.of("", "y+own:a+z") == {"ec2": 5.0, "run": 1.0}
+
+
+def test_a_notice_that_is_repeated_changes_nothing_and_one_that_is_withdrawn_does() -> None:
+    found = Standing()
+    assert found.take(Foreseen("a", 5.0), NOW)
+    assert not found.take(Foreseen("a", 5.0), NOW)
+    assert found.take(Foreseen("a", 6.0), NOW)
+    assert not found.take(Withdrawn("b"), NOW)
+    assert found.take(Withdrawn("a"), NOW)
+    assert not found
+
+
+def test_who_withdraws_for_all_withdraws_each_jobs_too() -> None:
+    found = standing(Foreseen("a", 5.0, "j", "l"), Foreseen("a", 5.0, "k"))
+    assert not found.take(Withdrawn("a", "other"), NOW)
+    assert found.take(Withdrawn("a", "j"), NOW)
+    assert found.of("k", "") == {"a": 5.0}
+    assert found.take(Withdrawn("a"), NOW)
+    assert not found
+
+
+def test_a_notice_expires_some_time_after_its_deadline_or_after_it_was_last_heard() -> None:
+    found = standing(Foreseen("dated", NOW + 100), Foreseen("vague"))
+    found.expire(NOW + EXPIRY_SECONDS)
+    assert found.of("", "") == {"dated": NOW + 100, "vague": 0.0}
+    found.take(Foreseen("vague"), NOW + 200)
+    found.expire(NOW + EXPIRY_SECONDS + 101)
+    assert found.of("", "") == {"vague": 0.0}
+    found.expire(NOW + EXPIRY_SECONDS + 201)
+    assert not found
+
+
+def test_advice_is_told_and_stands_against_nobody() -> None:
+    found = standing(Foreseen("rebalance", likely=True))
+    assert (found.advice(), found.of("", "")) == (["rebalance"], {})
+
+
+@pytest.mark.parametrize(
+    ("dmi", "cloud"),
+    [
+        ({"sys_vendor": "Amazon EC2", "product_name": "g5.xlarge"}, "ec2"),
+        ({"sys_vendor": "Xen", "bios_version": "4.11.amazon"}, "ec2"),
+        ({"sys_vendor": "Google", "product_name": "Google Compute Engine"}, "gcp"),
+        (
+            {"sys_vendor": "Microsoft Corporation", "chassis_asset_tag": "7783-7084-3265-9085-8269-3286-77"},
+            "azure",
+        ),
+        ({"sys_vendor": "Microsoft Corporation", "chassis_asset_tag": "1234"}, ""),
+        ({"sys_vendor": "QEMU"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_cloud_is_known_by_the_machines_own_names(dmi: dict[str, str], cloud: str) -> None:
+    assert words.cloud_of(dmi) == cloud
+
+
+@pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])
+def test_ec2_names_what_it_does_and_when(action: str) -> None:
+    said = f'{{"action":"{action}","time":"2017-09-18T08:22:00Z"}}'
+    assert words.ec2_action(said) == Foreseen("ec2-spot", 1505722920.0)
+    assert words.ec2_action('{"action":"terminate"}') == Foreseen("ec2-spot", 0.0)
+
+
+def test_gcp_says_true_or_false_and_a_migration_is_no_end() -> None:
+    assert words.gcp_preempted("TRUE\n", NOW) == Foreseen("gcp-preempted", NOW + 30)
+    assert words.gcp_preempted("FALSE", NOW) == Withdrawn("gcp-preempted")
+    assert words.gcp_maintenance("TERMINATE_ON_HOST_MAINTENANCE", NOW) == Foreseen(
+        "gcp-maintenance", NOW + 60
+    )
+    assert words.gcp_maintenance("MIGRATE_ON_HOST_MAINTENANCE", NOW) == Withdrawn("gcp-maintenance")
+
+
+EVENT = '{"EventType":"%s","Resources":["%s"],"EventStatus":"%s","NotBefore":"Mon, 18 Sep 2017 08:22:00 GMT"}'
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ("", Withdrawn("azure")),
+        (EVENT % ("Preempt", "me", "Scheduled"), Foreseen("azure", 1505722920.0)),
+        (EVENT % ("Terminate", "me", "Started"), Foreseen("azure", 1505722920.0)),
+        (EVENT % ("Preempt", "other", "Scheduled"), Withdrawn("azure")),
+        (EVENT % ("Freeze", "me", "Scheduled"), Withdrawn("azure")),
+        (EVENT % ("Preempt", "me", "Completed"), Withdrawn("azure")),
+        ('{"EventType":"Preempt","Resources":["me"],"NotBefore":""}', Foreseen("azure", 0.0)),
+    ],
+)
+def test_azures_list_is_read_for_this_machine_alone(events: str, found: Event) -> None:
+    assert words.azure_events(f'{{"DocumentIncarnation":1,"Events":[{events}]}}', "me") == found
+
+
+LINE = "JobId=7 JobName=a JobState={} EndTime={} PreemptTime={} Deadline=N/A Command=/x EndTime=1"
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "preempt", "warning", "told"),
+    [
+        ("RUNNING", "Unknown", "None", 60.0, {}),
+        ("RUNNING", "1060", "990", 0.0, {"slurm-preemption": 1060.0}),
+        ("RUNNING", "1060", "None", 60.0, {"slurm-time-limit": 1060.0}),
+        ("RUNNING", "1061", "None", 60.0, {}),
+        ("RUNNING", "1060", "None", 0.0, {}),
+        ("COMPLETING", "1060", "990", 60.0, {}),
+    ],
+)
+def test_a_slurm_job_is_noticed_by_its_preempt_time_or_near_its_limit(
+    state: str, end: str, preempt: str, warning: float, told: dict[str, float]
+) -> None:
+    job = words.slurm_job(LINE.format(state, end, preempt))
+    assert job is not None
+    events = words.slurm_events(job, "slurm:m:7", NOW, warning)
+    assert {one.source: one.deadline for one in events if isinstance(one, Foreseen)} == told
+    assert {one.source for one in events} == {"slurm-preemption", "slurm-time-limit"}
+    assert {one.job for one in events} == {"slurm:m:7"}
+
+
+def test_slurms_local_times_are_understood_too() -> None:
+    job = words.slurm_job("JobId=7 JobState=RUNNING EndTime=2017-09-18T08:22:00 PreemptTime=None")
+    assert job is not None
+    assert job.ends_at > 1.5e9
+    assert job.preempted_at == 0.0
+
+
+@given(st.text(max_size=200))
+def test_no_text_whatever_raises_or_is_a_notice_by_chance(text: str) -> None:
+    assert not isinstance(words.ec2_action(text), Foreseen)
+    assert words.ec2_rebalance(text) is None
+    assert words.azure_events(text, "me") is None
+    assert words.slurm_job(text) is None or "JobId=" in text
+    for found in (words.gcp_preempted(text, NOW), words.gcp_maintenance(text, NOW)):
+        assert found is None or text.strip() in {"TRUE", "FALSE", "NONE"}

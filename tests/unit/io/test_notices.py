@@ -1,0 +1,341 @@
+"""Each source of notices against a small server, file or command of its own: as documented, and of no use at all."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from fakes.metadata import Asked, Said, serving
+from respoold.core.notice import Foreseen, Withdrawn
+from respoold.io.notices import azure, ec2, gcp, machine
+from respoold.io.notices.metadata import Source
+from respoold.io.notices.own import Command, File
+from respoold.io.notices.slurm import Slurm
+
+SPOT = "/latest/meta-data/spot/instance-action"
+REBALANCE = "/latest/meta-data/events/recommendations/rebalance"
+LIFE = "/latest/meta-data/instance-life-cycle"
+AT, TIME = 1505722920.0, "2017-09-18T08:22:00Z"
+
+
+def no_jitter() -> float:
+    return 0.0
+
+
+async def until(holds: Callable[[], object]) -> None:
+    with trio.fail_after(10):
+        while not holds():  # noqa: ASYNC110 - what is waited for is a plain list
+            await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def hearing(source: Source) -> AsyncIterator[Callable[[Any], Any]]:
+    """What a source says; `await heard(event)` waits for it."""
+    said: list[Any] = []
+
+    async def heard(event: Any) -> list[Any]:
+        await until(lambda: event in said)
+        return said
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.watch, said.append)
+        yield heard
+        nursery.cancel_scope.cancel()
+
+
+class Imds:
+    """EC2's service. `answers` by path; a path that is not there is 404. `tokens`: those that are good."""
+
+    def __init__(self, **answers: str) -> None:
+        paths = {"spot": SPOT, "rebalance": REBALANCE}
+        self.answers = {LIFE: "spot"} | {paths[key]: text for key, text in answers.items()}
+        self.good = "t1"
+        self.given = 0
+
+    async def __call__(self, asked: Asked) -> Said:
+        if asked.path == "/latest/api/token":
+            if (
+                asked.method != "PUT"
+                or not 1 <= int(asked.headers["x-aws-ec2-metadata-token-ttl-seconds"]) <= 21600
+            ):
+                return Said(400)
+            self.given += 1
+            return Said(body=self.good)
+        if asked.headers.get("x-aws-ec2-metadata-token") != self.good:
+            return Said(401)
+        return Said(body=self.answers[asked.path]) if asked.path in self.answers else Said(404)
+
+
+async def test_ec2_says_nothing_until_the_notice_and_takes_it_back_when_it_is_gone() -> None:
+    imds = Imds()
+    async with serving(imds) as service, hearing(ec2.Ec2(service.base, no_jitter, 0.01)) as heard:
+        assert Foreseen("ec2-spot", AT) not in await heard(Withdrawn("ec2-spot"))
+        imds.answers[SPOT] = f'{{"action":"terminate","time":"{TIME}"}}'
+        said = await heard(Foreseen("ec2-spot", AT))
+        said.clear()
+        del imds.answers[SPOT]
+        await heard(Withdrawn("ec2-spot"))
+    assert imds.given == 1
+
+
+async def test_a_rebalance_is_advice() -> None:
+    imds = Imds(rebalance=f'{{"noticeTime":"{TIME}"}}')
+    async with serving(imds) as service, hearing(ec2.Ec2(service.base, no_jitter, 0.01)) as heard:
+        await heard(Foreseen("ec2-rebalance", likely=True))
+
+
+async def test_a_token_that_has_expired_is_renewed() -> None:
+    imds = Imds()
+    async with serving(imds) as service, hearing(ec2.Ec2(service.base, no_jitter, 0.01)) as heard:
+        await heard(Withdrawn("ec2-spot"))
+        imds.good = "t2"
+        imds.answers[SPOT] = f'{{"action":"stop","time":"{TIME}"}}'
+        await heard(Foreseen("ec2-spot", AT))
+    assert imds.given == 2
+
+
+async def test_an_instance_on_demand_is_asked_nothing_more() -> None:
+    imds = Imds()
+    imds.answers[LIFE] = "on-demand"
+    async with serving(imds) as service, hearing(ec2.Ec2(service.base, no_jitter, 0.0)):
+        await until(lambda: len(service.asked) >= 2)
+        await trio.sleep(0.05)
+        assert [one.path for one in service.asked] == ["/latest/api/token", LIFE]
+
+
+class Gce:
+    """Google's service: hangs until the value or the etag is another, for `timeout_sec` at most."""
+
+    def __init__(self) -> None:
+        self.values = {"preempted": "FALSE", "maintenance-event": "NONE"}
+        self.etags = dict.fromkeys(self.values, 1)
+        self.refused = 0
+
+    def change(self, name: str, value: str) -> None:
+        self.values[name], self.etags[name] = value, self.etags[name] + 1
+
+    async def __call__(self, asked: Asked) -> Said:
+        name = asked.path.rpartition("/")[2]
+        if asked.headers.get("metadata-flavor") != "Google" or asked.query["wait_for_change"] != "true":
+            self.refused += 1
+            return Said(403)
+        known = asked.query.get("last_etag", str(self.etags[name]))
+        with trio.move_on_after(float(asked.query["timeout_sec"])):
+            while known == str(self.etags[name]):  # noqa: ASYNC110 - as in until()
+                await trio.sleep(0.002)
+        return Said(body=self.values[name], headers={"ETag": str(self.etags[name])})
+
+
+def foreseen(said: list[Any]) -> list[Foreseen]:
+    return [one for one in said if isinstance(one, Foreseen)]
+
+
+async def test_gcp_hears_a_change_while_its_question_hangs() -> None:
+    gce = Gce()
+    async with serving(gce) as service, hearing(gcp.Gcp(service.base, no_jitter, hang=1)) as heard:
+        said = await heard(Withdrawn("gcp-preempted"))
+        await until(lambda: any("last_etag" in one.query for one in service.asked))
+        began = time.time()
+        gce.change("preempted", "TRUE")
+        await until(lambda: foreseen(said))
+        assert began + 29 < foreseen(said)[0].deadline < time.time() + 31
+    assert gce.refused == 0
+
+
+async def test_a_change_between_two_questions_of_gcps_is_not_missed() -> None:
+    gce = Gce()
+    async with serving(gce) as service, hearing(gcp.Gcp(service.base, no_jitter, hang=0)) as heard:
+        said = await heard(Withdrawn("gcp-maintenance"))
+        gce.change("maintenance-event", "TERMINATE_ON_HOST_MAINTENANCE")
+        await until(lambda: foreseen(said))
+
+
+AZURE_NAME = "/metadata/instance/compute/name"
+PREEMPT = (
+    '{"DocumentIncarnation":2,"Events":[{"EventId":"1","EventType":"Preempt","ResourceType":"VirtualMachine",'
+    '"Resources":["vm-1"],"EventStatus":"Scheduled","NotBefore":"Mon, 18 Sep 2017 08:22:00 GMT"}]}'
+)
+
+
+class AzureService:
+    """Scheduled Events for the machine vm-1."""
+
+    def __init__(self, events: str = '{"DocumentIncarnation":1,"Events":[]}') -> None:
+        self.events = events
+
+    async def __call__(self, asked: Asked) -> Said:
+        if (
+            asked.headers.get("metadata") != "true"
+            or asked.method != "GET"
+            or "api-version" not in asked.query
+        ):
+            return Said(400)
+        return Said(body="vm-1" if asked.path == AZURE_NAME else self.events)
+
+
+async def test_azure_is_asked_for_the_machines_own_name_and_never_answered() -> None:
+    service_of = AzureService()
+    async with serving(service_of) as service, hearing(azure.Azure(service.base, no_jitter, 0.01)) as heard:
+        await heard(Withdrawn("azure"))
+        service_of.events = PREEMPT.replace("vm-1", "vm-2")
+        service.asked.clear()
+        await until(lambda: len(service.asked) >= 3)
+        assert Foreseen("azure", AT) not in await heard(Withdrawn("azure"))
+        service_of.events = PREEMPT
+        await heard(Foreseen("azure", AT))
+    assert {one.method for one in service.asked} == {"GET"}
+
+
+SOURCES: dict[str, tuple[Callable[[str], Source], Any, Any]] = {
+    "ec2": (
+        lambda base: ec2.Ec2(base, no_jitter, 0.01),
+        lambda: Imds(spot=f'{{"action":"terminate","time":"{TIME}"}}'),
+        "ec2-spot",
+    ),
+    "azure": (lambda base: azure.Azure(base, no_jitter, 0.01), lambda: AzureService(PREEMPT), "azure"),
+    "gcp": (lambda base: gcp.Gcp(base, no_jitter, 0.05), Gce, "gcp-preempted"),
+}
+USELESS = {
+    "garbage": Said(raw=b"\x00\xff not http at all\r\n\r\n"),
+    "half an answer": Said(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"),
+    "somebody's page": Said(body="<html>TRUE</html>"),
+    "an error": Said(500, "no"),
+    "a flood": Said(body="x" * (2 << 20)),
+    "nonsense": Said(
+        body='{"action": 7, "time": [], "Events": [7, {"Resources": "vm-1"}]}', headers={"ETag": "\x01"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("useless", USELESS)
+async def test_a_service_of_no_use_is_no_notice_and_is_heard_when_it_recovers(
+    name: str, useless: str
+) -> None:
+    make, service_of, source = SOURCES[name]
+    well = service_of()
+    ill = True
+
+    async def handler(asked: Asked) -> Said:
+        return USELESS[useless] if ill else await well(asked)
+
+    async with serving(handler) as service, hearing(make(service.base)) as heard:
+        await until(lambda: len(service.asked) >= 2)
+        ill = False
+        if name == "gcp":
+            said = await heard(Withdrawn(source))
+        else:
+            said = await heard(Foreseen(source, AT))
+        assert not [one for one in said if isinstance(one, Foreseen) and one.deadline != AT]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+async def test_a_service_that_hangs_or_is_absent_says_nothing_and_fails_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("respoold.io.notices.metadata.ANSWER_SECONDS", 0.05)
+    make, _, _ = SOURCES[name]
+
+    async def hang(_: Asked) -> Said:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with serving(hang) as service, hearing(make(service.base)) as heard:
+        await until(lambda: service.asked)
+        base = service.base
+    said: list[Any] = []
+    with trio.move_on_after(0.3):
+        await make(base).watch(said.append)  # nobody listens there any more
+    assert said == []
+    assert heard
+
+
+async def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    service_of = AzureService(PREEMPT)
+    async with serving(service_of) as service, hearing(azure.Azure(service.base, no_jitter, 0.01)) as heard:
+        await heard(Foreseen("azure", AT))
+
+
+async def test_a_file_is_a_notice_while_it_is_there_and_may_name_the_deadline(tmp_path: Path) -> None:
+    path = tmp_path / "going"
+    async with hearing(File(str(path), 0.01)) as heard:
+        await heard(Withdrawn("file"))
+        path.write_text("1505722920\nby the night shift")
+        said = await heard(Foreseen("file", AT))
+        path.write_text("soon")
+        await heard(Foreseen("file", 0.0))
+        said.clear()
+        path.unlink()
+        await heard(Withdrawn("file"))
+
+
+async def test_a_command_is_a_notice_while_it_succeeds(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = f"import os, sys; print(1505722920.0); sys.exit(not os.path.exists({str(flag)!r}))"
+    async with hearing(Command([sys.executable, "-c", code], 0.01)) as heard:
+        assert Foreseen("command", AT) not in await heard(Withdrawn("command"))
+        flag.touch()
+        await heard(Foreseen("command", AT))
+    async with hearing(Command(["/nowhere/at-all"], 0.01)) as heard:
+        await trio.sleep(0.05)
+
+
+def scontrol(tmp_path: Path, text: str) -> list[str]:
+    """A command in scontrol's place; it notes what it was asked."""
+    (tmp_path / "answer").write_text(text)
+    code = f"""
+import os, sys
+with open({str(tmp_path / "asked")!r}, "a") as file:
+    print(*sys.argv[1:], os.environ["SLURM_TIME_FORMAT"], file=file)
+print(open({str(tmp_path / "answer")!r}).read())
+"""
+    (tmp_path / "scontrol.py").write_text(code)
+    return [sys.executable, str(tmp_path / "scontrol.py")]
+
+
+JOB = "JobId=34 ArrayJobId=33 JobName=x JobState=RUNNING EndTime={end} PreemptTime={preempt} Partition=low"
+
+
+async def test_slurm_is_asked_about_the_jobs_here_and_its_preempt_time_is_a_notice(tmp_path: Path) -> None:
+    now = int(time.time())
+    command = scontrol(tmp_path, JOB.format(end=now + 60, preempt=now))
+    jobs = {"slurm:mini:33_3", "k8s:whatever"}
+    source = Slurm(lambda: jobs, no_jitter, 0.01, 0.0, command)
+    async with hearing(source) as heard:
+        await heard(Foreseen("slurm-preemption", float(now + 60), "slurm:mini:33_3"))
+    assert set((tmp_path / "asked").read_text().splitlines()) == {"-o show job 33_3 %s"}
+
+
+async def test_a_controller_that_fails_is_asked_less_and_less(tmp_path: Path, autojump_clock: Any) -> None:
+    asked: list[float] = []
+
+    def jobs() -> set[str]:
+        asked.append(trio.current_time())
+        return set()
+
+    source = Slurm(jobs, no_jitter, 30.0, 0.0, ["/nowhere/scontrol"])
+    said: list[Any] = []
+    with trio.move_on_after(100):
+        await source.watch(said.append)
+    assert [round(at - asked[0]) for at in asked] == [0, 30, 60]
+
+
+def test_the_machines_own_names_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:
+    (tmp_path / "sys_vendor").write_text("Amazon EC2\n")
+    assert machine.dmi(str(tmp_path)) == {"sys_vendor": "Amazon EC2"}
+
+
+@pytest.mark.parametrize(("said", "found"), [("stopping", True), ("running", False), ("", False)])
+async def test_a_machine_is_stopping_when_systemd_says_so(said: str, found: bool) -> None:
+    ask = [sys.executable, "-c", f"print({said!r}); raise SystemExit(1)"]
+    assert await machine.stopping(ask) is found
+    assert not await machine.stopping(["/nowhere/systemctl"])
