@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from respool_hub.service.standing import Quiet, ancestors, state
+from respool_hub.service.lives import follows, is_orphan, origin
+from respool_hub.service.standing import Quiet, state
 from respool_hub.store.rows import AttemptRow, RunRow
 from respoold.core.hubapi import AttachRequest, Problem
 from respoold.core.states import ALIVE, State
@@ -17,13 +18,15 @@ from respoold.core.states import ALIVE, State
 
 class Registration(NamedTuple):
     """Let it in. `fresh_id`: into a run of its own, since the one it named is another's story. `resumed`: it
-    continues `parent`. `left_behind`: the attempt that is not continued.
+    continues `parent`. `left_behind`: the attempt that is not continued. `orphan`: an attempt whose parent nobody
+    knew, and which from now on continues the head.
     """
 
     parent: str | None = None
     fresh_id: bool = False
     resumed: bool = False
     left_behind: str | None = None
+    orphan: str | None = None
 
 
 class Known(NamedTuple):
@@ -96,19 +99,22 @@ def _existing(request: AttachRequest, known: Known, quiet: Quiet) -> Registratio
         return _live(request, head, quiet)
     if request.resume == "none" or (request.resume == "auto" and now is State.FINISHED):
         return Registration(left_behind=head.attempt_id)
-    return Registration(_newest(request, known, head), resumed=True)
+    return _after_newest(request, known, head)
 
 
-def _newest(request: AttachRequest, known: Known, head: AttemptRow) -> str:
-    """The head, or its descendant that the daemon knows to have rows which have not come here yet."""
+def _after_newest(request: AttachRequest, known: Known, head: AttemptRow) -> Registration:
+    """A child of the head, or of the attempt that the daemon knows to have rows which have not come here yet: one
+    that continues the head, or whose node could not know that it does.
+    """
     hinted = request.parent
-    if (
-        hinted is not None
-        and hinted in known.attempts
-        and head.attempt_id in ancestors(known.attempts, hinted)
-    ):
-        return hinted
-    return head.attempt_id
+    if hinted is None or hinted not in known.attempts or known.attempts[hinted].claimed:
+        return Registration(head.attempt_id, resumed=True)
+    first = known.attempts[origin(known.attempts, hinted)]
+    if follows(known.attempts, hinted, head.attempt_id) or not head.claimed:
+        return Registration(hinted, resumed=True)
+    if is_orphan(known.attempts, first, head):
+        return Registration(hinted, resumed=True, orphan=first.attempt_id)
+    return Registration(head.attempt_id, resumed=True)
 
 
 def _succeeds(request: AttachRequest, head: AttemptRow) -> bool:

@@ -1,8 +1,9 @@
 """Who continues whom, where the answer that an attempt was given without the hub left that open.
 
-The lives of one job follow one another by their restart count, whichever came here first: the scheduler starts
-a life when the one before is over. So a life continues the one before, unless it was started over; what its node
-believed it continued is only older than that, since the node has not seen the life in between.
+The lives of one job follow one another by their restart count, and the attempts of one life by their generation,
+whichever came here first: the next begins when the one before is over. So a life continues the one before, unless
+it was started over; what its node believed it continued is only older than that, since the node has not seen the
+life in between.
 """
 
 from __future__ import annotations
@@ -22,23 +23,30 @@ def order_lives(known: Known, identity: str, fixed: Collection[str]) -> None:
         return
     depths = _depths(known)
     job = [row for row in known.values() if row.identity == identity]
-    job.sort(key=lambda row: (row.restart_count, row.generation, depths[row.attempt_id], row.number))
+    job.sort(key=lambda row: (*_age(row), depths[row.attempt_id], row.number))
     lived = _with_descendants(known, job)
     names = [row.attempt_id for row in job if row.attempt_id in lived]
     for before, name in pairwise(names):
         row = known[name]
-        later = row.restart_count > known[before].restart_count and name not in fixed
-        if later and row.parent != before and _may_follow(known, row, before):
+        later = _age(row) > _age(known[before])
+        if later and name not in fixed and row.parent != before and _may_follow(known, row, before):
             known[name] = row._replace(parent=before)
 
 
 def adopt(known: Known, head: str | None, who: str) -> None:
     """Make `who`, or the one without rows that it began from, a child of the head, if nobody knows of what."""
     top = known[origin(known, who)]
-    orphan = top.parent is None and not top.parent_known
-    if head is None or not orphan or follows(known, head, top.attempt_id) or is_later(known[head], top):
-        return
-    known[top.attempt_id] = top._replace(parent=head)
+    if head is not None and is_orphan(known, top, known[head]):
+        known[top.attempt_id] = top._replace(parent=head)
+
+
+def is_orphan(known: Mapping[str, AttemptRow], one: AttemptRow, head: AttemptRow) -> bool:
+    """Whether nobody knows what `one` continued, and it may have been the head. Not while a link of the head's own
+    chain is missing: that one may continue `one`.
+    """
+    line = ancestors(known, head.attempt_id)
+    unknown = one.parent is None and not one.parent_known and one.attempt_id not in {head.attempt_id, *line}
+    return unknown and all(name in known for name in line) and not is_later(head, one)
 
 
 def origin(known: Mapping[str, AttemptRow], who: str) -> str:
@@ -56,8 +64,8 @@ def follows(known: Mapping[str, AttemptRow], one: str, other: str) -> bool:
 
 
 def is_later(one: AttemptRow, other: AttemptRow) -> bool:
-    """Whether `one` is a later life of the same job."""
-    return bool(one.identity) and one.identity == other.identity and one.restart_count > other.restart_count
+    """Whether `one` is a later life of the same job, or a later start in one life."""
+    return bool(one.identity) and one.identity == other.identity and _age(one) > _age(other)
 
 
 def wants_new(row: AttemptRow) -> bool:
@@ -68,6 +76,10 @@ def wants_new(row: AttemptRow) -> bool:
 def grafted(orders: Iterable[OrderRow]) -> set[str]:
     """The attempts whose parent was set by hand."""
     return {order.attempt_id for order in orders if order.what == "graft" and not order.undone}
+
+
+def _age(row: AttemptRow) -> tuple[int, int]:
+    return row.restart_count, row.generation
 
 
 def _may_follow(known: Known, row: AttemptRow, before: str) -> bool:

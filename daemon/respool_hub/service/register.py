@@ -23,7 +23,7 @@ from respool_hub.service.head import arrive
 from respool_hub.service.lives import grafted
 from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.slots import bury, settle
-from respool_hub.service.standing import state
+from respool_hub.service.standing import ancestors, state
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import NOBODY, AttemptRow, RunRow, SlotRow
 from respoold.core.hubapi import AttachRequest, Problem, WriterSlot
@@ -277,6 +277,8 @@ def _free_id(tx: Reader, entity: str, request: AttachRequest) -> str:
 def _attempt(
     tx: Transaction, request: AttachRequest, run: RunRow, decided: Registration, now: Now
 ) -> AttemptRow:
+    if decided.orphan is not None:
+        _adopted(tx, decided.orphan, run.head)
     others = tx.attempts(run.id)
     generation, attempt_id = request.generation, request.attempt_id
     if not attempt_id:
@@ -285,7 +287,7 @@ def _attempt(
         attempt_id=attempt_id,
         run=run.id,
         number=max((row.number for row in others), default=0) + 1,
-        parent=decided.parent,
+        parent=_acyclic(decided.parent, attempt_id, others),
         parent_known=request.parent_known or not request.offline,
         resume=request.resume,
         launch=request.launch,
@@ -305,6 +307,18 @@ def _attempt(
         tx.put_run(run._replace(head=attempt.attempt_id))
         return attempt
     return _arrived(tx, run, attempt) if request.offline else attempt
+
+
+def _acyclic(parent: str | None, attempt_id: str, others: list[AttemptRow]) -> str | None:
+    """The parent, unless it has come to continue what begins here."""
+    line = ancestors({row.attempt_id: row for row in others}, parent) if parent else ()
+    return None if attempt_id in line else parent
+
+
+def _adopted(tx: Transaction, orphan: str, head: str | None) -> None:
+    row = tx.attempt(orphan)
+    if row is not None:
+        tx.put_attempt(row._replace(parent=head))
 
 
 def _arrived(tx: Transaction, run: RunRow, attempt: AttemptRow) -> AttemptRow:

@@ -214,3 +214,17 @@ def test_two_lives_of_different_jobs_that_knew_nothing_diverge(desk):
         desk.attach(attempt, offline=True, parent_known=False, identity=job)
         desk.append(attempt, 0, rows(0, range(5)))
     assert shown(desk) == (A, True, 5)
+
+
+def test_a_restart_in_one_life_continues_the_one_before_it_whose_rows_came_later(desk):
+    desk.attach(A, offline=True, parent_known=False, identity=JOB, restart_count=0)
+    desk.append(A, 0, rows(0, range(5)))
+    desk.report(A, "gone")
+    life = {"identity": JOB, "restart_count": 1, "launch": "l:1", "node": "n2"}
+    desk.attach(B, offline=True, parent_known=False, **life)
+    online = {"incarnation": "b:9:9:0", "base": "run", "dead": [B], "parent": B, **life}
+    desk.attach("", resume="auto", **online)
+    third = desk.show()["attempts"][2]["attempt_id"]
+    desk.append(third, 0, rows(0, range(10, 15)))
+    desk.append(B, 0, rows(0, range(5, 10)))
+    assert shown(desk) == (third, False, 15)
