@@ -10,10 +10,12 @@ the hub being away is the breaker's business.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from math import inf
 from typing import NamedTuple
 
+from respoold.core.attempt import Attempt
 from respoold.core.backoff import delay
 
 
@@ -112,3 +114,19 @@ class Schedule:
 
     def _in_flight(self, priority: Priority) -> int:
         return sum(1 for stream in self._flying if stream.priority == priority)
+
+
+def streams_of(attempt: Attempt) -> Iterator[Stream]:
+    """What of an attempt is to be sent."""
+    if attempt.deleted:
+        return
+    if not attempt.registered or attempt.unreported() or attempt.pass_.waiting:
+        yield Stream(Priority.STATE, attempt.id)
+    if attempt.registered and not attempt.pass_.waiting:
+        for writer, tail in attempt.tails.items():
+            if tail.extents:
+                yield Stream(Priority.ROWS, attempt.id, writer)
+        if attempt.pending_versions():
+            yield Stream(Priority.FILES, attempt.id)
+        if attempt.checkpoints.pending:
+            yield Stream(Priority.CHECKPOINTS, attempt.id)

@@ -26,6 +26,7 @@ from respoold.core.memory import Answer, answer_offline
 from respoold.io.registration import report
 from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.keys import register
 from respoold.tasks.uplink import Uplink
 
 _ID_DIGITS = 32
@@ -115,7 +116,7 @@ async def _tell(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> None
         try:
             with _handshake(keeper, uplink):
                 if not attempt.registered:
-                    await keeper.register(uplink, attempt)
+                    await register(keeper, uplink, attempt)
                 await report(uplink.door_of(attempt), attempt)
         except HubRefused as error:
             if error.problem.code == "unknown-attempt":

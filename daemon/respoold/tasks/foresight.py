@@ -20,6 +20,7 @@ from respoold.io.notices.own import Command, File
 from respoold.io.notices.slurm import Slurm
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import jitter
+from respoold.tasks.voices import WITHDRAWN, preempting
 
 LOOK_SECONDS = 1.0
 """While a notice stands: how often to look for attempts that began since, and for notices that are void."""
@@ -68,7 +69,7 @@ class Foresight:
         for attempt in self._keeper.node:
             if attempt.alive and not attempt.adopted:
                 wanted = self._standing.of(attempt.request.identity, attempt.request.launch)
-                self._keeper.foresee(attempt, wanted)
+                foresee(self._keeper, attempt, wanted)
         advice = self._standing.advice()
         for source in set(advice) - self._advised:
             self._advise(source)
@@ -78,7 +79,27 @@ class Foresight:
         text = f"{source}: this machine is likely to be taken away before long; save a checkpoint soon"
         for attempt in self._keeper.node:
             if attempt.alive:
-                self._keeper.tell(attempt, Notice("advice", text, {"source": source}))
+                self._keeper.voices.tell(attempt, Notice("advice", text, {"source": source}))
+
+
+def foresee(keeper: Keeper, attempt: Attempt, notices: dict[str, float]) -> None:
+    """These preemption notices, and no others, stand against an attempt: its processes are told, the hub is told
+    ahead of everything else, and what was logged follows without a pause.
+    """
+    if notices == attempt.notices:
+        return
+    source = attempt.notice.source if attempt.notice else ""
+    attempt.notices = notices
+    keeper.save(attempt)
+    standing = attempt.notice
+    said = preempting(standing) if standing else WITHDRAWN._replace(data={"source": source})
+    keeper.voices.tell(attempt, said)
+    for reader in keeper.readers_of(attempt):
+        keeper.attend(reader)
+    uplink = keeper.uplink_of(attempt)
+    if uplink is not None:
+        uplink.schedule.hasten()
+    keeper.offer(attempt)
 
 
 def _sources(keeper: Keeper) -> Iterator[Source]:

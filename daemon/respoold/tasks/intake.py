@@ -42,9 +42,11 @@ from respoold.io.reader import Reader
 from respoold.tasks.attach import attach
 from respoold.tasks.deposits import KINDS, Deposits
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.keys import lend
 from respoold.tasks.purge import answer as answer_spool
 from respoold.tasks.restore import restore
 from respoold.tasks.status import status
+from respoold.tasks.voices import standing
 
 NOTICES = 64
 """Messages a client may leave unread before its connection is given up: it reconnects when it reads again."""
@@ -128,9 +130,7 @@ class Client:
     def leave(self) -> None:
         """The connection is over."""
         if self.reader is not None:
-            listeners = self.keeper.listeners.get((self.reader.attempt.id, self.reader.writer), [])
-            if self.queue in listeners:
-                listeners.remove(self.queue)
+            self.keeper.voices.remove(self.reader.attempt.id, self.reader.writer, self.queue)
         with suppress(trio.WouldBlock, trio.EndOfChannel):
             while True:
                 _close_all(self._out_receive.receive_nowait()[1])
@@ -183,10 +183,10 @@ class Client:
             self.queue(answer, request)
             return
         if message.key:
-            self.keeper.lend(answer.attempt, message.key)
+            lend(self.keeper, answer.attempt, message.key)
         self._take(answer.attempt, answer.attached.writer)
         self.queue(answer.attached, request, answer.fds)
-        for notice in self.keeper.standing(answer.attempt):
+        for notice in standing(answer.attempt):
             self.queue(notice)
 
     async def wait(self, reason: str, seconds: float) -> None:
@@ -229,10 +229,10 @@ class Client:
             self.queue(Refused("unknown-attempt", cause), request)
             return
         if message.key:
-            self.keeper.lend(attempt, message.key)
+            lend(self.keeper, attempt, message.key)
         self._take(attempt, message.writer)
         self.queue(Reattached(attempt.id), request)
-        for notice in self.keeper.standing(attempt):
+        for notice in standing(attempt):
             self.queue(notice)
         if self.reader is not None:
             await self._spare(self.reader, message.segment + 1)
@@ -241,7 +241,7 @@ class Client:
         self.attempt = attempt
         self.reader = self.keeper.open_reader(attempt, writer)
         self.keeper.attend(self.reader)
-        self.keeper.listeners.setdefault((attempt.id, writer), []).append(self.queue)
+        self.keeper.voices.add(attempt.id, writer, self.queue)
 
     async def _rung(self, message: Ring | Rolled) -> None:
         assert self.reader is not None

@@ -6,7 +6,6 @@ Nothing here waits for the hub, nor for the disk: what takes time is done by `ro
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,48 +17,27 @@ from respool.wire import limits
 from respool.wire.attempt import Request, WriterFile
 from respool.wire.errors import FormatError
 from respool.wire.frames import Frame
-from respool.wire.messages import Message, Notice
 from respoold.config import Config
-from respoold.core.attempt import Attempt, Pass, Told
+from respoold.core.attempt import Attempt, Pass
 from respoold.core.complaints import EVERYBODY, Complaints
 from respoold.core.decision import overtaken
-from respoold.core.errors import HubDenied
-from respoold.core.hubapi import Problem
 from respoold.core.memory import Memory
 from respoold.core.node import Node
 from respoold.core.progress import restore_progress
-from respoold.core.schedule import Priority, Stream
+from respoold.core.schedule import streams_of
 from respoold.doorbell import Doorbell, Progress
 from respoold.io import disk, processes, segments, tokens
 from respoold.io.journal import Journal
 from respoold.io.reader import Reader
-from respoold.io.registration import register
 from respoold.tasks.notes import Notes
 from respoold.tasks.room import Rooms
 from respoold.tasks.uplink import Uplink, Uplinks
+from respoold.tasks.voices import SUPERSEDED, Voices
 
 if TYPE_CHECKING:
     from respoold.tasks.foresight import Foresight
     from respoold.tasks.handover import Handover
     from respoold.tasks.staging import Staging
-
-Listener = Callable[[Message, int, list[int]], None]
-"""A connection's way out: a message, the request it answers (0: none), descriptors that it closes."""
-
-NO_KEY = "this run began with its user's own key for {}, which was not exchanged yet"
-
-SUPERSEDED = Notice(
-    "superseded",
-    "another attempt continues this run: what is logged here from now on stays on this attempt's own branch",
-)
-WITHDRAWN = Notice("withdrawn", "the machine stays: the preemption that was announced will not happen")
-
-
-def preempting(standing: Told) -> Notice:
-    """What the processes of an attempt hear of a notice."""
-    source, deadline = standing
-    text = f"{source}: this process will be preempted soon; save what it needs to go on elsewhere"
-    return Notice("preempting", text, {"source": source, "deadline": deadline})
 
 
 class Keeper:
@@ -76,7 +54,7 @@ class Keeper:
         self.births = Doorbell()
         self.retiring = trio.Lock()
         self.progress = Progress()
-        self.listeners: dict[tuple[str, int], list[Listener]] = {}
+        self.voices = Voices()
         self.attaching: dict[tuple[int, str], trio.Lock] = {}
         self.notes = Notes(root)
         self.rooms = Rooms(config, root, self.node, self.forget)
@@ -210,7 +188,7 @@ class Keeper:
         """Schedule whatever the hub has not got of this attempt, and wake whoever waits for progress."""
         uplink = self.uplink_of(attempt)
         if uplink is not None:
-            for stream in _streams(attempt):
+            for stream in streams_of(attempt):
                 uplink.schedule.offer(stream)
             uplink.upload.ring()
         self.progress.moved()
@@ -236,27 +214,6 @@ class Keeper:
     def uplink_of(self, attempt: Attempt) -> Uplink | None:
         """Where this attempt goes; None where no hub is configured."""
         return self.uplinks.of(attempt.file.uid, attempt.request.hub)
-
-    async def register(self, uplink: Uplink, attempt: Attempt) -> None:
-        """Register an attempt that the hub does not know, or exchange the key that it waits with. Raises what the
-        hub's door raises.
-        """
-        if attempt.pass_.stuck:
-            raise HubDenied(Problem("no-key", NO_KEY.format(uplink.url)))
-        answer = await register(uplink.door_of(attempt), attempt)
-        if attempt.pass_.waiting and answer.token:
-            attempt.pass_ = Pass(own=True, token=answer.token)
-            tokens.write(self.root, attempt.file.uid, attempt.id, answer.token)
-
-    def lend(self, attempt: Attempt, key: str) -> None:
-        """The user of this attempt has brought a key for its hub: with it all of theirs that wait for one go on."""
-        uplink = self.uplink_of(attempt)
-        for one in self.node:
-            if one.pass_.stuck and self.uplink_of(one) is uplink:
-                one.pass_ = one.pass_._replace(key=key)
-                if uplink is not None:
-                    uplink.schedule.hasten()
-                self.offer(one)
 
     def save(self, attempt: Attempt, *, at_most_every: float = 0.0) -> None:
         """Write an attempt's progress, unless that was done just now."""
@@ -301,7 +258,7 @@ class Keeper:
         reader.close()
         self.rooms.full.pop(reader, None)
         self.readers.pop((reader.attempt.id, reader.writer), None)
-        self.listeners.pop((reader.attempt.id, reader.writer), None)
+        self.voices.forget(reader.attempt.id, reader.writer)
 
     def remember(self, uid: int, memory: Memory) -> None:
         """Keep what is known of a run; durable on return. A disk that fails costs the memory, not the daemon."""
@@ -314,7 +271,7 @@ class Keeper:
 
     async def roll(self, reader: Reader) -> None:
         """Ask a writer to leave its present segment."""
-        for listener in list(self.listeners.get((reader.attempt.id, reader.writer), [])):
+        for listener in self.voices.of(reader.attempt.id, reader.writer):
             message, fds = await self.rooms.spare(reader, reader.tail.segment + 1)
             listener(message._replace(roll=bool(fds)), 0, fds)
 
@@ -322,37 +279,8 @@ class Keeper:
         """The head is elsewhere: the attempt's processes are told, once, and when they come back."""
         if not attempt.superseded:
             attempt.superseded = True
-            self.tell(attempt, SUPERSEDED)
+            self.voices.tell(attempt, SUPERSEDED)
             self.save(attempt)
-
-    def standing(self, attempt: Attempt) -> list[Notice]:
-        """What a process that comes back may have missed."""
-        found = [SUPERSEDED] if attempt.superseded else []
-        return found + ([preempting(attempt.notice)] if attempt.notice else [])
-
-    def foresee(self, attempt: Attempt, notices: dict[str, float]) -> None:
-        """These preemption notices, and no others, stand against an attempt: its processes are told, the hub is told
-        ahead of everything else, and what was logged follows without a pause.
-        """
-        if notices == attempt.notices:
-            return
-        source = attempt.notice.source if attempt.notice else ""
-        attempt.notices = notices
-        self.save(attempt)
-        standing = attempt.notice
-        self.tell(attempt, preempting(standing) if standing else WITHDRAWN._replace(data={"source": source}))
-        for reader in self.readers_of(attempt):
-            self.attend(reader)
-        uplink = self.uplink_of(attempt)
-        if uplink is not None:
-            uplink.schedule.hasten()
-        self.offer(attempt)
-
-    def tell(self, attempt: Attempt, notice: Notice) -> None:
-        """Say something to the processes that log into an attempt."""
-        for slot in attempt.writers:
-            for listener in self.listeners.get((attempt.id, slot), []):
-                listener(notice, 0, [])
 
     def complaints(self, uid: int, *, all_users: bool = False) -> list[str]:
         """What a user should know: what went wrong, and what is full at this moment."""
@@ -373,19 +301,3 @@ class Keeper:
         self.journal.forget(attempt.file.uid, attempt.run)
         self.warn(f"{why} This node holds what it has not sent.", f"deleted {attempt.id}", attempt.file.uid)
         self.progress.moved()
-
-
-def _streams(attempt: Attempt) -> Iterator[Stream]:
-    """What of an attempt is to be sent."""
-    if attempt.deleted:
-        return
-    if not attempt.registered or attempt.unreported() or attempt.pass_.waiting:
-        yield Stream(Priority.STATE, attempt.id)
-    if attempt.registered and not attempt.pass_.waiting:
-        for writer, tail in attempt.tails.items():
-            if tail.extents:
-                yield Stream(Priority.ROWS, attempt.id, writer)
-        if attempt.pending_versions():
-            yield Stream(Priority.FILES, attempt.id)
-        if attempt.checkpoints.pending:
-            yield Stream(Priority.CHECKPOINTS, attempt.id)

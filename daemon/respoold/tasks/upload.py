@@ -24,6 +24,7 @@ from respoold.io.reader import Reader
 from respoold.io.registration import report
 from respoold.tasks import ferry, vault
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.keys import register
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
 
@@ -109,7 +110,7 @@ async def _carry_state(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
     if keeper.node.unregistered_before(attempt):
         return
     if not attempt.registered or attempt.pass_.waiting:
-        await keeper.register(uplink, attempt)
+        await register(keeper, uplink, attempt)
         for later in keeper.node.of_run(attempt.file.uid, attempt.run):
             keeper.offer(later)
     await report(uplink.door_of(attempt), attempt)
