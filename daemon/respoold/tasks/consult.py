@@ -52,17 +52,10 @@ async def decide(
     """Ask the hub if it can be asked, showing `key` if the user has one of his own. A refusal with the code `live`
     may be another answer a little later.
     """
-    request = _at_home(request, ground)
-    here = plan(request, ground.look)
-    refusal = None if request.resume in {"auto", "never"} else _lives(here, ground)
-    if refusal is not None:
-        return refusal
-    local = await ground.answer(here.request)
-    if uplink is None:
-        return await _alone(keeper, here, ground, local, "no hub is configured")
     try:
-        await _tell(keeper, uplink, ground.named)
-        hub = await _ask(keeper, uplink, _question(request, here, ground, local), key)
+        if uplink is not None:
+            return await _asked(keeper, uplink, uid, request, ground, key)
+        why = "no hub is configured"
     except HubRefused as error:
         problem = error.problem
         return Refused(problem.code, problem.cause, problem.advice)
@@ -70,7 +63,22 @@ async def decide(
         if isinstance(error, HubDenied) and error.problem.detail.get("run"):
             # Somebody else's run, which no waiting makes ours.
             return Refused("forbidden", error.problem.cause, error.problem.advice)
-        return await _alone(keeper, here, ground, local, str(error))
+        why = str(error)
+    return await _alone(keeper, _at_home(request, ground), ground, why)
+
+
+async def _asked(
+    keeper: Keeper, uplink: Uplink, uid: int, request: Request, ground: Ground, key: str
+) -> Decided | Refused:
+    """The answer with the hub. A run that somebody has on this node need not be asked about."""
+    await _tell(keeper, uplink, ground.named)
+    request = _at_home(request, ground)
+    here = plan(request, ground.look)
+    refusal = None if request.resume in {"auto", "never"} else _lives(here, ground)
+    if refusal is not None:
+        return refusal
+    local = await ground.answer(here.request)
+    hub = await _ask(keeper, uplink, _question(request, here, ground, local), key)
     return await _agreed(keeper, uid, request, hub, ground)
 
 
@@ -190,10 +198,10 @@ async def _agreed(
     return Decided(settled, hub.attempt_id, hub.generation, joined, answer, hub, lines)
 
 
-async def _alone(
-    keeper: Keeper, here: Plan, ground: Ground, local: Answer | None, why: str
-) -> Decided | Refused:
+async def _alone(keeper: Keeper, request: Request, ground: Ground, why: str) -> Decided | Refused:
     """The answer without the hub."""
+    here = plan(request, ground.look)
+    local = await ground.answer(here.request)
     request = here.request._replace(writer=here.writer)
     said = f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up."
     if here.joined is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from respool.wire.attempt import Request
+from respool.wire.limits import MAX_RUN_ID
 from respoold.core.attempt import Attempt
 from respoold.core.decision import Known
 from respoold.core.memory import Answer, Memory, newest, next_step, of_memory
@@ -14,7 +15,7 @@ from respoold.tasks.keeper import Keeper
 
 SETTLE_SECONDS = 30.0
 _ORDINALS = 8
-"""Characters that an ordinal may take the place of at the end of a run id."""
+"""Characters that an ordinal may take the place of at the end of a long run id."""
 
 
 class Ground:
@@ -37,7 +38,7 @@ class Ground:
             if attempt.file.uid != self._uid or attempt.run[0] != one.project or attempt.deleted:
                 continue
             names = {attempt.run[1], attempt.home}
-            stem = one.base[:-_ORDINALS] if one.resume == "auto" else ""
+            stem = one.base[: MAX_RUN_ID - _ORDINALS] if one.resume == "auto" else ""
             if names & {one.run_id, one.remembered} or (stem and attempt.run[1].startswith(stem)):
                 found.append(attempt)
         return found

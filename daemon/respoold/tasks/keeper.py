@@ -146,6 +146,7 @@ class Keeper:
             return False
         now = trio.current_time()
         attempt = reader.attempt
+        moved = attempt.moved
         try:
             look = reader.look(now)
         except OSError as error:
@@ -155,6 +156,8 @@ class Keeper:
         if look.frames:
             reader.follow_until = now + limits.FOLLOW_SECONDS
             self._note(reader, look.frames, now)
+            if attempt.moved and not moved:
+                self._overtake(attempt)
         if look.finished and not attempt.writers[reader.writer].alive:
             self.settled(attempt, reader.writer)
         elif look.frames or look.finished:
@@ -162,12 +165,14 @@ class Keeper:
         return look.more
 
     def _note(self, reader: Reader, frames: list[Frame], now: float) -> None:
-        attempt, moved = reader.attempt, reader.attempt.moved
+        attempt = reader.attempt
         if "state" in attempt.note(reader.writer, frames, now) and attempt.end_of(reader.writer).ended:
             reader.closing = True
-        if attempt.moved and not moved:
-            for one in overtaken(attempt, self.siblings(attempt.file.uid, attempt.request)):
-                self.supersede(one)
+
+    def _overtake(self, attempt: Attempt) -> None:
+        """It has become more than a candidate."""
+        for one in overtaken(attempt, self.siblings(attempt.file.uid, attempt.request)):
+            self.supersede(one)
 
     def died(self, attempt: Attempt, slot: int) -> None:
         """A writer's process has ended. Judged only when its segments have been read to their end."""
