@@ -36,7 +36,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
         files = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
         files = [version._replace(state=Blob(version.state)) for version in files]
         notices = {str(source): float(at) for source, at in (progress.get("notices") or {}).items()}
-        told = Told(*progress["told"]) if progress.get("told") else None
+        told = _told(*progress["told"]) if progress.get("told") else None
         gone = {int(slot) for slot in progress.get("gone") or ()}
         reported = set(progress.get("reported") or ())
         attempt.checkpoints.take_facts(progress.get("checkpoints"))
@@ -55,3 +55,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
         writer.gone = slot in gone
     for slot in base:
         attempt.tail(slot)
+
+
+def _told(source: str, deadline: float) -> Told:
+    return Told(str(source), float(deadline))

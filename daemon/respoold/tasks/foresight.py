@@ -67,7 +67,8 @@ class Foresight:
 
     def _apply(self) -> None:
         for attempt in self._keeper.node:
-            if attempt.alive and not attempt.adopted:
+            # Who has ended while a notice stood ended under it, whatever becomes of the notice.
+            if attempt.alive and not (attempt.adopted or attempt.over):
                 wanted = self._standing.of(attempt.request.identity, attempt.request.launch)
                 foresee(self._keeper, attempt, wanted)
         advice = self._standing.advice()

@@ -11,7 +11,7 @@ from respool.wire.frames import NO_STEP, Frame, Kind, encode, walk
 from respool.wire.messages import Refused
 from respool.wire.segment import NO_MARK
 from respoold.core import hubapi
-from respoold.core.attempt import Attempt, Blob
+from respoold.core.attempt import Attempt, Blob, Told
 from respoold.core.memory import Answer, Memory, answer_offline, merge_meta, newest, next_step, of_memory
 from respoold.core.node import Node, pending_bytes
 from respoold.core.progress import progress_of, restore_progress
@@ -248,8 +248,8 @@ def test_progress_goes_through_its_file_unchanged() -> None:
     feed(attempt, row(0) + a_file(1, "t0") + a_file(2, "t1"))
     attempt.number, attempt.entity, attempt.registered, attempt.superseded = 4, "ada", True, True
     attempt.writers[0].gone, attempt.home, attempt.incarnation = True, "r-2", "hub"
-    attempt.notices.put("spot", 7.0, 1.0)
-    attempt.told = ("spot", 7.0)
+    attempt.notices = {"spot": 7.0}
+    attempt.told = Told("spot", 7.0)
     attempt.acknowledge(0, 2)
     assert progress_of(again(attempt)) == progress_of(attempt)
     assert again(attempt).files == attempt.files

@@ -6,7 +6,6 @@ import pytest
 
 from respool.wire.attempt import WriterFile
 from respool.wire.identity import FIRST_JOINED
-from respoold.core.noticeboard import GRACE, LONGEST, Noticeboard
 from respoold.core.progress import progress_of, restore_progress
 from respoold.core.states import State
 from respoold.core.writer import SAMPLES, End, primary_of, together
@@ -55,7 +54,7 @@ def test_the_hub_hears_of_each_writer_by_itself_and_of_the_daemons_own_nothing()
 
 def test_an_end_that_finish_did_not_record_is_not_explicit() -> None:
     attempt = an_attempt(a_request(1))
-    attempt.notices.put("spot", 0.0, 1.0)
+    attempt.notices["spot"] = 0.0
     end(attempt, 0)
     attempt.tails[0].facts.explicit = False
     assert attempt.state is State.PREEMPTED
@@ -73,13 +72,13 @@ def test_rows_of_one_who_joined_by_wish_decide_no_cut() -> None:
 def test_a_restart_knows_who_was_gone_and_what_stood() -> None:
     attempt = an_attempt(a_request(1))
     join(attempt, 3, 7).gone = True
-    attempt.notices.put("spot", 90.0, 10.0)
+    attempt.notices["spot"] = 90.0
     attempt.note_told(attempt.unreported()[0])
     later = an_attempt(a_request(1), rows=0)
     join(later, 3, 7)
     restore_progress(later, progress_of(attempt))
     assert [later.writers[slot].gone for slot in (0, 3)] == [False, True]
-    assert later.notices.dump() == {"spot": [90.0, 10.0]}
+    assert later.notices == {"spot": 90.0}
     assert [one.said.event for one in later.unreported()] == ["gone"]
 
 
@@ -92,26 +91,13 @@ def test_the_hub_hears_of_the_most_urgent_notice_and_of_its_end() -> None:
             attempt.note_told(one)
         return [(one.said.event, one.said.source, one.said.deadline) for one in told]
 
-    attempt.notices.put("maintenance", 0.0, 1.0)
+    attempt.notices["maintenance"] = 0.0
     assert tell() == [("notice", "maintenance", 0.0)]
-    attempt.notices.put("spot", 90.0, 2.0)
+    attempt.notices["spot"] = 90.0
     assert tell() == [("notice", "spot", 90.0)]
     assert tell() == []
-    attempt.notices.withdraw("spot")
+    del attempt.notices["spot"]
     assert tell() == [("notice", "maintenance", 0.0)]
-    attempt.notices.withdraw("maintenance")
+    del attempt.notices["maintenance"]
     assert tell() == [("withdrawn", "maintenance", 0.0)]
     assert attempt.state is State.RUNNING
-
-
-def test_a_notice_expires_after_its_deadline_or_within_hours_without_one() -> None:
-    board = Noticeboard()
-    assert board.put("spot", 100.0, 10.0)
-    assert not board.put("spot", 100.0, 20.0)
-    board.put("maybe", 0.0, 10.0)
-    board.put("far", 1e12, 10.0)
-    assert board.expired(100.0 + GRACE) == []
-    assert board.expired(101.0 + GRACE) == ["spot"]
-    assert board.expired(11.0 + LONGEST + GRACE) == ["spot", "maybe", "far"]
-    assert board.withdraw("spot")
-    assert not board.withdraw("spot")
