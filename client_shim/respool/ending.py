@@ -11,7 +11,6 @@ from respool.wire.messages import Flush, Flushed
 
 if TYPE_CHECKING:
     from respool.keeper import Keeper
-    from respool.run_facts import RunFacts
     from respool.segment_writer import SegmentWriter
     from respool.tether import Tether
 
@@ -78,13 +77,3 @@ def _show(text: str) -> None:
     """Progress, for a person who waits at a terminal."""
     if sys.stderr is not None and sys.stderr.isatty():
         notices.line(text)
-
-
-def receipt(run: RunFacts, exit_code: int, *, safe: bool, sent: bool, lasting: bool, lost: int) -> None:
-    """The last line: how the run ended and where its data are."""
-    how = "finished" if exit_code == 0 else f"ended with exit code {exit_code}"
-    where = "at the hub" if sent else "synced in the spool" if safe else "in the spool, not synced"
-    late = "" if lasting or sent else f"; the hub did not have all of it within {DRAIN_SECONDS:.0f} s"
-    missing = f"; {lost} records were lost" if lost else ""
-    rows = "without a row" if run.last_step is None else f"after step {run.last_step}"
-    notices.line(f"run {run.path} {how} {rows} · {where}{late}{missing}")

@@ -11,7 +11,7 @@ from time import time
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from respool import ending, notices, retelling, row_codec
+from respool import ending, notices, receipt, retelling, row_codec
 from respool.compat import absent
 from respool.errors import UsageError
 from respool.exit_hooks import ExitHooks, code_of, code_of_exception
@@ -271,8 +271,10 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
             tether.upkeep(urgent=True)
         safe = ending.synced(self._writer, tether)
         lasting, sent = ending.carried(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
+        kept = receipt.balance(self._keeper, self._writer)
         if not interrupted:
             self._keeper.close()
             self._writer.close()
-        ending.receipt(self, exit_code, safe=safe, sent=sent, lasting=lasting, lost=self._writer.lost)
+        late = None if lasting or sent else ending.DRAIN_SECONDS
+        receipt.show(self, exit_code, kept, safe=safe, sent=sent, late=late, lost=self._writer.lost)
         self._on_end(self, exit_code)

@@ -52,7 +52,8 @@ from respool.wire.view import View
 class FakeDaemon:
     """Knobs: `silent` (accepts, never answers), `refuse` (answer to every Attach), `full` (no spare segments),
     `late` (spares are held back), `answer` (fields of Attached to change), `waiting` (sent before an answer),
-    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored). Record: `heard`, the messages.
+    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored),
+    `status` (what its Status says), `mute` (it sends none). Record: `heard`, the messages.
     """
 
     def __init__(self, folder: str, capacity: int = 1 << 20) -> None:
@@ -68,6 +69,8 @@ class FakeDaemon:
         self.refuse_done: str | None = None
         self.no_stage = False
         self.at_hub = True
+        self.mute = False
+        self.status: dict[str, Any] = {}
         self.answer: dict[str, Any] = {}
         self.waiting: Waiting | None = None
         self.files: dict[str, bytes] = {}
@@ -208,7 +211,8 @@ class FakeDaemon:
             case Restore(name, _):
                 self._restore(name, reply)
             case StatusRequest():
-                reply(Status({"daemon": "fake"}))
+                if not self.mute:
+                    reply(Status({"daemon": "fake", **self.status}))
             case Ring() | Rolled():
                 pass
 
