@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
-from time import time
-from typing import Any, BinaryIO
+from contextlib import suppress
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from respool import notices, restoring, row_codec, row_media, saving
 from respool.blobs import SnapshotError
 from respool.errors import RecordLostError
 from respool.guard import guarded
+from respool.later_versions import LaterVersions, stamp_at
 from respool.run_records import RunRecords
 from respool.wire import codec
 from respool.wire.frames import Kind
 
+if TYPE_CHECKING:
+    from respool.keeper import Keeper
+    from respool.run_facts import Place
+
 
 class RunFiles(RunRecords):
     """`save` and `restore`."""
+
+    def __init__(self, keeper: Keeper, place: Place) -> None:
+        super().__init__(keeper, place)
+        self._later = LaterVersions()
 
     def _summary_changed(self, new: dict[str, Any], gone: list[str]) -> None:
         if row_media.holds(new) and not self._off:
@@ -28,9 +38,13 @@ class RunFiles(RunRecords):
     def save(
         self, glob_str: Any = None, base_path: Any = None, policy: str = "live", *, glob: bool = True
     ) -> list[str] | bool:
-        """Keep a version of each file that a path or pattern means, as it is now, whatever the policy. Waits
-        for one copy of its bytes (a reflink where the file system has it). Returns the paths kept; False when
-        there is none, which is warned of.
+        """Keep a version of each file that a path or pattern means, as it is now. Waits for one copy of its bytes
+        (a reflink where the file system has it). Returns the paths kept; False when there is none, which is
+        warned of.
+
+        `policy`: "now" keeps this version and no other. "end" also keeps the file as it is when the run ends.
+        "live" also keeps later versions meanwhile, as far as the script calls `log` or `save` often enough to see
+        them: those that nobody has written to for two seconds.
         """
         if self._off or glob_str is None:
             self._unusual({})
@@ -67,6 +81,28 @@ class RunFiles(RunRecords):
         at = None if step is None else row_codec.step_of(step)
         return bound(row, self._keep_as, self._step if at is None else at)
 
+    def _upkeep(self, now: float, *, urgent: bool = False) -> None:
+        super()._upkeep(now, urgent=urgent)
+        due = self._later.due(now) if self._later and not self._off else None
+        if due is not None:
+            begin = monotonic()
+            self._keep_as(due.path, due.name, None, due.policy)
+            self._later.took(monotonic() - begin, now)
+
+    def _keep_last(self, exit_code: int) -> None:
+        """The run ends: keep what changed since it was saved, but nothing that may be half written."""
+        if not self._later:
+            return
+        keep, doubtful = self._later.last(time(), torn=exit_code != 0)
+        for one in keep:
+            with suppress(RecordLostError):  # warned of already; the run must still end
+                self._keep_as(one.path, one.name, None, one.policy)
+        if doubtful:
+            names = ", ".join(one.name for one in doubtful[:3]) + (" ..." if len(doubtful) > 3 else "")
+            notices.line(
+                f"not kept again: {names}, which may have been half written when the script ended by an error."
+            )
+
     def _save_one(self, path: str, base: str | None, policy: str) -> bool:
         return self._keep_as(path, saving.name_in_run(path, base, self._folder), None, policy)
 
@@ -75,6 +111,8 @@ class RunFiles(RunRecords):
         try:
             saved = saving.take(path, name, policy, self._keeper.room.grant)
         except SnapshotError as error:
+            if policy in saving.POLICIES:
+                self._later.saved(path, name, policy, stamp_at(path))
             shown = name if path.startswith("/proc/self/fd/") else path
             saving.complain(shown, error)
             if self._place.settings.strict:
@@ -82,6 +120,8 @@ class RunFiles(RunRecords):
                     f"save({shown!r}): {error}. Free space, or save another file."
                 ) from error
             return False
+        if policy in saving.POLICIES:
+            self._later.saved(path, name, policy, saved.stamp)
         with self._lock:
             at = self._last_step if step is None else step
             return self._append(Kind.FILE, codec.pack(saved.record), at, 0, time())

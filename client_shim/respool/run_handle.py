@@ -263,6 +263,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._handle_no_more()
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
         interrupted = self._lock._is_owned()  # type: ignore[attr-defined]
+        self._keep_last(exit_code)
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})
         self._writer.settle()
         self._state, self._off = FINISHED, True

@@ -1,7 +1,8 @@
 """`run.save()`: which files a path or pattern means, what they are called in the run, and their snapshots.
 
-In this release every policy takes its snapshot now, before save() returns. What makes it a version of the file
-is the FILE record, written after the last byte: a kill before it leaves nothing visible, after it everything.
+Every policy takes a snapshot before save() returns; `later_versions` knows of the further ones. What makes it a
+version of the file is the FILE record, written after the last byte: a kill before it leaves nothing visible, after
+it everything.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from respool import notices
 from respool.blobs import SnapshotError, open_source, snapshot
+from respool.later_versions import Stamp, stamp_of
 from respool.link import close_all
 from respool.local_quota import refuse_blob
 from respool.tether import Tether
@@ -24,6 +26,8 @@ POLICIES = ("live", "now", "end")
 GRANT_SECONDS = 5.0
 OWN_SECONDS = 1.0
 DEAF_SECONDS = 30.0
+LARGE = 1 << 30
+"""Bytes from which a copy, where the file system makes no reflink, is worth a line."""
 
 
 class Grant(NamedTuple):
@@ -37,10 +41,11 @@ class Grant(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A snapshot that only lacks its FILE record."""
+    """A snapshot that only lacks its FILE record. `stamp`: the file as it was then."""
 
     record: dict[str, object]
     path: str
+    stamp: Stamp
 
 
 def matches(pattern: str, *, literal: bool = False) -> list[str]:
@@ -82,6 +87,7 @@ def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) 
     try:
         status = os.fstat(source)
         room = grant(name, status.st_size)
+        begin = monotonic()
         try:
             size, how = snapshot(source, room.fd)
         except SnapshotError:
@@ -92,6 +98,9 @@ def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) 
             os.close(room.fd)
     finally:
         os.close(source)
+    seconds = monotonic() - begin
+    if size > LARGE and how != "reflink":
+        _say_slow(path, size, seconds)
     record = {
         "name": name,
         "blob": room.token,
@@ -100,7 +109,7 @@ def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) 
         "mtime": status.st_mtime,
         "how": how,
     }
-    return Saved(record, path)
+    return Saved(record, path, stamp_of(status))
 
 
 class Room:
@@ -158,6 +167,15 @@ def complain(path: str, error: SnapshotError) -> None:
     """One warning per file and cause."""
     notices.warn(
         f"save {path} {error}", f"save({path!r}): {error}; no version of it was kept. Training goes on."
+    )
+
+
+def _say_slow(path: str, size: int, seconds: float) -> None:
+    """One line per file: the copy was waited for."""
+    notices.warn(
+        f"slow {path}",
+        f"save({path!r}) copied {size / LARGE:.1f} GiB in {seconds:.1f} s: this file system has no reflinks. "
+        "`with run.checkpoint(step) as file: torch.save(state, file)` writes once and copies nothing.",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import respool
 from fakes.daemon import frames_in
 from respool import blobs
+from respool.later_versions import AT_ONCE, LaterVersions, stamp_at
 from respool.wire import codec
 from respool.wire.frames import Kind
 
@@ -266,3 +267,115 @@ def test_a_folder_that_cannot_be_made_does_not_keep_a_file_from_being_saved(monk
 def test_a_run_is_not_rewound_before_its_first_step(run, capsys):
     assert not run.rewind(-3)
     assert "rewind(-3) was not done" in capsys.readouterr().err
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """The wall clock of the shim's upkeep, moved by the test."""
+    now = [1_000_000.0]
+    monkeypatch.setattr("respool.run_handle.time", lambda: now[0])
+    monkeypatch.setattr("respool.run_files.time", lambda: now[0])
+    return now
+
+
+def kept(run):
+    """What each version of the run's files holds, in order."""
+    found = []
+    for record in records(run):
+        with open(os.path.join(run._keeper.attached.directory, "blobs", record["blob"]), "rb") as file:
+            found.append((record["name"], file.read()))
+    return found
+
+
+def pass_time(run, ticking, seconds):
+    for _ in range(seconds):
+        ticking[0] += 1.1
+        run.log({"a": 1})
+
+
+def test_a_live_file_gets_a_further_version_when_it_has_settled_and_only_then(ticking, run):
+    write("x", b"one")
+    run.save("x", policy="live")
+    pass_time(run, ticking, 5)
+    assert kept(run) == [("x", b"one")]
+    write("x", b"two, half")
+    pass_time(run, ticking, 2)
+    write("x", b"two, whole")
+    pass_time(run, ticking, 2)
+    assert kept(run) == [("x", b"one")]
+    pass_time(run, ticking, 3)
+    assert kept(run) == [("x", b"one"), ("x", b"two, whole")]
+
+
+@pytest.mark.parametrize(("policy", "versions"), [("now", 1), ("end", 2), ("live", 2)])
+def test_the_end_of_a_run_keeps_what_changed_as_the_policy_says(ticking, run, policy, versions):
+    for name in ("x", "same"):
+        write(name, b"one")
+        run.save(name, policy=policy)
+    write("x", b"at the end")
+    os.chdir("/")
+    pass_time(run, ticking, 1)
+    assert len(kept(run)) == 2
+    run.finish()
+    found = [data for name, data in kept(run) if name == "x"]
+    assert found == [b"one", b"at the end"][:versions]
+    assert len(kept(run)) == 1 + versions
+
+
+def test_what_an_error_may_have_left_half_written_is_no_version_at_the_end(run, capsys):
+    for name in ("old", "torn"):
+        write(name, b"one")
+        run.save(name, policy="end")
+    for name in ("old", "torn"):
+        write(name, b"two")
+    os.utime("old", (1, 1))
+    run.finish(exit_code=1)
+    assert kept(run) == [("old", b"one"), ("torn", b"one"), ("old", b"two")]
+    assert "not kept again: torn" in capsys.readouterr().err
+
+
+def test_a_live_file_that_goes_away_or_cannot_be_kept_disturbs_nothing(ticking, run, capsys):
+    for name in ("gone", "folder"):
+        write(name)
+        run.save(name)
+        os.remove(name)
+    os.mkdir("folder")
+    pass_time(run, ticking, 6)
+    run.finish()
+    assert len(records(run)) == 2
+    assert capsys.readouterr().err.count("not a regular file") == 1
+
+
+def test_a_copy_in_passing_is_followed_by_a_rest_and_many_files_take_turns():
+    later = LaterVersions()
+    for index in range(AT_ONCE + 6):
+        write(f"f{index}", b"one")
+        later.saved(f"f{index}", f"f{index}", "live", stamp_at(f"f{index}"))
+        write(f"f{index}", b"two!")
+    found, now = set(), 100.0
+    for _ in range(400):
+        now += 1.5
+        one = later.due(now)
+        if one is not None:
+            found.add(one.name)
+            later.saved(one.path, one.name, "live", stamp_at(one.path))
+    assert len(found) == AT_ONCE + 6
+    write("f0", b"three")
+    later.took(1.0, now)
+    assert [later.due(now + seconds) for seconds in (10, 20, 40)] == [None, None, None]
+    assert [one and one.name for one in (later.due(now + 51 + 3 * turn) for turn in range(4))].count("f0")
+
+
+def test_a_large_copy_says_what_it_cost_and_what_costs_nothing(run, monkeypatch, capsys):
+    monkeypatch.setattr("respool.saving.LARGE", 10)
+    monkeypatch.setattr("respool.saving.snapshot", lambda *_: (100, "copy"))
+    write("x", b"x" * 100)
+    run.save("x")
+    run.save("x")
+    said = capsys.readouterr().err
+    assert said.count("copied") == 1
+    assert "run.checkpoint(step)" in said
+    monkeypatch.setattr("respool.saving.snapshot", lambda *_: (100, "reflink"))
+    write("y", b"x" * 100)
+    run.save("y")
+    assert "copied" not in capsys.readouterr().err
