@@ -59,16 +59,25 @@ class Training(RuleBasedStateMachine):
 
     desk: Any = None
 
-    @initialize(ranks=st.integers(1, 2), scheduled=st.booleans(), chance=st.randoms(use_true_random=False))
-    def begin(self, ranks: int, scheduled: bool, chance: Random) -> None:
+    @initialize(
+        ranks=st.integers(1, 2),
+        scheduled=st.booleans(),
+        steps=st.integers(0, 6),
+        known=st.booleans(),
+        seed=st.integers(0, 1 << 30),
+    )
+    def begin(self, ranks: int, scheduled: bool, steps: int, known: bool, seed: int) -> None:
         """Without a scheduler it is a script with an id of its own, on one node."""
-        self.chance = chance
+        self.chance = Random(seed)
         self.base, self.ranks = f"job-{next(RUNS)}", ranks
         self.identity = f"slurm:{self.base}" if scheduled else ""
         self.attempts: list[Attempt] = []
         self.away: set[str] = set()
         self.life, self.values, self.asked = -1, count(1), []
         self.requeue({}, 0)
+        self.log(0, steps)
+        if known:
+            self.send(self.attempts[0].ranks[0], steps, 0)
 
     # What happens to the training.
 
@@ -115,8 +124,9 @@ class Training(RuleBasedStateMachine):
         attempt.ranks[rank] = process
 
     def believe(self, attempt: Attempt, node: str) -> None:
-        here = [one for one in self.attempts if self.wrote(one, node)]
+        here = [one for one in self.attempts if self.wrote(one, node) and one is not attempt]
         attempt.parents.setdefault(node, here[-1].id if here else None)
+        attempt.registered.discard(node)
 
     def ask(self, attempt: Attempt, process: Process, launch: str) -> None:
         here = [one for one in self.attempts if any(p.node == process.node for p in one.ranks.values())]
@@ -159,7 +169,7 @@ class Training(RuleBasedStateMachine):
 
     @rule(
         placed=st.fixed_dictionaries({0: st.sampled_from(NODES), 1: st.sampled_from(NODES)}),
-        away=st.sets(st.sampled_from(NODES)),
+        away=st.sampled_from([set(), {"n1"}, {"n2"}, set(NODES)]),
         steps=st.integers(0, 6),
         again=st.booleans(),
         known=st.booleans(),
@@ -169,7 +179,7 @@ class Training(RuleBasedStateMachine):
     ) -> None:
         """One more life, or one more start in it, with these nodes cut off, up to its death."""
         self.killed()
-        self.away = away
+        self.away = set(away)
         if again and self.ranks == 1:
             self.loop(steps // 2)
         else:
@@ -339,6 +349,8 @@ class Training(RuleBasedStateMachine):
         if not any(one.registered for one in self.attempts):
             return
         shown = self.desk.show(self.base)
+        found = {one["attempt_id"]: {told["writer"] for told in one["writers"]} for one in shown["attempts"]}
+        assert found == {one.id: set(one.ranks) for one in self.attempts}
         written = [one.id for one in self.attempts if one.primary()]
         assert {one["_step"]: one["v"] for one in self.lines(False)} == self.model()
         if written:
