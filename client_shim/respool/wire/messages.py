@@ -298,6 +298,32 @@ class Spooled(NamedTuple):
     attempts: list[dict[str, Any]]
 
 
+class Foretold(NamedTuple):
+    """Client that runs a job, and no trainer: what it started is about to be preempted (`deadline` in seconds since
+    the epoch, 0: unknown): the processes below it, and those of the scheduler's `job`, its identity, if any.
+    """
+
+    source: str
+    deadline: float = 0.0
+    job: str = ""
+
+
+class Left(NamedTuple):
+    """Client that runs a job: its child `pid` has ended, with `exit_code` (None: by a signal). What became of the
+    runs below it?
+    """
+
+    pid: int
+    exit_code: int | None = None
+    job: str = ""
+
+
+class Judged(NamedTuple):
+    """Daemon, to both: the runs concerned, and the state of each."""
+
+    states: dict[str, str] = {}
+
+
 class Notice(NamedTuple):
     """Daemon, at any time, with a line for the user: superseded; preempting (data: source, deadline in seconds
     since the epoch or 0), withdrawn (the same notice no longer holds); quota, disk ...
@@ -343,6 +369,9 @@ type_numbers: dict[type[Any], int] = {
     Adopted: 97,
     SpoolRequest: 98,
     Spooled: 99,
+    Foretold: 100,
+    Left: 101,
+    Judged: 102,
 }
 _classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
 

@@ -18,7 +18,10 @@ from respool.wire.connection import Connection, Role
 from respool.wire.errors import WireError
 from respool.wire.messages import (
     VERSIONS,
+    Foretold,
     Hello,
+    Judged,
+    Left,
     Refused,
     Spooled,
     SpoolRequest,
@@ -80,6 +83,16 @@ class DaemonLink:
             if isinstance(answer, Refused):
                 cause = f"The daemon at {self.path} refused: {answer.cause}"
                 raise CommandError(Exit.UNREACHABLE, cause, answer.advice or "It may be an older release.")
+
+    def judged(self, said: Foretold | Left) -> dict[str, str]:
+        """Speak for the processes that this one started; the state of each of their runs."""
+        self._channel.sendall(self._wire.send(said, request=3))
+        while True:
+            answer = self._next()
+            if isinstance(answer, Judged):
+                return answer.states
+            if isinstance(answer, Refused):
+                raise WireError(answer.cause)
 
     def _next(self) -> Any:
         deadline = time.monotonic() + ANSWER_SECONDS

@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Begin": {
         "demo": "watch a training get killed, resume, keep one history (40 s)",
         "up": "a hub and a daemon here, for one person",
+        "run": "run a job: preemption seen, told, and requeued",
     },
     "Look": {
         "status": "what waits here, for whom, since when, why, and what to do",

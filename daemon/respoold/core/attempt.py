@@ -137,6 +137,9 @@ class Attempt:
         writer, tail = self.writers[slot], self.tails.get(slot)
         view = tail.facts if tail is not None and tail.facts.state == "ended" else None
         end = End(slot, writer.paper.joined, writer.alive, writer.gone)
+        if writer.exit_code is not None and not (view and view.explicit):
+            # The interpreter forgets some exit codes, and os._exit() all: a parent knows them.
+            return end._replace(ended=True, exit_code=writer.exit_code)
         if view is None:
             return end
         return end._replace(ended=True, exit_code=view.exit_code, explicit=view.explicit)
@@ -301,9 +304,19 @@ class Attempt:
         said = [StateReport("preempting", writer=slot)] if tail and tail.facts.preempting else []
         if end.ended:
             said.append(StateReport("ended", end.exit_code, writer=slot, explicit=end.explicit))
+            if self.writers[slot].exit_code is not None and f"{slot} ended" in self.reported:
+                return [*self._corrected(slot, end), *(Report(f"{slot} {one.event}", one) for one in said)]
         if end.gone:
             said.append(StateReport("gone", writer=slot))
         return [Report(f"{slot} {one.event}", one) for one in said]
+
+    def _corrected(self, slot: int, end: End) -> list[Report]:
+        """Another end than was reported, or stands in the records: it is told when the hub has those."""
+        if slot in self.tails and self.pending(slot):
+            return []
+        return [
+            Report(f"{slot} left", StateReport("ended", end.exit_code, writer=slot, explicit=end.explicit))
+        ]
 
     @property
     def complete(self) -> bool:

@@ -14,23 +14,23 @@ EXPIRY_SECONDS = 300.0
 
 class Foreseen(NamedTuple):
     """The end of this machine is foreseen by `source`, at `deadline` in seconds since the epoch (0: unknown). With
-    `job`, the identity of a scheduler's job, only that job's. With `launch`, what a launch's name contains, only
-    that launch's. `likely`: it is advice, and no notice: users are told, states stay.
+    `job`, the identity of a scheduler's job, only that job's; with `attempt`, only that attempt's. `likely`: it is
+    advice, and no notice: users are told, states stay.
     """
 
     source: str
     deadline: float = 0.0
     job: str = ""
-    launch: str = ""
+    attempt: str = ""
     likely: bool = False
 
 
 class Withdrawn(NamedTuple):
-    """What `source` foresaw will not happen, for `job` and for `launch`; empty: for nobody."""
+    """What `source` foresaw will not happen, for `job` or `attempt`; empty: for nobody."""
 
     source: str
     job: str = ""
-    launch: str = ""
+    attempt: str = ""
 
 
 Event = Foreseen | Withdrawn
@@ -49,7 +49,7 @@ class Standing:
 
     def take(self, event: Event, now: float) -> bool:
         """Says whether that changes anything."""
-        key = (event.source, event.job, event.launch)
+        key = (event.source, event.job, event.attempt)
         if isinstance(event, Foreseen):
             before, self._all[key], self._heard[key] = self._all.get(key), event, now
             return before != event
@@ -64,11 +64,11 @@ class Standing:
             if now > max(one.deadline, self._heard[key]) + EXPIRY_SECONDS:
                 del self._all[key]
 
-    def of(self, job: str, launch: str) -> dict[str, float]:
-        """What stands against a launch of a job: source -> deadline, the nearest where a source names several."""
+    def of(self, job: str, attempt: str) -> dict[str, float]:
+        """What stands against an attempt, of a job: source -> deadline, the nearest where a source names several."""
         found: dict[str, float] = {}
         for one in self._all.values():
-            if not one.likely and one.job in {"", job} and one.launch in launch:
+            if not one.likely and one.job in {"", job} and one.attempt in {"", attempt}:
                 known = [each for each in (found.get(one.source), one.deadline) if each]
                 found[one.source] = min(known, default=0.0)
         return found
@@ -79,4 +79,4 @@ class Standing:
 
 
 def _covers(event: Withdrawn, key: _Key) -> bool:
-    return event.job in {"", key[1]} and event.launch in {"", key[2]}
+    return event.job in {"", key[1]} and event.attempt in {"", key[2]}

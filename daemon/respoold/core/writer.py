@@ -18,12 +18,15 @@ SAMPLES = "system:"
 
 
 class Writer:
-    """One process and its slot. `alive`: it runs. `gone`: it does not, and all that it wrote was read."""
+    """One process and its slot. `alive`: it runs. `gone`: it does not, and all that it wrote was read. `exit_code`:
+    what its parent saw it end with, where somebody asked that (`respool run`).
+    """
 
     def __init__(self, paper: WriterFile) -> None:
         self.paper = paper
         self.alive = False
         self.gone = False
+        self.exit_code: int | None = None
 
     @property
     def slot(self) -> int:

@@ -54,3 +54,17 @@ def open_pidfd(process: Process) -> int | None:
 def has_ended(pidfd: int) -> bool:
     """Whether the process behind a pidfd has ended; a zombie has."""
     return bool(select.select([pidfd], [], [], 0)[0])
+
+
+def ancestors(pid: int) -> list[int]:
+    """The pids above this one, nearest first, as far as /proc shows them."""
+    found: list[int] = []
+    while pid > 1 and pid not in found[:-1]:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                # The name may hold anything, blanks and brackets too: count from its end.
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            break
+        found.append(pid)
+    return found

@@ -44,8 +44,8 @@ class Foresight:
         for attempt in keeper.node:
             # Of a daemon before this one: it stands until somebody withdraws it, or it expires.
             for source, deadline in attempt.notices.items():
-                asked = attempt.request
-                self._standing.take(Foreseen(source, deadline, asked.identity, asked.launch), time())
+                mine = Foreseen(source, deadline, attempt.request.identity, attempt.id)
+                self._standing.take(mine, time())
 
     def heard(self, event: Event) -> None:
         """Take an event; everybody whom it concerns knows when this returns."""
@@ -69,7 +69,7 @@ class Foresight:
         for attempt in self._keeper.node:
             # Who has ended while a notice stood ended under it, whatever becomes of the notice.
             if attempt.alive and not (attempt.adopted or attempt.over):
-                wanted = self._standing.of(attempt.request.identity, attempt.request.launch)
+                wanted = self._standing.of(attempt.request.identity, attempt.id)
                 foresee(self._keeper, attempt, wanted)
         advice = self._standing.advice()
         for source in set(advice) - self._advised:

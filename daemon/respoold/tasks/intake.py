@@ -19,7 +19,9 @@ from respool.wire.messages import (
     Attach,
     Flush,
     Flushed,
+    Foretold,
     Hello,
+    Left,
     Message,
     Reattach,
     Reattached,
@@ -47,6 +49,7 @@ from respoold.tasks.purge import answer as answer_spool
 from respoold.tasks.restore import restore
 from respoold.tasks.status import status
 from respoold.tasks.voices import standing
+from respoold.tasks.warden import Warden
 
 NOTICES = 64
 """Messages a client may leave unread before its connection is given up: it reconnects when it reads again."""
@@ -92,6 +95,7 @@ class Client:
         self.reader: Reader | None = None
         self._refused: int | None = None
         self._socket = connection
+        self._warden = Warden(keeper, self.peer)
         self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
         self._deposits = Deposits(keeper, self.peer.uid, self.queue)
         self._request = 0
@@ -145,7 +149,7 @@ class Client:
                 self._greet(message)
             case Ring() | Rolled() if self.reader is not None:
                 await self._rung(message)
-            case StatusRequest() | SpoolRequest():
+            case StatusRequest() | SpoolRequest() | Foretold() | Left():
                 nursery.start_soon(self._tell, message, request)
             case Reattach():
                 await self._reattach(message, request)
@@ -274,12 +278,17 @@ class Client:
             await self.keeper.progress.wait()
         self.queue(Flushed(target, _failure(reader)), request)
 
-    async def _tell(self, message: StatusRequest | SpoolRequest, request: int) -> None:
+    async def _tell(self, message: StatusRequest | SpoolRequest | Foretold | Left, request: int) -> None:
         uid = self.peer.uid
-        if isinstance(message, SpoolRequest):
-            self.queue(await answer_spool(self.keeper, uid, message), request)
-        else:
-            self.queue(Status(await status(self.keeper, uid, all_users=message.all_users)), request)
+        match message:
+            case SpoolRequest():
+                self.queue(await answer_spool(self.keeper, uid, message), request)
+            case Foretold():
+                self.queue(self._warden.foretold(message), request)
+            case Left():
+                self.queue(await self._warden.left(message), request)
+            case _:
+                self.queue(Status(await status(self.keeper, uid, all_users=message.all_users)), request)
 
     async def _restore(self, message: Restore, request: int) -> None:
         answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)

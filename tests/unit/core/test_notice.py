@@ -21,10 +21,10 @@ def standing(*events: Event) -> Standing:
 
 def test_a_notice_of_the_machine_is_everybodys_and_one_of_a_job_is_that_jobs() -> None:
     found = standing(
-        Foreseen("ec2", 5.0), Foreseen("slurm", 9.0, "slurm:m:7"), Foreseen("run", 1.0, launch="own:a")
+        Foreseen("ec2", 5.0), Foreseen("slurm", 9.0, "slurm:m:7"), Foreseen("run", 1.0, attempt="a1")
     )
-    assert found.of("slurm:m:7", "x") == {"ec2": 5.0, "slurm": 9.0}
-    assert found.of("", "y+own:a+z") == {"ec2": 5.0, "run": 1.0}
+    assert found.of("slurm:m:7", "a2") == {"ec2": 5.0, "slurm": 9.0}
+    assert found.of("", "a1") == {"ec2": 5.0, "run": 1.0}
 
 
 def test_a_notice_that_is_repeated_changes_nothing_and_one_that_is_withdrawn_does() -> None:

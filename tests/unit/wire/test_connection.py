@@ -78,7 +78,7 @@ def test_the_numbers_of_messages_never_change() -> None:
         "BlobGrant": 78, "Restore": 79, "Restored": 80, "StatusRequest": 81, "Status": 82, "Notice": 83,
         "BlobDone": 84, "BlobKept": 85, "BlobDropped": 86, "Settle": 87, "Settled": 88, "CheckpointsAsked": 89,
         "Checkpoints": 90, "RestorePart": 91, "Stage": 92, "Staged": 93, "Adopt": 96, "Adopted": 97,
-        "SpoolRequest": 98, "Spooled": 99,
+        "SpoolRequest": 98, "Spooled": 99, "Foretold": 100, "Left": 101, "Judged": 102,
     }  # fmt: skip
 
 

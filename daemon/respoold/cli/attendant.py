@@ -1,0 +1,110 @@
+"""The daemon that a job talks to: the one that is there, or one of its own for as long as it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from respool.autostart import hub_known, not_installed
+from respool.wire.errors import WireError
+from respool.wire.messages import Foretold, Left
+from respoold.cli.children import Child, respool_argv
+from respoold.cli.daemon_link import DaemonLink, NoDaemonError, open_daemon
+from respoold.cli.errors import CommandError
+from respoold.cli.household import DAEMON_READY, READY_SECONDS
+from respoold.cli.places import Places
+from respoold.cli.screen import Screen
+
+STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+
+
+class Attendant:
+    """Speaks to the daemon over one connection, opened when first needed and again when it broke. `socket`: that of
+    a daemon of our own, empty where another one answers, or none.
+    """
+
+    def __init__(self, places: Places, stack: ExitStack) -> None:
+        self.socket = ""
+        self._places = places
+        self._stack = stack
+        self._link: DaemonLink | None = None
+
+    def judged(self, said: Foretold | Left) -> dict[str, str]:
+        """What the daemon answers; nothing where there is none."""
+        for _ in range(2):
+            try:
+                if self._link is None:
+                    self._link = self._stack.enter_context(open_daemon(self._places))
+                return self._link.judged(said)
+            except (NoDaemonError, CommandError):
+                return {}
+            except (OSError, WireError):
+                self._link = None
+        return {}
+
+    def drained(self, seconds: float) -> None:
+        """Until the daemon holds nothing that the hub has not, at most so long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                with open_daemon(self._places) as link:
+                    if not link.status()["runs"]:
+                        return
+            except (NoDaemonError, CommandError, OSError, WireError):
+                return
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def attending(places: Places, screen: Screen, drain: float) -> Iterator[Attendant]:
+    """One who speaks to the daemon. A daemon of our own ends with the block, having sent what it can in `drain` s."""
+    with ExitStack() as stack:
+        try:
+            with open_daemon(places):
+                yield Attendant(places, stack)
+                return
+        except NoDaemonError:
+            why = None if hub_known(places.environ) else "no hub is known; `respool login URL` names one"
+            why = why or not_installed()
+        if why is not None:
+            screen.note(f"respool run: no daemon answers and none is started: {why}.")
+            yield Attendant(places, stack)
+            return
+        with _own_daemon(places, screen) as socket:
+            environ = {**places.environ, "RESPOOL_SOCKET": socket} if socket else places.environ
+            mine = Attendant(places._replace(environ=environ), stack)
+            mine.socket = socket
+            yield mine
+            if socket:
+                mine.drained(drain)
+
+
+@contextmanager
+def _own_daemon(places: Places, screen: Screen) -> Iterator[str]:
+    """Its socket; empty when it would not start."""
+    folder = tempfile.mkdtemp(prefix="respool-")
+    path = os.path.join(folder, "respoold.sock")
+    spool = places.environ.get("RESPOOL_SPOOL_DIR") or places.spool
+    words = respool_argv("daemon", "--socket", path, "--spool", spool)
+    daemon = Child("daemon", words, _environment(places.environ), os.path.join(folder, "log"), folder)
+    try:
+        daemon.start()
+        try:
+            daemon.wait_line(DAEMON_READY, READY_SECONDS)
+        except CommandError as error:
+            screen.note(f"respool run: {error.cause} {error.advice}")
+            path = ""
+        yield path
+    finally:
+        daemon.stop(STOP_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The trainer need not wait for the hub at its end: we do, when it is gone."""
+    return {**environ, "RESPOOL_LASTING": "1", "PYTHONUNBUFFERED": "1"}
