@@ -364,3 +364,10 @@ def test_show_tells_what_a_run_was_started_with_and_what_is_hidden(hub: FakeHub,
     assert (
         "234 rows that a later attempt logged again; `respool lineage digits/mlp --cut ATTEMPT none`" in out
     )
+
+
+def test_show_says_that_a_run_diverged_and_how_to_mend_it(hub: FakeHub, respool: Respool) -> None:
+    hub.runs(a_run("mlp", attempts=[], config={}, summary={}))
+    assert "diverged" not in respool("show", "mlp").out
+    hub.runs(a_run("mlp", attempts=[], config={}, summary={}, diverged=True))
+    assert "`respool lineage digits/mlp` shows and mends that" in respool("show", "mlp").out

@@ -93,8 +93,11 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
         if run.get(key) and run[key] != run["run_id"]:
             facts.append((label, str(run[key])))
     hidden = sum(int(attempt.get("hidden") or 0) for attempt in run.get("attempts") or [])
+    path = f"{run['project']}/{run['run_id']}"
+    if run.get("diverged"):
+        told = f"some attempts did not know of each other; `respool lineage {path}` shows and mends that"
+        facts.append(("diverged", told))
     if hidden:
-        path = f"{run['project']}/{run['run_id']}"
         undo = f"`respool lineage {path} --cut ATTEMPT none` shows what an attempt hides"
         facts.append(("hidden", f"{words.counted(hidden, 'row')} that a later attempt logged again; {undo}"))
     facts += _started_with(run.get("attempts") or [])
