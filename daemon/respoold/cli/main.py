@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "daemon": "the daemon of a machine, in the foreground",
         "hub": "the hub, in the foreground",
         "install-units": "write the systemd units of both",
+        "doctor": "what cannot work here, or in a training script",
         "login": "keep a key for a hub",
         "key": "make, list and revoke keys of a hub",
         "team": "let several users share runs",

@@ -87,7 +87,7 @@ def handler_of(fake: FakeHub) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, status: int, page: Any, headers: dict[str, str] | None = None) -> None:
             data = page if isinstance(page, bytes) else json.dumps(page).encode()
-            self.send_response(status)
+            self.send_response_only(status)
             for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
                 self.send_header(name, value)
             with contextlib.suppress(ConnectionError):  # a client that has seen enough hangs up
