@@ -60,7 +60,7 @@ def _answer(decided: Decided) -> tuple[Attached, AttemptFile]:
         writer=decided.writer,
         capacity=SEGMENT_SIZE,
         resumed=resumed,
-        unknown=request.resume == "must" and parent is None and joined is None,
+        unknown=_unknown(decided),
         step=step,
         config=dict(view.config) if view else {},
         summary=dict(view.summary) if view else {},
@@ -81,6 +81,13 @@ def _first_step(decided: Decided) -> int:
 def _new_id(decided: Decided) -> str:
     request = decided.request
     return attempt_id_of(request.project, request.run_id, request.launch, decided.generation)
+
+
+def _unknown(decided: Decided) -> bool:
+    """Whether this process must have had a run before, and no spool here knows it."""
+    request = decided.request
+    must = request.resume == "must" or (request.restart_count > 0 and request.resume == "allow")
+    return must and decided.parent is None and decided.joined is None
 
 
 def _file(decided: Decided, attached: Attached) -> AttemptFile:

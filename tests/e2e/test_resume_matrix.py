@@ -20,7 +20,7 @@ SIDES = ("up", "away")
 def side(request: pytest.FixtureRequest) -> Iterator[tuple[str, Site]]:
     """A site in which every case's earlier attempt has been made; then the hub goes, if it is to be away."""
     with Site() as site:
-        site.node.configure(handshake=1.0)
+        site.node.configure(handshake=1.0, heartbeat=1.0)
         site.open()
         for resume, state in MATRIX:
             if state != "missing":

@@ -52,7 +52,8 @@ def choose(base: str, remembered: str, fresh: str, look: Look) -> Choice:
         new = found
     if remembered and look(remembered) in {Standing.UNKNOWN, Standing.OPEN}:
         return Choice(remembered, "allow")
-    return Choice(new, "none")
+    # A job's run may exist where nobody can be asked now: whoever learns of it later must be free to join the two.
+    return Choice(new, "allow" if base else "none")
 
 
 def homes(base: str, remembered: str, fresh: str, look: Look) -> Iterator[str]:

@@ -20,14 +20,14 @@ ALIVE, FINISHED, OPEN, UNKNOWN = Standing.ALIVE, Standing.FINISHED, Standing.OPE
         ("", "old", {"old": OPEN}, Choice("old", "allow")),
         ("", "old", {"old": ALIVE}, Choice("fresh", "none")),
         ("", "old", {"old": FINISHED}, Choice("fresh", "none")),
-        ("job", "", {}, Choice("job", "none")),
+        ("job", "", {}, Choice("job", "allow")),
         ("job", "", {"job": OPEN}, Choice("job", "allow")),
-        ("job", "", {"job": ALIVE}, Choice("job-2", "none")),
+        ("job", "", {"job": ALIVE}, Choice("job-2", "allow")),
         ("job", "", {"job": FINISHED, "job-2": ALIVE, "job-3": OPEN}, Choice("job-3", "allow")),
         ("job", "old", {}, Choice("old", "allow")),
         ("job", "old", {"job": OPEN, "old": OPEN}, Choice("job", "allow")),
-        ("job", "old", {"old": ALIVE}, Choice("job", "none")),
-        ("job", "job", {"job": ALIVE}, Choice("job-2", "none")),
+        ("job", "old", {"old": ALIVE}, Choice("job", "allow")),
+        ("job", "job", {"job": ALIVE}, Choice("job-2", "allow")),
     ],
 )
 def test_the_run_that_is_continued_is_the_first_that_nobody_runs_or_finished(
