@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 
 from fakes.folders import Folder
@@ -115,6 +114,7 @@ def test_a_weight_that_is_none_is_a_usage_error(respool: Respool, weight: str) -
 def test_a_history_becomes_a_parquet_file_with_the_types_of_its_values(
     hub: FakeHub, respool: Respool
 ) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
     hub.runs(a_run("mlp-1"))
     rows = [
         {"_step": 0, "loss": 1.0, "epoch": 1, "good": True, "note": "a", "mixed": 1, "deep": {"a": [1]}},
@@ -125,7 +125,7 @@ def test_a_history_becomes_a_parquet_file_with_the_types_of_its_values(
     answer = respool("history", "mlp-1", "--parquet", "out.parquet")
     assert answer.code == 0
     assert "3 rows, 8 columns" in answer.err
-    table = pyarrow.parquet.read_table("out.parquet")
+    table = parquet.read_table("out.parquet")
     types = {field.name: str(field.type) for field in table.schema}
     assert types == {
         "_step": "int64", "loss": "double", "epoch": "int64", "good": "bool", "note": "string",
