@@ -10,6 +10,9 @@ from respool.wire.segment import DATA
 from respool.wire.view import View
 
 _LAST_WORDS = 64 << 10
+_BLOCK = 1 << 20
+_ZEROS = 4096
+"""More than a last record has at its own end."""
 
 
 def ended_well(directory: str) -> bool:
@@ -19,7 +22,7 @@ def ended_well(directory: str) -> bool:
         return False
     with open(os.path.join(directory, segments[-1]), "rb", buffering=0) as file:
         end = _data_end(file.fileno())
-        data = os.pread(file.fileno(), _LAST_WORDS, max(DATA, end - _LAST_WORDS))
+        data = os.pread(file.fileno(), _LAST_WORDS + _ZEROS, max(DATA, end - _LAST_WORDS))
     at, view = resync(data, 0, 0), View()
     for frame in walk(data, at).frames if at is not None else []:
         view.apply(frame)
@@ -27,10 +30,14 @@ def ended_well(directory: str) -> bool:
 
 
 def _data_end(fd: int) -> int:
-    """Where the data of a segment end, which is fallocated; the end of the file where that cannot be told."""
-    end = DATA
-    try:
-        while True:
-            end = os.lseek(fd, os.lseek(fd, end, os.SEEK_DATA), os.SEEK_HOLE)
-    except (OSError, AttributeError):
-        return end
+    """Where the data of a segment end, which is fallocated. Not asked of SEEK_HOLE: it takes for data what somebody
+    has merely read.
+    """
+    end = os.fstat(fd).st_size
+    while end > DATA:
+        start = max(DATA, end - _BLOCK)
+        kept = len(os.pread(fd, end - start, start).rstrip(b"\0"))
+        if kept:
+            return start + kept
+        end = start
+    return DATA
