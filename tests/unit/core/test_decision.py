@@ -108,7 +108,7 @@ def test_nobody_joins_an_attempt_that_is_over() -> None:
 def test_two_seeds_in_one_job_are_two_runs() -> None:
     one = a_request(1, resume="auto", base="job", run_id="fresh")
     first = decided(one)
-    assert (first.request.run_id, first.request.resume) == ("job", "none")
+    assert (first.request.run_id, first.request.resume) == ("job", "allow")
     running = an_attempt(one._replace(run_id="job", original_id="job"))
     second = decided(a_request(2, resume="auto", base="job", run_id="fresh2"), running)
     assert (second.joined, second.request.run_id) == (None, "job-2")
