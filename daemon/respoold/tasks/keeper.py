@@ -6,6 +6,7 @@ Nothing here waits for the hub, nor for the disk: what takes time is done by `ro
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class Keeper:
         self.handover: Handover | None = None
         self.staging: Staging | None = None
         self.foresight: Foresight | None = None
+        self.forgotten = deque[Attempt](maxlen=64)
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
         self.sent = 0
@@ -249,6 +251,7 @@ class Keeper:
     def forget(self, attempt: Attempt) -> None:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
         self.lost += attempt.lost
+        self.forgotten.append(attempt)
         self.notes.forget(attempt)
         for reader in self.readers_of(attempt):
             self.drop_reader(reader)

@@ -6,13 +6,17 @@ scheduler's job that it names. Its word for an exit code counts, because it is t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import time
 
 import trio
 
 from respool.wire.messages import Foretold, Judged, Left
 from respoold.core.attempt import Attempt
+from respoold.core.errors import HubError
+from respoold.core.hubapi import StateReport
 from respoold.core.notice import Foreseen
+from respoold.core.writer import Writer
 from respoold.io import processes
 from respoold.io.socket import Peer
 from respoold.tasks.keeper import Keeper
@@ -41,18 +45,30 @@ class Warden:
     async def left(self, message: Left) -> Judged:
         """Note how a child ended, and say what its runs are called, once all that they wrote was read."""
         self._look(message.job)
-        for attempt in self._keeper.node:
+        for attempt in [*self._keeper.node, *self._keeper.forgotten]:
             for writer in attempt.writers.values():
                 if attempt.file.uid == self._peer.uid and writer.paper.pid == message.pid:
                     self._wards[attempt.id] = attempt
-                    writer.exit_code = message.exit_code
-                    self._keeper.save(attempt)
-                    self._keeper.offer(attempt)
+                    await self._note(attempt, writer, message.exit_code)
         with trio.move_on_after(READ_SECONDS):
             while any(not one.over for one in self._wards.values()):
                 with trio.move_on_after(0.1):
                     await self._keeper.progress.wait()
         return self._judged()
+
+    async def _note(self, attempt: Attempt, writer: Writer, code: int | None) -> None:
+        before, writer.exit_code = attempt.end_of(writer.slot), code
+        after = attempt.end_of(writer.slot)
+        if attempt.id in self._keeper.node:
+            self._keeper.save(attempt)
+            self._keeper.offer(attempt)
+        elif after != before:
+            # It is wholly at the hub, and was let go between its last record and its exit.
+            uplink = self._keeper.uplink_of(attempt)
+            said = StateReport("ended", after.exit_code, time(), writer=writer.slot)
+            with trio.move_on_after(READ_SECONDS), suppress(HubError):
+                if uplink is not None:
+                    await uplink.door_of(attempt).report(attempt.id, said)
 
     def _look(self, job: str) -> None:
         for attempt in self._keeper.node:
