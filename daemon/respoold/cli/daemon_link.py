@@ -16,13 +16,18 @@ from typing import Any
 
 from respool.wire.connection import Connection, Role
 from respool.wire.errors import WireError
+from respool.wire.limits import MAX_FDS
 from respool.wire.messages import (
     VERSIONS,
+    Checkpoints,
+    CheckpointsAsked,
     Foretold,
     Hello,
     Judged,
     Left,
     Refused,
+    Restored,
+    RestorePart,
     Spooled,
     SpoolRequest,
     Status,
@@ -34,6 +39,8 @@ from respoold.cli.errors import CommandError, Exit
 from respoold.cli.places import Places
 
 ANSWER_SECONDS = 5.0
+LISTING_SECONDS = 30.0
+"""It may ask the hub first."""
 _UCRED = struct.Struct("iII")
 
 
@@ -52,6 +59,7 @@ class DaemonLink:
         self.path = path
         self._channel = channel
         self._wire = Connection(Role.CLIENT)
+        self._fds: list[int] = []
         channel.sendall(self._wire.send(Hello(list(VERSIONS), f"respool {__version__}")))
         answer = self._next()
         if isinstance(answer, Refused):
@@ -94,16 +102,33 @@ class DaemonLink:
             if isinstance(answer, Refused):
                 raise WireError(answer.cause)
 
-    def _next(self) -> Any:
-        deadline = time.monotonic() + ANSWER_SECONDS
+    def checkpoints(self, run: str) -> list[dict[str, Any]]:
+        """The checkpoints of [ENTITY/]PROJECT/RUN_ID, of this node and its hub; none where it cannot say."""
+        self._channel.sendall(self._wire.send(CheckpointsAsked(run), request=4))
+        answer = self._next(LISTING_SECONDS)
+        return answer.checkpoints if isinstance(answer, Checkpoints) else []
+
+    def part(self, asked: RestorePart) -> int:
+        """A descriptor of a part that lies in the daemon's spool; the caller closes it."""
+        self._channel.sendall(self._wire.send(asked, request=5))
+        answer = self._next(LISTING_SECONDS)
+        if isinstance(answer, Restored) and answer.error is None and self._fds:
+            return self._fds.pop()
+        said = answer.error if isinstance(answer, Restored) else "it did not understand"
+        cause = f"The daemon at {self.path} does not give {asked.name}: {said}."
+        raise CommandError(Exit.BAD, cause, "`respool checkpoints RUN` shows what there is and where.")
+
+    def _next(self, seconds: float = ANSWER_SECONDS) -> Any:
+        deadline = time.monotonic() + seconds
         while True:
             for received in self._wire.events():
+                self._fds += received.fds
                 return received.message
             self._channel.settimeout(max(0.001, deadline - time.monotonic()))
-            data = self._channel.recv(1 << 16)
+            data, fds, _, _ = socket.recv_fds(self._channel, 1 << 16, MAX_FDS)
             if not data:
                 raise WireError("the daemon hung up without an answer")
-            self._wire.receive_data(data)
+            self._wire.receive_data(data, fds)
 
 
 @contextmanager

@@ -14,11 +14,16 @@ from urllib.parse import quote
 
 import httpx
 
+from respool.wire.errors import WireError
 from respoold.cli import credentials
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.places import Places
+from respoold.core import hubapi
 from respoold.core.address import in_the_open, normal, usable
+from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.hubapi import Manifest
+from respoold.io.bulk import Bulk, Take
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 UNIX = "unix:"
@@ -69,6 +74,9 @@ class Hub:
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._json("PUT", path, json=body)
 
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._json("PATCH", path, json=body)
+
     def delete(self, path: str) -> dict[str, Any]:
         return self._json("DELETE", path)
 
@@ -91,6 +99,29 @@ class Hub:
     def chunks(self, response: httpx.Response) -> Iterator[bytes]:
         with self._translated():
             yield from response.iter_bytes(1 << 20)
+
+    def manifest(self, part: str) -> Manifest:
+        """What the part at this path consists of."""
+        with self.stream(f"{part}/chunks") as response:
+            packed = b"".join(self.chunks(response))
+        try:
+            return hubapi.load(Manifest, packed)  # type: ignore[no-any-return]
+        except WireError as error:
+            cause = f"What answers at {self.address.url} sent no list of chunks: {error}."
+            raise CommandError(Exit.UNREACHABLE, cause, "Check the address; update the hub.") from error
+
+    def span(self, bulk: Bulk, part: str, start: int, end: int, take: Take) -> None:
+        """Some bytes of the part at this path; may be called from several threads."""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        try:
+            bulk.get(headers, part.removeprefix(hubapi.API), start, end, take)
+        except HubAway as error:
+            cause = f"The hub at {self.address.url} does not answer: {error.why}."
+            raise CommandError(
+                Exit.UNREACHABLE, cause, "Say it again later: what has come is not fetched anew."
+            ) from error
+        except (HubDenied, HubRefused) as error:
+            raise CommandError(Exit.UNREACHABLE, error.problem.cause, error.problem.advice) from error
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._translated():

@@ -40,14 +40,16 @@ COMMANDS: dict[str, dict[str, str]] = {
         "plot": "metrics as curves in the terminal",
         "console": "what a run printed",
         "system": "the load of a run's processes and machine, sample by sample",
-        "files": "the files and checkpoints of a run",
-        "restore": "fetch a file of a run, checked bit for bit",
+        "files": "the files of a run",
+        "checkpoints": "the checkpoints of a run; pin, unpin or drop one",
+        "restore": "fetch a file or checkpoint of a run, checked bit for bit",
     },
     "Move": {
         "sync": "upload what runs kept while no daemon was there",
         "lineage": "how a run's attempts hang together; mend it",
         "spool": "what lies in this machine's spool, and removing it",
         "delete": "delete a run at the hub, for good",
+        "gc": "have the hub remove bytes that nothing needs any more",
     },
     "Serve": {
         "daemon": "the daemon of a machine, in the foreground",

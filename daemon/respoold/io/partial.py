@@ -71,6 +71,10 @@ class Partial:
         os.unlink(self._path)
         return fd
 
+    def sync(self) -> None:
+        """Make what is in the file durable."""
+        os.fsync(self._fd)
+
     def close(self) -> None:
         """Let go of the file; what is in it stays."""
         with self._lock:

@@ -12,7 +12,7 @@ class FakeHub:
     """Answers GETs from `pages`, a path (without query) to a JSON object, bytes, or a function of the query.
 
     Knobs: `key` is the one that is let in; `status` of a page may be set with a tuple (status, object);
-    `asked` is what came in: (method, path with query, body).
+    `asked` is what came in: (method, path with query, body). Of bytes a Range is given.
     """
 
     def __init__(self) -> None:
@@ -69,6 +69,9 @@ def handler_of(fake: FakeHub) -> type[BaseHTTPRequestHandler]:
         def do_PUT(self) -> None:
             self._answer("PUT")
 
+        def do_PATCH(self) -> None:
+            self._answer("PATCH")
+
         def do_DELETE(self) -> None:
             self._answer("DELETE")
 
@@ -83,6 +86,10 @@ def handler_of(fake: FakeHub) -> type[BaseHTTPRequestHandler]:
             page = fake.pages.get(path, (404, {"code": "missing", "cause": f"No {path}.", "advice": "Look."}))
             page = page(query) if callable(page) else page
             status, page = page if isinstance(page, tuple) else (200, page)
+            span = self.headers.get("Range", "")
+            if span and isinstance(page, bytes):
+                first, last = map(int, span.removeprefix("bytes=").split("-"))
+                status, page = 206, page[first : last + 1]
             self._send(status, page, fake.headers.get(path, {}))
 
         def _send(self, status: int, page: Any, headers: dict[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Fetch a file of a run, checked bit for bit.
+"""Fetch a file or a checkpoint of a run, checked bit for bit.
 
 The bytes go to a temporary file beside the target, are compared with the digest under which the hub keeps
 them, and only then take the target's name: what lies there is whole, or it is not there.
@@ -8,26 +8,18 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
 import httpx
 from blake3 import blake3
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from respoold.cli import words
-from respoold.cli.arguments import positive
+from respoold.cli import checkpoints, words
+from respoold.cli.arguments import natural, positive
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import Hub
+from respoold.cli.progress import progress
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import add_source_arguments, open_source
@@ -38,6 +30,8 @@ examples:
   respool restore mlp-1 model.pt -o /scratch/model.pt
   respool restore mlp-1 model.pt --attempt 2    an older version
   respool restore mlp-1 model.pt --spool respool/spool
+  respool restore mlp-1 --checkpoint            the newest complete checkpoint
+  respool restore mlp-1 --checkpoint --step 5000 --rank 2 -o /scratch/from
 """
 
 DIGEST = "x-respool-digest"
@@ -47,8 +41,18 @@ def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
     add_run_argument(parser)
     parser.add_argument(
-        "name", metavar="NAME", help="the file's name in the run: `respool files RUN` lists them"
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="the file's name in the run: `respool files RUN` lists them; of a checkpoint `checkpoint` unless given",
     )
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="fetch a checkpoint: all its parts, to the folder -o, or the current one",
+    )
+    parser.add_argument("--step", metavar="N", type=natural, help="of a checkpoint: saved at step N")
+    parser.add_argument("--rank", metavar="R", type=natural, help="of a checkpoint: only the share of rank R")
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="write here; a folder keeps the file's own name"
     )
@@ -59,6 +63,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, screen: Screen) -> int:
     """Fetch it. Nothing is changed unless the bytes are right."""
+    if args.checkpoint:
+        return checkpoints.restore(args, screen)
+    if args.name is None or args.step is not None or args.rank is not None:
+        cause = "No file is named." if args.name is None else "--step and --rank are of checkpoints."
+        raise CommandError(Exit.USAGE, cause, "`respool files RUN` lists them; or say --checkpoint.")
     target = _target(args.name, args.output)
     if os.path.lexists(target) and not args.force:
         cause = f"The file {target} is there already."
@@ -121,7 +130,7 @@ def _beside(target: str) -> Iterator[str]:
 
 def _copy(chunks: Iterator[bytes], path: str, total: int | None, screen: Screen) -> tuple[int, str]:
     hasher, size = blake3(), 0
-    with open(path, "wb") as file, _progress(screen, os.path.basename(path), total) as advance:
+    with open(path, "wb") as file, progress(screen, os.path.basename(path), total) as advance:
         for chunk in chunks:
             file.write(chunk)
             hasher.update(chunk)
@@ -130,21 +139,6 @@ def _copy(chunks: Iterator[bytes], path: str, total: int | None, screen: Screen)
         file.flush()
         os.fsync(file.fileno())
     return size, hasher.hexdigest()
-
-
-@contextmanager
-def _progress(screen: Screen, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not screen.err.isatty():
-        yield lambda _: None
-        return
-    console = Console(file=screen.err, no_color=not screen.colour)
-    shown = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    with Progress(
-        *shown, TransferSpeedColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task(name.rsplit(".", 2)[0], total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 def _length(response: httpx.Response) -> int | None:

@@ -71,7 +71,7 @@ class FolderTransport(httpx.BaseTransport):
             case ["lineage"]:
                 return _json(mend.tree(self._filling.tx, run, self._filling.ears.quiet))
             case ["checkpoints"]:
-                return _json({"checkpoints": checkpoints.listed(self._filling.tx, run.id, story)})
+                return _json({"checkpoints": self._checkpoints(run, story)})
             case ["files"]:
                 return _json({"files": self._files(run, query)})
             case ["files", *name]:
@@ -123,6 +123,22 @@ class FolderTransport(httpx.BaseTransport):
             row = by_place[one["attempt_id"], one["seq"], one["name"]]
             one["digest"] = None
             one["here"] = self._path(row) is not None
+        return found
+
+    def _checkpoints(self, run: RunRow, story: Story) -> list[dict[str, Any]]:
+        """Those that the lineage shows; of each part the path of its bytes, where they lie in this folder."""
+        paths: dict[tuple[str, str, int, int, str], str] = {}
+        shares = {row[:3]: row for row in self._filling.tx.checkpoints(run.id)}
+        for part in self._filling.tx.parts(run.id):
+            share, path = shares[part[:3]], self._filling.blobs.get((*part[:3], part.name))
+            if path is not None and os.path.exists(path) and os.stat(path).st_size == part.size:
+                paths[share.attempt_id, share.name, share.step, share.rank, part.name] = path
+        found = checkpoints.listed(self._filling.tx, run.id, story)
+        for one in found:
+            for told in one["parts"]:
+                key = (one["attempt_id"], one["name"], one["step"], told["rank"], told["name"])
+                told["path"] = paths.get(key)
+            one["source"] = "spool"
         return found
 
     def _path(self, row: FileRow) -> str | None:
