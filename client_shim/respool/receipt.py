@@ -32,7 +32,8 @@ class Balance(NamedTuple):
     directory: str
     spool: str | None
     rows: int | None = None
-    files: int | None = None
+    files: int = 0
+    checkpoints: int = 0
     waiting: str | None = None
     why: str = ""
 
@@ -40,8 +41,10 @@ class Balance(NamedTuple):
 def balance(keeper: Keeper, writer: SegmentWriter) -> Balance:
     """Asked before the tether is closed; the daemon has a second to answer."""
     attached = keeper.attached
-    rows, files = _counted(attached.directory, attached.writer) if writer.seq <= COUNTED else (None, None)
-    found = Balance(writer.seq, attached.directory, keeper.spool, rows, files)
+    rows, files, checkpoints = None, 0, 0
+    if writer.seq <= COUNTED:
+        rows, files, checkpoints = _counted(attached.directory, attached.writer)
+    found = Balance(writer.seq, attached.directory, keeper.spool, rows, files, checkpoints)
     if keeper.tether is None or not keeper.tether.attached:
         return found
     answer = keeper.tether.ask(StatusRequest(), ASK_SECONDS)
@@ -99,7 +102,8 @@ def show(
 
 def _kept(kept: Balance) -> str:
     rows = counted(kept.records, "record") if kept.rows is None else counted(kept.rows, "row")
-    return rows + (f", {counted(kept.files, 'file')}" if kept.files else "")
+    more = ((kept.files, "file"), (kept.checkpoints, "checkpoint"))
+    return ", ".join([rows, *(counted(number, noun) for number, noun in more if number)])
 
 
 def _waits(kept: Balance) -> str:
@@ -116,18 +120,20 @@ def _see(kept: Balance, path: str, *, sent: bool) -> str:
     return f"respool show {path} --spool {kept.spool}"
 
 
-def _counted(directory: str, writer: int) -> tuple[int | None, int | None]:
-    """(rows, files) in the segments of a writer, by the heads of its frames; None where they cannot be read here."""
-    rows = files = 0
+def _counted(directory: str, writer: int) -> tuple[int | None, int, int]:
+    """(rows, files, checkpoints) in the segments of a writer, by the heads of its frames; no rows where they cannot be
+    read here.
+    """
+    counts = [0] * 256
     names = segments_of(directory, writer)
     try:
         for name in names:
             with open(os.path.join(directory, name), "rb") as file:
                 file.seek(DATA)
                 while len(head := file.read(HEADER_SIZE)) == HEADER_SIZE and any(head[:4]):
-                    rows += head[24] == Kind.ROW
-                    files += head[24] in (Kind.FILE, Kind.CHECKPOINT)
+                    counts[head[24]] += 1
                     file.seek(int.from_bytes(head[:4], "little"), os.SEEK_CUR)
     except OSError:
-        return None, None
-    return (rows, files) if names else (None, None)
+        return None, 0, 0
+    rows = counts[Kind.ROW] if names else None
+    return rows, counts[Kind.FILE], counts[Kind.CHECKPOINT]

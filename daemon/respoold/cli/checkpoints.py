@@ -169,10 +169,17 @@ def _fetch(those: Found, one: Told, part: Told, target: str, advance: Callable[[
                 os.close(source)
         else:
             _download(those, part["digest"], target + ".part", advance)
+        os.chmod(target + ".part", 0o666 & ~_umask())
         os.replace(target + ".part", target)
     except OSError as error:
         cause = f"The file {target} cannot be written: {error.strerror or error}."
         raise CommandError(Exit.USAGE, cause, "Choose another place with -o DIR.") from error
+
+
+def _umask() -> int:
+    """That of the caller, which can only be read by setting it."""
+    os.umask(umask := os.umask(0o077))
+    return umask
 
 
 def _local(those: Found, one: Told, part: Told) -> int:

@@ -119,7 +119,11 @@ def test_what_is_not_there_is_said_with_what_is(
 def test_one_that_retention_dropped_meanwhile_is_told_in_the_hub_s_words(
     stored: FakeHub, respool: Respool
 ) -> None:
-    gone = {"code": "missing", "cause": "Run 'mlp' has no part x.", "advice": "Retention may have dropped it."}
+    gone = {
+        "code": "missing",
+        "cause": "Run 'mlp' has no part x.",
+        "advice": "Retention may have dropped it.",
+    }
     stored.pages[f"{URL}/parts/{chunked(BYTES)[0]}/chunks"] = (404, gone)
     answer = respool("restore", "mlp", "--checkpoint", "--step", "10")
     assert answer.code == 2

@@ -48,7 +48,7 @@ def run(args: Namespace, screen: Screen) -> int:
         columns = _COLUMNS if args.spool is None else (*_COLUMNS[:-1], Column("BYTES", rank=1))
         screen.table(columns, [_row(item, now) for item in files])
     else:
-        screen.note(f"The run {path} has no files.")
+        screen.note(f"The run {path} has no files. Its checkpoints: `respool checkpoints {path.run_id}`.")
     return 0
 
 
