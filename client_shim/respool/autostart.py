@@ -51,6 +51,7 @@ class Surroundings(NamedTuple):
     system_socket: str = "/run/respool/respoold.sock"
     container_files: tuple[str, ...] = ("/.dockerenv", "/run/.containerenv")
     cgroup: str = "/proc/self/cgroup"
+    booted: str = "/run/systemd/system"
 
 
 def refusal(around: Surroundings) -> str | None:
@@ -106,7 +107,11 @@ def _against(around: Surroundings) -> str | None:
 
 
 def container(around: Surroundings) -> str | None:
-    """What says that this is a container, or None."""
+    """What says that this is a container, or None. One that booted a systemd (LXC, nspawn) is a machine: it goes on
+    when a job in it has ended.
+    """
+    if os.path.isdir(around.booted):
+        return None
     for name in ("container", "KUBERNETES_SERVICE_HOST"):
         if around.environ.get(name):
             return f"{name}={around.environ[name]}"

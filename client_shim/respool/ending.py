@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from respool.segment_writer import SegmentWriter
     from respool.tether import Tether
 
-SYNC_SECONDS = 10.0
+SYNC_SECONDS = 2.0
+"""A daemon that has not synced by then stands still, or its disk is slow: this process can sync as well."""
+
 DRAIN_SECONDS = 120.0
 _SLICE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1

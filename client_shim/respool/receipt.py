@@ -39,13 +39,13 @@ class Balance(NamedTuple):
 
 
 def balance(keeper: Keeper, writer: SegmentWriter) -> Balance:
-    """Asked before the tether is closed; the daemon has a second to answer."""
+    """Asked before the tether is closed; a daemon that hears has a second to answer."""
     attached = keeper.attached
     rows, files, checkpoints = None, 0, 0
     if writer.seq <= COUNTED:
         rows, files, checkpoints = _counted(attached.directory, attached.writer)
     found = Balance(writer.seq, attached.directory, keeper.spool, rows, files, checkpoints)
-    if keeper.tether is None or not keeper.tether.attached:
+    if keeper.tether is None or keeper.tether.deaf or not keeper.tether.attached:
         return found
     answer = keeper.tether.ask(StatusRequest(), ASK_SECONDS)
     if answer is None or not isinstance(answer.message, Status):

@@ -27,13 +27,14 @@ _AWAY_SECONDS = 60.0
 
 class Tether:
     """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them. `key` finds
-    the user's own key for a daemon that came back.
+    the user's own key for a daemon that came back. `deaf`: the last `ask` had no answer.
     """
 
     synced_by_daemon = True
 
     def __init__(self, link: Link, client: str, attempt_id: str, writer: int, spare: Opened | None) -> None:
         self.full = False
+        self.deaf = False
         self._link: Link | None = link
         self._path, self._client = link.path, client
         self._attempt_id, self._writer_number = attempt_id, writer
@@ -97,15 +98,19 @@ class Tether:
         deadline = monotonic() + seconds
         if not self._enter(seconds):
             return None
+        self.deaf = True
         try:
             if self._link is None or not self._link.alive:
                 self._reconnect()
             link = self._link
             if link is None or not link.wait(lambda: self.attached, min(deadline, monotonic() + 5.0)):
                 return None
-            return link.ask(message, deadline, waiting, fds)
+            answer = link.ask(message, deadline, waiting, fds)
         except LinkError:
             return None
+        else:
+            self.deaf = False
+            return answer
         finally:
             self._leave()
 

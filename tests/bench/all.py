@@ -1,4 +1,4 @@
-"""Every benchmark in turn, about five minutes: `python tests/bench/all.py [NAME ...]`.
+"""Every benchmark in turn, about seven minutes: `python tests/bench/all.py [NAME ...]`.
 
 Each runs in a process of its own and says what it found; at the end there is one markdown table. For the peer's
 rows: pip install wandb==0.31.0. Other work on the machine shows in the numbers, so leave it alone meanwhile.
@@ -24,6 +24,7 @@ NAMES = (
     "log_back_to_back",
     "log_paced",
     "log_daemon_stopped",
+    "bounds",
     "daemon_ready",
     "daemon_sustained",
     "daemon_idle",

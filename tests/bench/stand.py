@@ -96,6 +96,7 @@ class Stand:
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="respool-bench-")
         self.hub_url = f"unix:{self.folder}/hub.sock"
+        self.wrapper: list[str] = []
         self._started: list[Process] = []
 
     def __enter__(self) -> Self:
@@ -129,9 +130,11 @@ class Stand:
         return {**kept, **home, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
 
     def start(self, args: list[str], log: str, **env: str) -> Process:
-        """A Python process: `args` follow the interpreter. `log` names its standard error."""
+        """A Python process: `args` follow the interpreter, which follows `wrapper`. `log` names its standard error."""
         path = os.path.join(self.folder, f"{log}.log")
-        process = Process([sys.executable, *args], self.environment(**env), path, cwd=self.folder)
+        process = Process(
+            [*self.wrapper, sys.executable, *args], self.environment(**env), path, cwd=self.folder
+        )
         self._started.append(process)
         return process
 

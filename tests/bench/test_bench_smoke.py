@@ -10,6 +10,7 @@ import pytest
 from bench.report import Result, quantile, spread, table
 
 NAMES = (
+    "bounds",
     "daemon_idle",
     "daemon_ready",
     "daemon_sustained",

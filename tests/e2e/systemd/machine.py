@@ -9,13 +9,13 @@ survives, not even a SIGKILL of the tests. The network is the host's: a hub in t
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping
@@ -194,7 +194,7 @@ class Machine:
         words += [f"--machine={name}", f"--hostname={name}", "--console=pipe", "--link-journal=no"]
         words += [
             f"--bind={self.shared}:{SHARED}",
-            f"--bind-ro={sysconfig.get_path('purelib')}:{DEPENDENCIES}",
+            f"--bind-ro={_library()}:{DEPENDENCIES}",
         ]
         if sys.base_prefix not in SYSTEM_PYTHONS:
             words.append(f"--bind-ro={sys.base_prefix}:{PYTHON}")
@@ -213,6 +213,14 @@ class Machine:
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Signal a process, by the pid that it has in the machine."""
         self.call("kill", f"-{number.value}", str(pid))
+
+
+def _library() -> str:
+    """Where the packages lie that these tests run with: a .pth may lead to another folder than the interpreter's."""
+    spec = importlib.util.find_spec("pip")
+    assert spec is not None
+    assert spec.origin is not None, "pip is needed to install the wheel"
+    return os.path.dirname(os.path.dirname(spec.origin))
 
 
 def _make_cgroups() -> list[str]:

@@ -134,7 +134,8 @@ def test_a_spool_on_the_wrong_disk_is_told(tmp_path: Path, kind: str, said: str)
 
 def test_a_container_and_a_batch_job_are_told(tmp_path: Path) -> None:
     environ = {"SLURM_JOB_ID": "17", "SLURM_RESTART_COUNT": "1", "SLURM_PROCID": "0", "container": "podman"}
-    around = Surroundings(environ, str(tmp_path / "no"), str(tmp_path / "no"), (), str(tmp_path / "no"))
+    nowhere = str(tmp_path / "no")
+    around = Surroundings(environ, nowhere, nowhere, (), nowhere, nowhere)
     found = list(machine.surroundings(around, has_daemon=False))
     assert {one.about for one in found} >= {"job", "container", "autostart"}
     assert any("17" in one.cause for one in found if one.about == "job")

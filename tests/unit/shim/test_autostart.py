@@ -28,6 +28,7 @@ def home(tmp_path):
         system_socket=str(tmp_path / "system.sock"),
         container_files=(str(tmp_path / "dockerenv"), str(tmp_path / "containerenv")),
         cgroup=str(tmp_path / "cgroup"),
+        booted=str(tmp_path / "booted"),
     )
 
 
@@ -58,6 +59,11 @@ def test_a_batch_job_speaks_against_it(home, environ, job):
 
 def test_several_processes_of_torchrun_are_no_batch_job(home):
     assert refusal(among(home, TORCHELASTIC_RUN_ID="none", MASTER_ADDR="localhost", RANK="1")) is None
+
+
+def test_a_container_that_booted_a_systemd_is_a_machine(home):
+    os.mkdir(home.booted)
+    assert refusal(among(home, container="lxc")) is None
 
 
 @pytest.mark.parametrize("name", ["container", "KUBERNETES_SERVICE_HOST"])

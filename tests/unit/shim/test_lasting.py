@@ -15,7 +15,8 @@ from respool.autostart import Surroundings
 def host(tmp_path):
     """A machine that is no container."""
     (tmp_path / "cgroup").write_text("0::/user.slice\n")
-    return Surroundings({}, container_files=(), cgroup=str(tmp_path / "cgroup"))
+    nowhere = str(tmp_path / "booted")
+    return Surroundings({}, container_files=(), cgroup=str(tmp_path / "cgroup"), booted=nowhere)
 
 
 def test_a_plain_disk_lasts(host, tmp_path):
