@@ -34,6 +34,7 @@ from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
+from respoold.tasks.retire import retire_touched
 from respoold.tasks.staging import Staging
 from respoold.tasks.system import sample_forever
 from respoold.tasks.watchdog import feed_watchdog
@@ -149,6 +150,8 @@ async def _background(config: Config) -> AsyncIterator[tuple[Keeper, trio.Nurser
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(follow_forever, keeper)
         nursery.start_soon(watch_processes, keeper)
+        nursery.start_soon(keeper.shelf.age_forever)
+        nursery.start_soon(retire_touched, keeper)
         # The daemon's own, which says whether the hub is there before anybody has a run.
         keeper.uplinks.of(os.geteuid(), None)
         nursery.start_soon(serve_uplinks, keeper)

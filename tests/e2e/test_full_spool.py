@@ -21,6 +21,8 @@ def small(site: Site, **limits: str) -> Site:
     site.give_keys()
     assert site.hub.stop() == 0
     site.node.daemon.environ |= limits
+    # Their records come at any time, and would be lost beside the rows.
+    site.node.environ |= {"RESPOOL_ABOUT": "0", "RESPOOL_CONSOLE": "0", "RESPOOL_SYSTEM": "0"}
     site.node.daemon.start()
     return site
 

@@ -143,6 +143,7 @@ def test_one_name_used_by_two_users_is_two_runs_which_neither_sees_of_the_other(
 def test_nobody_but_the_daemon_reads_the_spool_and_its_credentials(house: House) -> None:
     _, key = house.key("ada")
     house.train(ADA, "run", RESPOOL_API_KEY=key)
+    until(lambda: not house.status(ADA)["runs"], "the run at the hub", why=house.site.words)
     house.site.hub.kill()
     house.train(ADA, "more", RESPOOL_API_KEY=key)
     spool = house.site.node.spool

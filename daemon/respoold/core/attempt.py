@@ -104,6 +104,7 @@ class Attempt:
         self.home = self.request.run_id
         self.incarnation = ""
         self.superseded = False
+        self.shelved = False
         self.reported: set[str] = set()
         self.notices: dict[str, float] = {}
         self.told: Told | None = None
@@ -232,11 +233,31 @@ class Attempt:
         tail.acknowledge(self.acked.get(writer, 0))
         return list(tail.extents)
 
-    def begin_again(self, writer: int) -> Tail:
-        """Read again what is left of a writer's segments: the hub may have less of it than it acknowledged."""
+    def begins(self, writer: int) -> int:
+        """The seq of a writer's first record that still lies here."""
+        return self.base[writer].seq if writer in self.base else 0
+
+    def begin_again(self, writer: int, next_seq: int, now: float) -> Tail:
+        """Read again what is left of a writer's segments: the hub has the records before `next_seq` only. A LOSS
+        stands for what is not left.
+        """
         self.tails.pop(writer, None)
-        self.acked[writer] = self.base[writer].seq if writer in self.base else 0
-        return self.tail(writer)
+        self.acked[writer] = next_seq
+        tail = self.tail(writer)
+        if tail.next_seq > next_seq:
+            reason = "the hub lost them, and they were deleted here"
+            tail.insert_loss(next_seq, tail.next_seq, reason, now, counted=False)
+        return tail
+
+    def forget_hub(self, there: set[str]) -> None:
+        """The hub may know nothing of this attempt: it is told everything, and sent those blobs that are `there`."""
+        self.registered = self.shelved = False
+        self.reported.clear()
+        self.told = None
+        for version in list(self.files.values()):
+            if version.state is Blob.SENT and version.token in there:
+                self.files[version.token] = version._replace(state=Blob.PENDING)
+        self.checkpoints.send_again(there)
 
     def released(self, writer: int) -> int:
         """Segments of `writer` below this index hold nothing that anyone still needs."""

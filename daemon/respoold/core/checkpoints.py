@@ -102,6 +102,12 @@ class Checkpoints:
         self._shares[share.key] = found = self._shares[share.key]._replace(**changes)
         return found
 
+    def send_again(self, there: set[str]) -> None:
+        """The hub may have lost them: those whose blobs are all `there` are to be sent."""
+        for share in self:
+            if share.stage is Stage.SENT and there.issuperset(part.token for part in share.parts):
+                self.moved(share, stage=Stage.PENDING, sent=0)
+
     def outlived(self) -> list[Share]:
         """Shares that need not be kept here any more, as far as this node can tell: newer ones of the same name and
         rank make retention drop them. Of a sharded checkpoint nobody here knows whether the newer ones are whole,

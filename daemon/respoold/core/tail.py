@@ -116,9 +116,15 @@ class Tail:
         self.segment, self.offset, self._stuck_since = segment, DATA, None
         self.starts[segment] = Start(segment, self.next_seq, self.facts.facts())
 
-    def insert_loss(self, first: int, next_seq: int, reason: str, now: float) -> None:
-        """Records before all that is pending will never come: a LOSS takes their place."""
+    def insert_loss(
+        self, first: int, next_seq: int, reason: str, now: float, *, counted: bool = True
+    ) -> None:
+        """Records before all that is pending will never come: a LOSS takes their place. Not `counted` where the hub
+        may have them, which then passes the LOSS over.
+        """
         loss = self._loss(first, next_seq, reason, now)
+        if not counted:
+            self.facts.lost -= next_seq - first
         oldest = self.extents[0].segment if self.extents else self.segment
         self.extents.appendleft(loss._replace(segment=oldest))
 

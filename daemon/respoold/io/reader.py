@@ -55,6 +55,7 @@ class Reader:
         self._fds: dict[int, int] = {}
         self._behind: dict[int, int] = {}
         self._foreign = False
+        self._pruned = 0
         self._closing = Lock()
         self._mark = NO_MARK
         self._marked: Mark = NO_MARK
@@ -129,18 +130,32 @@ class Reader:
         return b"".join(extent.inline or self._read(extent) for extent in extents)
 
     def prune(self) -> list[int]:
-        """Indexes of segments that can be deleted now, oldest first; their descriptors are closed."""
+        """Indexes of segments that are not needed any more and were not named before, oldest first; their
+        descriptors are closed.
+        """
         needed = self.attempt.released(self.writer)
         if not any(index < needed for index in self._fds) or not self._closing.acquire(blocking=False):
             return []
         try:
-            old = sorted(index for index in self._indexes() if index < needed)
+            old = sorted(index for index in self._indexes() if self._pruned <= index < needed)
+            self._pruned = max(self._pruned, needed)
             for index in old:
                 self._behind.pop(index, None)
                 self._close(index)
         finally:
             self._closing.release()
         return old
+
+    def rest(self) -> list[int]:
+        """Indexes of the segments that `prune` did not name; all descriptors are closed."""
+        self.close()
+        return [index for index in self._indexes() if index >= self._pruned]
+
+    def begin_again(self, next_seq: int, now: float) -> None:
+        """Read again what is left: the hub has the records before `next_seq` only."""
+        self.tail = self.attempt.begin_again(self.writer, next_seq, now)
+        self.finished, self._pruned = False, 0
+        self._mark = self._marked = NO_MARK
 
     def set_aside(self, next_seq: int, reason: str, now: float) -> None:
         """The hub will not take the records before `next_seq`: their bytes go to quarantine, a LOSS instead."""

@@ -29,7 +29,7 @@ async def register(hub: HubDoor, attempt: Attempt) -> AttachAnswer:
     # One that came while the hub was asked is another registration's.
     attempt.registered = len(writers) == len(slots_of(attempt))
     attempt.number, attempt.entity = answer.number, answer.entity
-    attempt.home, attempt.incarnation = answer.run_id, answer.incarnation
+    attempt.home, attempt.incarnation = answer.run_id, attempt.incarnation or answer.incarnation
     return answer
 
 

@@ -16,6 +16,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Beat, BeatAnswer
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.restored import met, send_again
 from respoold.tasks.status import why_of
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink
 
@@ -59,6 +60,7 @@ async def _beat(keeper: Keeper, uplink: Uplink) -> None:
         uplink.failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
     else:
         uplink.told_of(beat.attempts)
+        met(keeper, uplink, answer.incarnation)
         _obey(keeper, answer)
         uplink.answered()
 
@@ -125,9 +127,8 @@ def _report(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
 def _obey(keeper: Keeper, answer: BeatAnswer) -> None:
     for attempt_id in answer.unknown:
         attempt = keeper.node.get(attempt_id)
-        if attempt is not None:
-            attempt.registered = False
-            keeper.offer(attempt)
+        if attempt is not None and attempt.registered:
+            send_again(keeper, attempt)
     for attempt_id, commands in answer.commands.items():
         attempt = keeper.node.get(attempt_id)
         if attempt is not None:

@@ -32,6 +32,7 @@ from respoold.io.journal import Journal
 from respoold.io.reader import Reader
 from respoold.tasks.notes import Notes
 from respoold.tasks.room import Rooms
+from respoold.tasks.shelf import Shelf
 from respoold.tasks.uplink import Uplink, Uplinks
 from respoold.tasks.voices import SUPERSEDED, Voices
 
@@ -58,7 +59,8 @@ class Keeper:
         self.voices = Voices()
         self.attaching: dict[tuple[int, str], trio.Lock] = {}
         self.notes = Notes(root)
-        self.rooms = Rooms(config, root, self.node, self.forget)
+        self.shelf = Shelf(config, self.node, self.notes)
+        self.rooms = Rooms(config, root, self.node, self.shelf, self.forget)
         self.clients = 0
         self._complaints = Complaints()
         self.handover: Handover | None = None
@@ -148,7 +150,7 @@ class Keeper:
             return False
         now = trio.current_time()
         attempt = reader.attempt
-        moved = attempt.moved
+        moved, segment = attempt.moved, reader.tail.segment
         try:
             look = reader.look(now)
         except OSError as error:
@@ -160,6 +162,8 @@ class Keeper:
             self._note(reader, look.frames, now)
             if attempt.moved and not moved:
                 self._overtake(attempt)
+        if look.finished or reader.tail.segment != segment:
+            self.prune(attempt, reader.writer)
         if look.finished and not attempt.writers[reader.writer].alive:
             self.settled(attempt, reader.writer)
         elif look.frames or look.finished:
@@ -189,6 +193,8 @@ class Keeper:
     def settled(self, attempt: Attempt, slot: int) -> None:
         """Every record of a writer whose process has ended was read: now it may be judged."""
         attempt.writers[slot].gone = not attempt.elsewhere(disk.node_name(), slot)
+        if attempt.complete:
+            self.shelf.touched.add(attempt.id)
         self.offer(attempt)
 
     def offer(self, attempt: Attempt) -> None:
@@ -238,21 +244,18 @@ class Keeper:
             self.save(attempt)
 
     def prune(self, attempt: Attempt, writer: int) -> None:
-        """Delete whole segments that the hub has; what they amounted to is saved before."""
+        """Put aside whole segments that the hub has."""
         reader = self.readers.get((attempt.id, writer))
         old = reader.prune() if reader and reader.own else []
-        if not old:
-            return
-        attempt.rebase(writer, old[-1] + 1)
-        self.save(attempt)
-        for index in old:
-            segments.delete(attempt.directory, writer, index)
+        if old:
+            self.shelf.put(attempt, writer, old)
 
     def forget(self, attempt: Attempt) -> None:
         """Let an attempt go: descriptors closed, nothing scheduled; its folder is the caller's to delete."""
         self.lost += attempt.lost
         self.forgotten.append(attempt)
         self.notes.forget(attempt)
+        self.shelf.forget(attempt)
         for reader in self.readers_of(attempt):
             self.drop_reader(reader)
         uplink = self.uplink_of(attempt)

@@ -7,6 +7,7 @@ from respoold.core.errors import HubDenied
 from respoold.core.hubapi import Problem
 from respoold.io import registration, tokens
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.restored import met
 from respoold.tasks.uplink import Uplink
 
 NO_KEY = "this run began with its user's own key for {}, which was not exchanged yet"
@@ -19,6 +20,7 @@ async def register(keeper: Keeper, uplink: Uplink, attempt: Attempt) -> None:
     if attempt.pass_.stuck:
         raise HubDenied(Problem("no-key", NO_KEY.format(uplink.url)))
     answer = await registration.register(uplink.door_of(attempt), attempt)
+    met(keeper, uplink, answer.incarnation)
     if attempt.pass_.waiting and answer.token:
         attempt.pass_ = Pass(own=True, token=answer.token)
         tokens.write(keeper.root, attempt.file.uid, attempt.id, answer.token)

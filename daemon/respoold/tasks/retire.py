@@ -1,4 +1,5 @@
-"""Retiring an attempt that is over and that the hub has entirely: its segments go, its memory stays.
+"""Retiring an attempt that is over and that the hub has entirely: its segments go on the shelf (`tasks.shelf`), then
+for good, and its memory stays.
 
 Its newest file versions stay as long as the run may still be continued on this node without the hub, and until
 space is short; a run that finished needs them no more.
@@ -7,15 +8,17 @@ space is short; a run that finished needs them no more.
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 import trio
 
 from respoold.core.attempt import Attempt, Blob
 from respoold.core.memory import Memory, next_step
-from respoold.core.progress import progress_of
 from respoold.core.states import State
 from respoold.io import blobs, chunks, disk, fold, segments
 from respoold.tasks.keeper import Keeper
+
+LOOK_SECONDS = 1.0
 
 
 async def retire_if_complete(keeper: Keeper, attempt: Attempt) -> None:
@@ -32,16 +35,45 @@ def _read(keeper: Keeper, attempt: Attempt) -> bool:
 
 
 async def _retire(keeper: Keeper, attempt: Attempt) -> None:
-    finished = attempt.state is State.FINISHED
     _remember_launch(keeper, attempt)
-    if not attempt.adopted and segments.indexes(attempt.directory):
+    if not attempt.adopted and segments.indexes(attempt.directory) and not attempt.shelved:
         await _remember_end(keeper, attempt)
-        _drop_segments(keeper, attempt)
+        if not attempt.complete:
+            return  # the hub was put back from a backup meanwhile
+        _shelve(keeper, attempt)
+    if attempt.state is State.FINISHED:
+        _drop_finished_files(keeper, attempt)
     for one in keeper.node.of_run(attempt.file.uid, attempt.run):
-        # Another one of the run that still has segments was not folded into its memory yet: its turn comes.
-        if one.complete and (finished if one.adopted else not segments.indexes(one.directory)):
-            await _drop(keeper, one, finished=finished)
+        await _drop_if_done(keeper, one, finished=attempt.state is State.FINISHED)
     keeper.progress.moved()
+
+
+async def retire_touched(keeper: Keeper) -> NoReturn:
+    """Finish with attempts that were complete when the daemon started, or whose last segments have left the shelf,
+    until cancelled.
+    """
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        while keeper.shelf.touched:
+            attempt = keeper.node.get(keeper.shelf.touched.pop())
+            if attempt is not None:
+                await retire_if_complete(keeper, attempt)
+
+
+async def _drop_if_done(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
+    """Another one of the run that still has segments was not folded into its memory yet, or they are on the shelf:
+    its turn comes.
+    """
+    if attempt.complete and (finished if attempt.adopted else not segments.indexes(attempt.directory)):
+        await _drop(keeper, attempt, finished=finished)
+
+
+def _drop_finished_files(keeper: Keeper, attempt: Attempt) -> None:
+    """A run that finished needs its snapshots here no more; its segments may stay on the shelf for longer."""
+    for one in keeper.node.of_run(attempt.file.uid, attempt.run):
+        if one.complete and not one.adopted:
+            for token in blobs.tokens(one.directory):
+                chunks.remove(one.directory, token)
 
 
 def _remember_launch(keeper: Keeper, attempt: Attempt) -> None:
@@ -93,16 +125,17 @@ async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
         keeper.remember(uid, memory)
 
 
-def _drop_segments(keeper: Keeper, attempt: Attempt) -> None:
-    for writer, tail in attempt.tails.items():
-        tail.advance(tail.segment + 1)
-        attempt.rebase(writer, tail.segment)
-    disk.write_progress(attempt.directory, progress_of(attempt))
+def _shelve(keeper: Keeper, attempt: Attempt) -> None:
+    """All of its segments are needed no more; those that were never written to go at once."""
+    attempt.shelved = True
     for reader in keeper.readers_of(attempt):
-        reader.close()
-    for writer, indexes in segments.indexes(attempt.directory).items():
-        for index in indexes:
-            segments.delete(attempt.directory, writer, index)
+        last, rest = reader.tail.segment, reader.rest()
+        reader.tail.advance(last + 1)
+        for index in rest:
+            if index > last:
+                segments.delete(attempt.directory, reader.writer, index)
+        keeper.shelf.put(attempt, reader.writer, [index for index in rest if index <= last])
+    keeper.save(attempt)
 
 
 def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:

@@ -20,6 +20,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.node import Node
 from respoold.io import blobs, chunks, disk, files, segments
 from respoold.io.reader import Reader
+from respoold.tasks.shelf import Shelf
 
 Let = Callable[[Attempt], None]
 
@@ -27,8 +28,9 @@ Let = Callable[[Attempt], None]
 class Rooms:
     """What users hold and may hold. `let_go` forgets an attempt that is deleted to make room."""
 
-    def __init__(self, config: Config, root: str, node: Node, let_go: Let) -> None:
-        self._config, self._root, self._node, self._let_go = config, root, node, let_go
+    def __init__(self, config: Config, root: str, node: Node, shelf: Shelf, let_go: Let) -> None:
+        self._config, self._root, self._node = config, root, node
+        self._shelf, self._let_go = shelf, let_go
         self._blobs_cap = quota.blobs_cap(config.blobs_quota, files.capacity(root)[1])
         self._turns: dict[int, trio.Lock] = {}
         self.full: dict[Reader, str] = {}
@@ -43,8 +45,11 @@ class Rooms:
         return await trio.to_thread.run_sync(self._count, folders)
 
     async def refuse_rows(self, uid: int, size: int) -> str | None:
-        """Why there is no room for `size` bytes of rows, or None."""
-        return quota.refuse_segment(await self.count(uid), size)
+        """Why there is no room for `size` bytes of rows, or None. What the hub has makes room if need be."""
+        refusal = quota.refuse_segment(await self.count(uid), size)
+        if refusal is not None and self._shelf.clear(uid):
+            refusal = quota.refuse_segment(await self.count(uid), size)
+        return refusal
 
     async def refuse_blob(self, uid: int, size: int) -> str | None:
         """Room for a snapshot of `size` bytes, if need be at the cost of snapshots that the hub has and that are
@@ -52,7 +57,7 @@ class Rooms:
         """
         async with self.turn(uid):
             refusal = quota.refuse_blob(await self.count(uid), size)
-            if refusal is not None and await self._sweep(uid):
+            if refusal is not None and (self._shelf.clear(uid) | await self._sweep(uid)):
                 refusal = quota.refuse_blob(await self.count(uid), size)
             for attempt in self._node:
                 if refusal is None:

@@ -38,6 +38,7 @@ class Uplink:
         self.upload = Doorbell()
         self.pulse = Doorbell()
         self.denied = False
+        self.incarnation = ""
         self.shut: str | None = None
         self.caught_up: set[str] = set()
         self._config = config

@@ -25,6 +25,7 @@ from respoold.io.registration import report
 from respoold.tasks import ferry, vault
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.keys import register
+from respoold.tasks.restored import met, read_again, send_again
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
 
@@ -85,7 +86,7 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
             keeper.drop_deleted(attempt, error.problem.cause)
             return
         case HubRefused() if error.problem.code == "unknown-attempt":
-            attempt.registered = False
+            send_again(keeper, attempt)
             schedule.failed(stream, now, jitter())
             schedule.offer(Stream(Priority.STATE, attempt.id))
         case _:
@@ -133,6 +134,7 @@ async def _carry_rows(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: 
         raise
     reader.shrunk = reader.refusals = 0
     _take_answer(keeper, attempt, reader, answer, first_seq)
+    met(keeper, uplink, answer.incarnation)
 
 
 def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: int) -> None:
@@ -157,7 +159,9 @@ def _refused_rows(keeper: Keeper, reader: Reader, error: HubRefused, next_seq: i
 
 def _take_answer(keeper: Keeper, attempt: Attempt, reader: Reader, answer: Appended, first_seq: int) -> None:
     writer = reader.writer
-    if answer.next_seq < first_seq:
+    if answer.next_seq < first_seq and attempt.begins(writer) < first_seq:
+        read_again(keeper, reader, answer.next_seq)
+    elif answer.next_seq < first_seq:
         attempt.acked[writer] = answer.next_seq
         reader.tail.insert_loss(answer.next_seq, first_seq, "the hub lost them", trio.current_time())
     else:
