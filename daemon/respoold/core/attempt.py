@@ -15,6 +15,7 @@ from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
 from respoold.core.checkpoints import Checkpoints, Share
+from respoold.core.handover import is_token
 from respoold.core.hubapi import StateReport
 from respoold.core.lineage import Link
 from respoold.core.states import Facts, State, state_of
@@ -358,7 +359,7 @@ class Attempt:
         token, name, size = value.get("blob"), value.get("name"), value.get("size")
         if not isinstance(token, str) or not isinstance(name, str) or not isinstance(size, int):
             return False
-        if token in self.files:
+        if token in self.files or not is_token(token):
             return False
         for other in list(self.files.values()):
             if other.name == name and other.state is Blob.PENDING:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from respool.wire import codec
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame
+from respoold.core.handover import is_token
 from respoold.core.retention import Candidate, dropped, policy_of
 
 
@@ -170,7 +171,9 @@ def parse(writer: int, frame: Frame) -> Share | None:
 
 def _part(value: Any) -> Part:
     name, token, size = value["name"], value["blob"], value["size"]
-    if not isinstance(name, str) or not isinstance(token, str) or not isinstance(size, int) or size < 0:
+    if not isinstance(name, str) or not isinstance(size, int) or size < 0:
+        raise TypeError
+    if not isinstance(token, str) or not is_token(token):
         raise TypeError
     return Part(name, token, size)
 

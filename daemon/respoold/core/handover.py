@@ -31,10 +31,15 @@ def paper_of(values: object, uid: int) -> AttemptFile:
     return paper._replace(uid=uid, offline=True, number=None)
 
 
+def is_token(token: str) -> bool:
+    """Whether a client's word for a snapshot is a plain name, which leads nowhere else."""
+    return 0 < len(token) <= MAX_TOKEN and _TOKEN.issuperset(token)
+
+
 def is_blob(name: str) -> bool:
     """Whether a name inside an attempt's folder is that of a snapshot."""
     folder, slash, token = name.partition("/")
-    return folder == BLOBS and bool(slash) and 0 < len(token) <= MAX_TOKEN and _TOKEN.issuperset(token)
+    return folder == BLOBS and bool(slash) and is_token(token)
 
 
 def check_name(name: object) -> str:

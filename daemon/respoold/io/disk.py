@@ -110,6 +110,16 @@ def read_attempt(directory: str) -> AttemptFile:
         raise FormatError(f"{path}: {error}") from error
 
 
+def read_foreign(directory: str) -> AttemptFile:
+    """The papers in a folder that is not a daemon's own. Whose it is the kernel says: they may have been written
+    anywhere, by anybody. Raises FormatError.
+    """
+    try:
+        return read_attempt(directory)._replace(uid=os.stat(directory).st_uid)
+    except OSError as error:
+        raise FormatError(f"{directory}: {error}") from error
+
+
 def write_writer(directory: str, paper: WriterFile) -> None:
     """Write a further writer's paper. Durable on return."""
     write_json(os.path.join(directory, writer_file_name(paper.writer)), paper._asdict())

@@ -27,7 +27,7 @@ from respoold.core.hubapi import StateReport
 from respoold.core.memory import Answer, Memory, merge_meta, unknown
 from respoold.core.writer import paper_of
 from respoold.io import disk, segments, tokens
-from respoold.tasks.consult import Decided, decide
+from respoold.tasks.consult import Decided, decide, of_another_user
 from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import Uplink
@@ -121,9 +121,11 @@ async def _give_up(uplink: Uplink | None, decided: Decided, key: str) -> None:
             await uplink.door(key).report(decided.attempt_id, gone)
 
 
-async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Granted:
+async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Granted | Refused:
     """Make the segments and papers of a new writer, and take it up. Raises OSError; then nothing is left."""
     request, known = decided.request, keeper.node.get(decided.attempt_id)
+    if known is not None and known.file.uid != uid:
+        return of_another_user(decided.attempt_id)
     directory = disk.attempt_directory(keeper.root, uid, decided.attempt_id)
     paper = paper_of(request)
     if known is None:
@@ -133,6 +135,12 @@ async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Grante
             # Before the papers: an attempt that came with a key of its own must never be taken for one without.
             tokens.write(keeper.root, uid, attempt.id, attempt.pass_.token)
         fds = await trio.to_thread.run_sync(_make, attempt)
+        if attempt.id in keeper.node:
+            # Two users' processes of one launch: only attaches of the same user and project wait for each other.
+            _close(fds)
+            await trio.to_thread.run_sync(disk.delete_attempt, directory)
+            tokens.drop(keeper.root, uid, attempt.id)
+            return of_another_user(attempt.id)
         keeper.node.add(attempt)
     else:
         attempt = known

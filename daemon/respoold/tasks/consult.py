@@ -186,8 +186,7 @@ async def _agreed(
         settled = settled._replace(resume="allow" if hub.resumed else "none")
     attempt = keeper.node.get(hub.attempt_id)
     if attempt is not None and attempt.file.uid != uid:
-        advice = "Start the script with a RESPOOL_LAUNCH_ID of its own."
-        return Refused("conflict", f"Attempt {hub.attempt_id} is kept here for another user.", advice)
+        return of_another_user(hub.attempt_id)
     if hub.joined and attempt is not None:
         answer = joined_answer(request, await ground.of_attempt(attempt), attempt, hub)
     elif hub.joined:
@@ -197,6 +196,12 @@ async def _agreed(
     joined = hub.joined or attempt is not None
     lines = joined_lines(settled, hub.writer) if joined else hub_lines(hub)
     return Decided(settled, hub.attempt_id, hub.generation, joined, answer, hub, lines)
+
+
+def of_another_user(attempt_id: str) -> Refused:
+    """The refusal of an attempt that is kept here, but not for who asks."""
+    advice = "Start the script with a RESPOOL_LAUNCH_ID of its own."
+    return Refused("conflict", f"Attempt {attempt_id} is kept here for another user.", advice)
 
 
 async def _alone(keeper: Keeper, request: Request, ground: Ground, why: str) -> Decided | Refused:

@@ -84,7 +84,7 @@ class Keeper:
     def adopt(self, directory: str, *, own: bool) -> Attempt | None:
         """Keep an attempt that lies in `directory`; None for one that cannot be read, or is kept already."""
         try:
-            file = disk.read_attempt(directory)
+            file = disk.read_attempt(directory) if own else disk.read_foreign(directory)
         except FormatError as error:
             self.warn(f"{error}; the folder is kept as it is")
             return None

@@ -176,13 +176,18 @@ async def _remote(
     if not uplink.open:
         raise HubAway(uplink.why or "the hub does not answer")
     with trio.move_on_after(keeper.config.handshake):
-        return await door.checkpoints((run[0] or "-", run[1], run[2]))
+        return [_pathless(one) for one in await door.checkpoints((run[0] or "-", run[1], run[2]))]
     raise HubAway(f"the hub gave no answer within {keeper.config.handshake:.0f} s")
 
 
 def _door(keeper: Keeper, uid: int, attempt: Attempt | None) -> HubDoor | None:
     uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
     return None if uplink is None else uplink.door_of(attempt)
+
+
+def _pathless(one: Told) -> Told:
+    """What a hub says, without a word on what is to be opened on this node: the user may have brought that hub."""
+    return {**one, "parts": [{name: part[name] for name in part if name != "path"} for part in one["parts"]]}
 
 
 def _merged(local: list[Told], remote: list[Told]) -> list[Told]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import trio
 
+from respool.wire.errors import FormatError
 from respoold.io import blobs
 
 PIECE = 64 << 20
@@ -36,9 +37,9 @@ class Staging:
             return f"the memory has {status.st_size} bytes, {size} were announced"
         try:
             target = os.open(blobs.path_of(directory, token), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError as error:
+        except (OSError, FormatError) as error:
             os.close(source)
-            return f"blob {token:.40} cannot be written: {error.strerror}"
+            return f"blob {token:.40} cannot be written: {getattr(error, 'strerror', None) or error}"
         self._under_way[directory, token] = trio.Event()
         self._background.start_soon(self._write, (directory, token), size, source, target)
         return None

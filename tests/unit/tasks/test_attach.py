@@ -13,11 +13,13 @@ import trio
 from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED, attempt_id_of
 from respool.wire.limits import SEGMENT_SIZE
+from respool.wire.messages import Refused
 from respoold.core.errors import HubRefused
 from respoold.core.hubapi import Problem
 from respoold.core.states import State
 from respoold.io import disk, segments
-from unit.tasks.kit import Caller, FakeHub, People, a_keeper, granted, log, people, refused
+from respoold.tasks.attach import Granted, attach
+from unit.tasks.kit import ME, Caller, FakeHub, People, a_keeper, granted, log, people, refused
 
 
 @pytest.fixture
@@ -342,3 +344,52 @@ async def test_a_writers_end_closes_its_own_reading_only(spool: str, who: People
         log(keeper, found[1])
         assert not keeper.readers[found[0].attempt.id, 1].closing
         assert found[0].attempt.state is State.RUNNING
+
+
+async def test_what_is_kept_for_another_user_is_handed_out_by_nobodys_word(spool: str, who: People) -> None:
+    hub = FakeHub()
+    async with a_keeper(spool, hub) as keeper:
+        uplink = keeper.uplinks.of(ME + 1, None)
+        assert uplink is not None
+        uplink.hub, uplink.shut = hub, None  # type: ignore[assignment]
+        mine = who.ask()
+        found = await granted(keeper, mine)
+        # By the id of the attempt, which the hub says; by the call that it answered; by its launch.
+        hub.answers = [{"attempt_id": found.attempt.id, "writer": 1, "joined": True}]
+        theirs = await attach(keeper, ME + 1, who.ask(rank=1), Caller())
+        assert isinstance(theirs, Refused)
+        assert (theirs.code, "another user" in theirs.cause) == ("conflict", True)
+        hub.answers = [{"attempt_id": "cd" * 16}]
+        repeated = await attach(keeper, ME + 1, mine, Caller())
+        assert isinstance(repeated, Granted)
+        for fd in repeated.fds:
+            os.close(fd)
+        assert repeated.attempt is not found.attempt
+        assert f"u{ME + 1}" in repeated.attached.directory
+        assert (list(found.attempt.writers), disk.read_writers(found.attempt.directory)) == ([0], [])
+
+
+async def test_of_two_users_who_come_at_once_for_one_attempt_one_gets_it_and_the_other_leaves_nothing(
+    spool: str, who: People
+) -> None:
+    hub, answers = FakeHub(), dict[int, Granted | Refused]()
+    async with a_keeper(spool, hub) as keeper:
+        for uid in (ME, ME + 1):
+            uplink = keeper.uplinks.of(uid, None)
+            assert uplink is not None
+            uplink.hub, uplink.shut = hub, None  # type: ignore[assignment]
+
+        async def come(uid: int) -> None:
+            answers[uid] = await attach(keeper, uid, who.ask(), Caller())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come, ME)
+            nursery.start_soon(come, ME + 1)
+        won = {uid: one for uid, one in answers.items() if isinstance(one, Granted)}
+        ((uid, one),) = won.items()
+        for fd in one.fds:
+            os.close(fd)
+        (attempt,) = keeper.node
+        assert attempt.file.uid == uid
+        (other,) = answers.keys() - won
+        assert not os.path.exists(disk.attempt_directory(keeper.root, other, attempt.id))
