@@ -19,9 +19,13 @@ class Late(AssertionError):
 
 
 def until(
-    ready: Callable[[], Answer | None], what: str, seconds: float = 30.0, why: Callable[[], str] | None = None
+    ready: Callable[[], Answer | None],
+    what: str,
+    seconds: float = 30.0,
+    why: Callable[[], str] | None = None,
+    every: float = POLL_SECONDS,
 ) -> Answer:
-    """The first answer of `ready` that is neither None nor False; asked every POLL_SECONDS. Raises Late, with
+    """The first answer of `ready` that is neither None nor False; asked `every` so many seconds. Raises Late, with
     what `why` tells.
     """
     deadline = time.monotonic() + seconds
@@ -31,7 +35,7 @@ def until(
             return answer
         if time.monotonic() > deadline:
             raise Late(f"{what} did not happen within {seconds:.0f} s" + (f"\n{why()}" if why else ""))
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
 
 
 class Process:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from respool.schedulers import jobs_of
 from respool.wire.messages import Foretold, Left
-from respoold.cli.job import FORWARDED, Job, fetch
+from respoold.cli.job import Job, fetch
 from respoold.cli.screen import Screen
+from respoold.core.notice_words import SLURM
 
 OUTLIVED_SECONDS = 30.0
 LINGER_SECONDS = 300.0
+LATE_SECONDS = 1.0
+"""Who ends all processes of a job at once may reach us after the job."""
+_BY_SIGNAL = 128
 _PREEMPTED = frozenset({"preempting", "preempted"})
 
 
@@ -23,6 +26,16 @@ class Speaks(Protocol):
     """Who tells the daemon, and knows what it makes of it; nothing where there is no daemon."""
 
     def judged(self, said: Foretold | Left) -> dict[str, str]: ...
+
+
+class Asks(Protocol):
+    """The scheduler; see `respoold.cli.scontrol`."""
+
+    job: str
+
+    def preempted(self) -> float | None: ...
+
+    def requeue(self) -> bool: ...
 
 
 class Wishes(NamedTuple):
@@ -37,7 +50,9 @@ class Wishes(NamedTuple):
 
 
 class End(NamedTuple):
-    """How it ended. `signalled`: the signal that announced a preemption, 0: none did."""
+    """How it ended. `signalled`: the signal that announced a preemption, SIGTERM where the scheduler was asked; 0: none
+    did.
+    """
 
     code: int
     signalled: int
@@ -58,7 +73,7 @@ class End(NamedTuple):
 
 
 class Runner:
-    """One job. `requeue_job` asks the scheduler to start it again, and says whether it will."""
+    """One job."""
 
     def __init__(
         self,
@@ -66,13 +81,13 @@ class Runner:
         daemon: Speaks,
         environ: Mapping[str, str],
         screen: Screen,
-        requeue_job: Callable[[str], bool],
+        scheduler: Asks,
     ) -> None:
         self._wishes = wishes
         self._daemon = daemon
         self._environ = environ
         self._screen = screen
-        self._requeue_job = requeue_job
+        self._scheduler = scheduler
         self._identity = next((one.identity for one in jobs_of(environ) if one.lasting), "")
         self._signalled = 0
         self._job: Job | None = None
@@ -81,6 +96,7 @@ class Runner:
         """Start it and wait for its end. Raises OSError where it cannot be started."""
         self._job = job = Job(argv, self._environ)
         code = job.wait(self._heard)
+        self._learn_late(code)
         if self._signalled:
             job.outlived(self._wishes.grace or OUTLIVED_SECONDS)
         # A signal is no exit status: what the daemon saw of it stands.
@@ -94,13 +110,24 @@ class Runner:
         """The exit code that makes the scheduler do what is right; may wait for it to end us."""
         if not end.preempted:
             return end.status
-        wishes, slurm = self._wishes, slurm_job(self._environ)
-        if wishes.requeue and slurm and self._requeue_job(slurm):
-            self._linger(f"job {slurm} was requeued")
-        elif wishes.requeue_exit is None and slurm:
+        wishes, job = self._wishes, self._scheduler.job
+        if wishes.requeue and self._scheduler.requeue():
+            self._linger(f"job {job} was requeued")
+        elif wishes.requeue_exit is None and job:
             # Whoever exits in the grace is COMPLETED or FAILED, and stays so: the scheduler requeues what it kills.
             self._linger("preempted; waiting for SLURM to end and requeue this job")
         return end.status if wishes.requeue_exit is None else wishes.requeue_exit
+
+    def _learn_late(self, code: int) -> None:
+        """What ended the job may have been a preemption that we have not heard of: SLURM signals the steps first."""
+        deadline = time.monotonic() + (LATE_SECONDS if code < 0 or code > _BY_SIGNAL else 0.0)
+        while not self._signalled and (number := fetch(max(0.0, deadline - time.monotonic()))) is not None:
+            if number in self._wishes.preempt_on:
+                self._heard(number)
+        at = None if self._signalled else self._scheduler.preempted()
+        if at is not None:
+            self._signalled = int(signal.SIGTERM)
+            self._daemon.judged(Foretold(SLURM, at, self._identity))
 
     def _heard(self, number: int) -> float | None:
         assert self._job is not None
@@ -121,27 +148,6 @@ class Runner:
         deadline = time.monotonic() + LINGER_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             fetch(left)
-
-
-def slurm_job(environ: Mapping[str, str]) -> str:
-    """The job as scontrol names it; empty outside SLURM."""
-    array, task = environ.get("SLURM_ARRAY_JOB_ID", ""), environ.get("SLURM_ARRAY_TASK_ID", "")
-    return f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", "")
-
-
-def scontrol_requeue(job: str) -> bool:
-    """`scontrol requeue JOB`."""
-    try:
-        done = subprocess.run(  # noqa: S603 - the scheduler's own command
-            ["scontrol", "requeue", job],  # noqa: S607 - wherever the site has it
-            stdin=subprocess.DEVNULL,
-            timeout=30,
-            check=False,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED),
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def environment_of(environ: Mapping[str, str], socket: str) -> dict[str, str]:

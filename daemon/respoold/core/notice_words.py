@@ -106,6 +106,12 @@ class SlurmJob(NamedTuple):
     state: str
     preempted_at: float
     ends_at: float
+    started_at: float = 0.0
+
+    @property
+    def preempted(self) -> bool:
+        """Whether this life of the job is, or was, preempted: what is known of an earlier one may still be shown."""
+        return self.preempted_at > 0 and self.preempted_at >= self.started_at
 
 
 _FIELD = re.compile(r"(\w+)=(\S*)")
@@ -118,7 +124,7 @@ def slurm_job(line: str) -> SlurmJob | None:
         fields.setdefault(name, value)
     if not fields.get("JobId") or "JobState" not in fields:
         return None
-    times = (_slurm_time(fields.get(name, "")) for name in ("PreemptTime", "EndTime"))
+    times = (_slurm_time(fields.get(name, "")) for name in ("PreemptTime", "EndTime", "StartTime"))
     return SlurmJob(fields["JobId"], fields["JobState"], *times)
 
 
@@ -129,7 +135,7 @@ def slurm_events(job: SlurmJob, identity: str, now: float, warning: float) -> li
     running = job.state == "RUNNING"
     limited = running and job.ends_at and job.ends_at - now <= warning
     events: list[Event] = [Withdrawn(SLURM, identity), Withdrawn(SLURM_LIMIT, identity)]
-    if running and job.preempted_at:
+    if running and job.preempted:
         events[0] = Foreseen(SLURM, job.ends_at, identity)
     elif limited:
         events[1] = Foreseen(SLURM_LIMIT, job.ends_at, identity)

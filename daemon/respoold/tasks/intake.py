@@ -284,7 +284,7 @@ class Client:
             case SpoolRequest():
                 self.queue(await answer_spool(self.keeper, uid, message), request)
             case Foretold():
-                self.queue(self._warden.foretold(message), request)
+                self.queue(await self._warden.foretold(message), request)
             case Left():
                 self.queue(await self._warden.left(message), request)
             case _:

@@ -29,10 +29,12 @@ async def watch_processes(keeper: Keeper) -> NoReturn:
 
 async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer) -> None:
     pidfd = processes.open_pidfd(writer.paper.process)
+    writer.above = frozenset(processes.ancestors(writer.paper.pid)) if pidfd is not None else frozenset()
     if pidfd is not None:
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
             trio.lowlevel.notify_closing(pidfd)
             os.close(pidfd)
+    writer.died_at = trio.current_time()
     keeper.died(attempt, writer.slot)

@@ -19,10 +19,15 @@ from respoold.core.notice import Foreseen
 from respoold.core.writer import Writer
 from respoold.io import processes
 from respoold.io.socket import Peer
+from respoold.tasks.foresight import foresee
 from respoold.tasks.keeper import Keeper
 
 READ_SECONDS = 4.0
 """How long to wait for the rest of what a process wrote that has just ended."""
+RECENT_SECONDS = 10.0
+"""Schedulers signal all processes of a job at once, or the job's steps first: a trainer may be dead of a preemption
+before `respool run` hears of it.
+"""
 
 
 class Warden:
@@ -31,21 +36,25 @@ class Warden:
     def __init__(self, keeper: Keeper, peer: Peer) -> None:
         self._keeper = keeper
         self._peer = peer
+        self._self = processes.vouch(peer.pid)
         self._wards: dict[str, Attempt] = {}
 
-    def foretold(self, message: Foretold) -> Judged:
+    async def foretold(self, message: Foretold) -> Judged:
         """The runs concerned are told, and the hub is, when this returns."""
         self._look(message.job)
-        for attempt in self._wards.values():
+        deadline = message.deadline if message.deadline > time() else 0.0
+        for attempt in list(self._wards.values()):
             if attempt.alive and self._keeper.foresight is not None:
-                deadline = message.deadline if message.deadline > time() else 0.0
-                self._keeper.foresight.heard(Foreseen(message.source, deadline, attempt=attempt.id))
+                heard = Foreseen(message.source, deadline, attempt=attempt.id)
+                self._keeper.foresight.heard(heard)
+            elif not attempt.alive and any(map(_died_just_now, attempt.writers.values())):
+                await self._too_late(attempt, message.source, deadline)
         return self._judged()
 
     async def left(self, message: Left) -> Judged:
         """Note how a child ended, and say what its runs are called, once all that they wrote was read."""
         self._look(message.job)
-        for attempt in [*self._keeper.node, *self._keeper.forgotten]:
+        for attempt in self._known():
             for writer in attempt.writers.values():
                 if attempt.file.uid == self._peer.uid and writer.paper.pid == message.pid:
                     self._wards[attempt.id] = attempt
@@ -56,6 +65,15 @@ class Warden:
                     await self._keeper.progress.wait()
         return self._judged()
 
+    async def _too_late(self, attempt: Attempt, source: str, deadline: float) -> None:
+        """It has ended just now: of what was foretold, though it never heard of it."""
+        notices = {**attempt.notices, source: deadline}
+        if attempt.id in self._keeper.node:
+            foresee(self._keeper, attempt, notices)
+        else:
+            attempt.notices = notices
+            await self._report(attempt, StateReport("notice", at=time(), source=source, deadline=deadline))
+
     async def _note(self, attempt: Attempt, writer: Writer, code: int | None) -> None:
         before, writer.exit_code = attempt.end_of(writer.slot), code
         after = attempt.end_of(writer.slot)
@@ -63,22 +81,38 @@ class Warden:
             self._keeper.save(attempt)
             self._keeper.offer(attempt)
         elif after != before:
-            # It is wholly at the hub, and was let go between its last record and its exit.
-            uplink = self._keeper.uplink_of(attempt)
-            said = StateReport("ended", after.exit_code, time(), writer=writer.slot)
-            with trio.move_on_after(READ_SECONDS), suppress(HubError):
-                if uplink is not None:
-                    await uplink.door_of(attempt).report(attempt.id, said)
+            await self._report(attempt, StateReport("ended", after.exit_code, time(), writer=writer.slot))
+
+    async def _report(self, attempt: Attempt, said: StateReport) -> None:
+        """Of one that is wholly at the hub, and was let go between its last record and its exit."""
+        uplink = self._keeper.uplink_of(attempt)
+        with trio.move_on_after(READ_SECONDS), suppress(HubError):
+            if uplink is not None:
+                await uplink.door_of(attempt).report(attempt.id, said)
+
+    def _known(self) -> list[Attempt]:
+        return [*self._keeper.node, *self._keeper.forgotten]
 
     def _look(self, job: str) -> None:
-        for attempt in self._keeper.node:
-            mine = attempt.file.uid == self._peer.uid and attempt.alive
-            if mine and ((job and attempt.request.identity == job) or self._below(attempt)):
+        for attempt in self._known():
+            mine = attempt.file.uid == self._peer.uid
+            if mine and any(self._concerns(attempt, writer, job) for writer in attempt.writers.values()):
                 self._wards[attempt.id] = attempt
 
-    def _below(self, attempt: Attempt) -> bool:
-        pids = [writer.paper.pid for writer in attempt.writers.values() if writer.alive]
-        return self._peer.pid > 0 and any(self._peer.pid in processes.ancestors(pid) for pid in pids)
+    def _concerns(self, attempt: Attempt, writer: Writer, job: str) -> bool:
+        """Whether a process is below this `respool run`, or of its job; or was, until just now. What of the same
+        job began before it is another life's.
+        """
+        theirs = bool(job) and attempt.request.identity == job
+        if writer.alive:
+            return theirs or self._peer.pid in processes.ancestors(writer.paper.pid)
+        here = self._self is not None and writer.paper.boot_id == self._self.boot_id
+        since = here and self._self is not None and writer.paper.start_time >= self._self.start_time
+        return _died_just_now(writer) and since and (theirs or self._peer.pid in writer.above)
 
     def _judged(self) -> Judged:
         return Judged({"/".join(one.run): str(one.state) for one in self._wards.values()})
+
+
+def _died_just_now(writer: Writer) -> bool:
+    return writer.died_at is not None and trio.current_time() - writer.died_at < RECENT_SECONDS

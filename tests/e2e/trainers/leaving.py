@@ -16,9 +16,12 @@ def main() -> None:
     if options.callback:
         signals = [signal.Signals[options.signal]] if options.signal else []
         run.on_preempt(lambda: notes.remark(f"callback at {run.step}"), signals=signals)
-    for step in range(run.step, options.steps):
+    start, steps = run.step, options.steps
+    if run.resumed and options.more:
+        start, steps = max(0, run.step - options.back), run.step + options.more
+    for step in range(start, steps):
         value = value_of(run.attempt_id, step)
-        run.log({"value": value})
+        run.log({"value": value}, step=step)
         notes.row(step, value)
         if options.heed and run.preempting:
             notes.remark(f"preempting; {run.seconds_left}")
@@ -38,6 +41,10 @@ def main() -> None:
 def parse():
     made = parser()
     made.add_argument("--steps", type=int, default=10**6)
+    made.add_argument("--more", type=int, default=0, help="a resumed life logs so many new rows")
+    made.add_argument(
+        "--back", type=int, default=0, help="and begins so many before them, as from a checkpoint"
+    )
     made.add_argument("--pace", type=float, default=0.01)
     made.add_argument("--callback", type=int, default=0)
     made.add_argument("--signal", default="")

@@ -14,7 +14,8 @@ import pytest
 
 from respool.wire.messages import Foretold, Left
 from respoold.cli.job import expects
-from respoold.cli.runner import End, Runner, Wishes, slurm_job
+from respoold.cli.runner import End, Runner, Wishes
+from respoold.cli.scontrol import Scontrol
 
 TERM = int(signal.SIGTERM)
 PREEMPTS = frozenset({TERM, int(signal.SIGUSR1)})
@@ -30,6 +31,22 @@ class Daemon:
     def judged(self, said: Foretold | Left) -> dict[str, str]:
         self.heard.append(said)
         return self.states
+
+
+class Scheduler:
+    """Knobs: `at`, when the job that is preempted ends. Record: `requeued`."""
+
+    def __init__(self, job: str = "", at: float | None = None) -> None:
+        self.job = job
+        self.at = at
+        self.requeued = 0
+
+    def preempted(self) -> float | None:
+        return self.at
+
+    def requeue(self) -> bool:
+        self.requeued += 1
+        return bool(self.job)
 
 
 class Quiet:
@@ -54,10 +71,13 @@ def _mask() -> Any:
 
 
 def runner(
-    daemon: Daemon, wishes: Wishes | None = None, environ: dict[str, str] | None = None, **more: Any
+    daemon: Daemon,
+    wishes: Wishes | None = None,
+    environ: dict[str, str] | None = None,
+    scheduler: Scheduler | None = None,
 ) -> Runner:
     given = {"PATH": os.environ["PATH"], **(environ or {})}
-    return Runner(wishes or Wishes(PREEMPTS), daemon, given, Quiet(), more.get("requeue", lambda _: False))  # type: ignore[arg-type]
+    return Runner(wishes or Wishes(PREEMPTS), daemon, given, Quiet(), scheduler or Scheduler())  # type: ignore[arg-type]
 
 
 def python(code: str) -> list[str]:
@@ -146,32 +166,87 @@ def test_a_shell_that_dies_leaves_its_child_time_to_save(tmp_path: Any) -> None:
     assert saved.exists()
 
 
-SLURM = {"SLURM_JOB_ID": "34"}
 GOING = End(0, TERM, {})
 
 
 def test_the_requeue_exit_code_is_what_the_scheduler_gets() -> None:
-    assert runner(Daemon(), Wishes(PREEMPTS, requeue_exit=99), SLURM).leave(GOING) == 99
-    assert runner(Daemon(), Wishes(PREEMPTS, requeue_exit=99)).leave(End(3, 0, {})) == 3
-    assert runner(Daemon(), Wishes(PREEMPTS, requeue_exit=99)).leave(End(0, 0, {"r": "preempted"})) == 99
+    made = runner(Daemon(), Wishes(PREEMPTS, requeue_exit=99), scheduler=Scheduler("34"))
+    assert made.leave(GOING) == 99
+    assert made.leave(End(3, 0, {})) == 3
+    assert made.leave(End(0, 0, {"r": "preempted"})) == 99
 
 
 def test_slurm_is_asked_to_requeue_and_then_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("respoold.cli.runner.LINGER_SECONDS", 0.05)
-    asked: list[str] = []
-    environ = SLURM | {"SLURM_ARRAY_JOB_ID": "33", "SLURM_ARRAY_TASK_ID": "2"}
-    made = runner(
-        Daemon(), Wishes(PREEMPTS, requeue=True), environ, requeue=lambda job: not asked.append(job)
-    )
-    assert (made.leave(GOING), asked) == (143, ["33_2"])
+    slurm = Scheduler("33_2")
+    made = runner(Daemon(), Wishes(PREEMPTS, requeue=True), scheduler=slurm)
+    assert (made.leave(GOING), slurm.requeued) == (143, 1)
 
 
 def test_without_a_wish_slurm_ends_the_job_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("respoold.cli.runner.LINGER_SECONDS", 0.2)
     began = time.monotonic()
-    assert runner(Daemon(), None, SLURM).leave(GOING) == 143
+    assert runner(Daemon(), scheduler=Scheduler("34")).leave(GOING) == 143
     assert time.monotonic() - began >= 0.2
-    assert slurm_job({}) == ""
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_job_that_only_the_scheduler_knows_to_be_preempted_is_not_completed(code: int) -> None:
+    daemon = Daemon()
+    made = runner(daemon, scheduler=Scheduler("34", at=1e9))
+    ended = made.run(python(f"raise SystemExit({code})"))
+    assert [(type(one), getattr(one, "source", "")) for one in daemon.heard] == [
+        (Foretold, "slurm-preemption"),
+        (Left, ""),
+    ]
+    assert (ended.preempted, ended.status) == (True, 143)
+
+
+def test_a_signal_that_comes_after_the_job_s_end_is_heard_too() -> None:
+    daemon = Daemon()
+    code = "import os, signal; os.kill(os.getppid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGKILL)"
+    assert runner(daemon).run(python(code)).preempted
+    assert [type(one) for one in daemon.heard] == [Foretold, Left]
+
+
+def scontrol(folder: Any, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    """A scontrol that notes what it is asked."""
+    path = folder / "scontrol"
+    path.write_text(f"#!/bin/sh\necho $* >> {folder}/asked\necho '{says}'\n")
+    path.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("times", "at"),
+    [
+        ("PreemptTime=None StartTime=100 EndTime=200", None),
+        ("PreemptTime=150 StartTime=100 EndTime=200", 200.0),
+        ("PreemptTime=90 StartTime=100 EndTime=200", None),
+    ],
+)
+def test_a_job_is_preempted_by_its_preempt_time_in_this_life(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, times: str, at: float | None
+) -> None:
+    scontrol(tmp_path, monkeypatch, f"JobId=34 JobState=RUNNING {times}")
+    assert Scontrol({"SLURM_JOB_ID": "34"}).preempted() == at
+    assert (tmp_path / "asked").read_text() == "-o show job 34\n"
+
+
+def test_the_tasks_of_a_step_do_not_ask_all_at_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scontrol(tmp_path, monkeypatch, "JobId=34 JobState=RUNNING PreemptTime=150 StartTime=100")
+    step = {
+        "SLURM_JOB_ID": "35",
+        "SLURM_ARRAY_JOB_ID": "33",
+        "SLURM_ARRAY_TASK_ID": "2",
+        "SLURM_STEP_ID": "0",
+    }
+    assert Scontrol(step | {"SLURM_PROCID": "0"}).preempted() is None
+    assert not Scontrol(step | {"SLURM_PROCID": "1"}).requeue()
+    assert Scontrol(step | {"SLURM_PROCID": "0"}).requeue()
+    assert (tmp_path / "asked").read_text() == "requeue 33_2\n"
+    assert Scontrol({}).preempted() is None
+    assert not Scontrol({}).requeue()
 
 
 def test_who_handles_a_signal_is_seen() -> None:

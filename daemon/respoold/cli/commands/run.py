@@ -23,7 +23,8 @@ from respoold.cli.attendant import attending
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.job import FORWARDED
 from respoold.cli.places import here
-from respoold.cli.runner import Runner, Wishes, environment_of, scontrol_requeue
+from respoold.cli.runner import Runner, Wishes, environment_of
+from respoold.cli.scontrol import Scontrol
 from respoold.cli.screen import Screen
 
 EXAMPLES = """
@@ -74,7 +75,7 @@ def run(args: Namespace, screen: Screen) -> int:
     places = here()
     with attending(places, screen, args.drain) as daemon:
         environ = environment_of(places.environ, daemon.socket)
-        runner = Runner(wishes, daemon, environ, screen, scontrol_requeue)
+        runner = Runner(wishes, daemon, environ, screen, Scontrol(environ))
         try:
             end = runner.run(command)
         except OSError as error:
