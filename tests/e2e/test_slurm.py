@@ -124,8 +124,8 @@ def node_failure(cluster: Cluster) -> Played:
     job.start_now()
     second = life(site, "node", job, 1)
     second.begun(90)
-    reached = first.last_step
-    until(lambda: first.last_step > reached, "a row of the life that nobody told", 20, job.words)
+    first.remark("superseded", 20)
+    first.reach(first.last_step + 5)
     return end(site, job, [first, second])
 
 
@@ -193,11 +193,17 @@ def test_a_job_that_is_preempted_and_requeued_goes_on_as_the_same_run(
     continues(one)
 
 
-def test_a_node_that_fails_leaves_a_life_behind_that_is_superseded(played: dict[str, Future[Any]]) -> None:
+def test_a_life_that_a_failed_node_left_behind_is_told_and_keeps_its_rows_on_a_branch(
+    played: dict[str, Future[Any]],
+) -> None:
     one = played["node failure"].result()
     assert (one.final, one.run["state"]) == ("COMPLETED", "finished")
-    assert one.run["attempts"][0]["state"] == "superseded"
-    continues(one)
+    first, second = one.lives
+    facts = second.begun()
+    assert facts["resumed"]
+    assert "superseded" in first.remarks
+    assert first.last_step > facts["step"]
+    assert second.noted[0].step == max(0, facts["step"] - BACK)
 
 
 def test_the_tasks_of_an_array_are_runs_of_their_own(played: dict[str, Future[Any]]) -> None:

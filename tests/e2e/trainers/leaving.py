@@ -19,10 +19,14 @@ def main() -> None:
     start, steps = run.step, options.steps
     if run.resumed and options.more:
         start, steps = max(0, run.step - options.back), run.step + options.more
+    told = False
     for step in range(start, steps):
         value = value_of(run.attempt_id, step)
         run.log({"value": value}, step=step)
         notes.row(step, value)
+        if run.superseded and not told:
+            told = True
+            notes.remark("superseded")
         if options.heed and run.preempting:
             notes.remark(f"preempting; {run.seconds_left}")
             break
