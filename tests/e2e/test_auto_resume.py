@@ -70,6 +70,7 @@ def test_a_run_begun_with_a_daemon_continues_without_one(site: Site) -> None:
     account(site.view, PROJECT, run_id, [first, second])
 
 
+@pytest.mark.slow
 def test_a_launch_goes_on_without_daemon_and_hub_though_its_first_attempt_is_gone_from_here(
     site: Site,
 ) -> None:

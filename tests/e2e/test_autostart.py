@@ -86,6 +86,7 @@ def test_several_trainers_at_once_start_one_daemon(site: Site, node: Node) -> No
         account(site.view, PROJECT, f"run-{n}", [life])
 
 
+@pytest.mark.slow
 def test_a_daemon_that_comes_up_too_slowly_costs_a_bounded_time_and_finds_the_run_later(
     site: Site, node: Node
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_daemon_that_comes_up_too_slowly_costs_a_bounded_time_and_finds_the_ru
     assert account(site.view, PROJECT, "later", [later]).kept == 10
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_is_started_again_by_the_next_trainer(site: Site, node: Node) -> None:
     first = node.rows(steps=10**6, pace=0.002, environ=AUTO).reach(100)
     (pid,) = daemons(site)

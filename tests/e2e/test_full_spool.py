@@ -57,6 +57,7 @@ def beyond(site: Site, step: int) -> int | None:
     return last if last is not None and last > step else None
 
 
+@pytest.mark.slow
 def test_when_the_hub_is_back_rows_are_kept_again(site: Site) -> None:
     small(site, RESPOOL_ROWS_QUOTA="16M")
     life = site.node.rows(steps=10**7, pad=2000, pace=0.0001)

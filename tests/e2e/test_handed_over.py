@@ -6,6 +6,8 @@ import hashlib
 import os
 from typing import Any
 
+import pytest
+
 from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import Life
@@ -44,6 +46,7 @@ def test_what_was_handed_over_is_at_the_hub_as_many_as_are_to_be_kept(site: Site
     assert stored(site) < 6 * (6 << 20)
 
 
+@pytest.mark.slow
 def test_a_killed_trainer_goes_on_from_its_last_one_on_another_node(site: Site) -> None:
     site.open()
     life = site.node.train("states.py", steps=3, staged=1, end="hang")

@@ -113,6 +113,7 @@ def test_status_says_what_waits_for_whom_and_why_and_exits_with_one(site: Site) 
     assert "nothing is lost" in text
 
 
+@pytest.mark.slow
 def test_a_stopped_hub_stops_nobody(site: Site) -> None:
     site.open()
     life = site.node.rows(id="other", steps=10**6, pace=0.001).reach(200)

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 
+import pytest
+
 from e2e.sites import PROJECT, RUN, Node, Site
 from e2e.truths import account
 
@@ -132,6 +134,7 @@ def test_where_nothing_lasts_finish_sends_everything_before_it_returns(site: Sit
     assert account(site.view, PROJECT, RUN, [life]).kept == 300
 
 
+@pytest.mark.slow
 def test_where_nothing_lasts_and_the_hub_is_away_finish_says_so_loudly(site: Site) -> None:
     node = up(site)
     site.hub.kill()

@@ -68,6 +68,7 @@ def test_what_the_hub_lost_is_sent_again_whole(site: Site, restart: bool) -> Non
         account(site.view, PROJECT, run_id, [life])
 
 
+@pytest.mark.slow
 def test_what_nobody_has_any_more_is_a_loss_with_its_range_and_the_rest_goes_on(site: Site) -> None:
     # So small that acknowledged segments are not kept.
     site.node.environ["RESPOOL_ROWS_QUOTA"] = site.node.daemon.environ["RESPOOL_ROWS_QUOTA"] = "32M"

@@ -26,6 +26,7 @@ def test_no_kill_of_trainer_daemon_and_hub_loses_doubles_or_moves_a_row(site: Si
     assert outcome.account.kept >= 2000
 
 
+@pytest.mark.slow
 def test_trainers_started_while_the_daemon_is_dead_lose_no_row_either(site: Site) -> None:
     outcome = Storm(site, seed(), kills=10, rows=2000, patient=False).run()
     print(outcome)

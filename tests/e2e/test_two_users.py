@@ -114,6 +114,7 @@ def finished(house: House, path: str, rows: int) -> dict[str, Any]:
     return until(there, f"{path} at the hub", 40, house.site.words)
 
 
+@pytest.mark.slow
 def test_one_name_used_by_two_users_is_two_runs_which_neither_sees_of_the_other(house: House) -> None:
     first = house.train(ADA, "run", 20, "ada's weights")
     finished(house, "admin+uid2001/shared/run", 20)
@@ -140,6 +141,7 @@ def test_one_name_used_by_two_users_is_two_runs_which_neither_sees_of_the_other(
     assert not os.path.exists(os.path.join(house.home(BOB), "there", "model.pt"))
 
 
+@pytest.mark.slow
 def test_nobody_but_the_daemon_reads_the_spool_and_its_credentials(house: House) -> None:
     _, key = house.key("ada")
     house.train(ADA, "run", RESPOOL_API_KEY=key)
