@@ -4,7 +4,8 @@ The trainer's segments are its own. So the daemon is a further writer of the att
 gets: its records are read, synced and sent as any others, the least important of all. Every daemon takes a new
 slot, and so need not know where the one before it stopped.
 
-Such a slot ends with the process that it speaks of, as its paper says: it keeps no attempt alive.
+Such a slot ends with a process of the job, the one that its paper names: it keeps no attempt alive. While others of
+the job go on, so do the samples, in another slot.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from respool.wire.segment import DATA
 from respool.wire.view import View
 from respoold.core import load
 from respoold.core.attempt import Attempt
-from respoold.core.writer import SAMPLES
+from respoold.core.writer import SAMPLES, Writer
 from respoold.io import disk, segments
 from respoold.io.load import Eyes
 from respoold.tasks.keeper import Keeper
@@ -47,9 +48,14 @@ class Sampled:
         self._reader = keeper.open_reader(attempt, slot)
         self._take(fd)
 
+    @property
+    def over(self) -> bool:
+        """Whether the process that its slot ends with has ended."""
+        return self._reader.closing or self._reader.finished
+
     def write(self, kind: Kind, value: dict[str, object]) -> None:
         """Append one record. Raises OSError."""
-        if self._reader.closing or self._reader.finished:
+        if self.over:
             return
         frame = encode(kind, codec.pack(value), seq=self._seq, time=time.time())
         if self._offset + len(frame) > SEGMENT:
@@ -101,7 +107,8 @@ async def sample_forever(keeper: Keeper) -> NoReturn:
 
 
 def _wanted(attempt: Attempt) -> bool:
-    return attempt.alive and not attempt.adopted and attempt.request.system and _end_of(attempt) is None
+    asked = attempt.request.system and not attempt.adopted
+    return asked and bool(_living(attempt)) and _end_of(attempt) is None
 
 
 def _end_of(attempt: Attempt) -> View | None:
@@ -110,8 +117,14 @@ def _end_of(attempt: Attempt) -> View | None:
     return views[0] if views and all(view.state == "ended" for view in views) else None
 
 
+def _living(attempt: Attempt) -> list[Writer]:
+    """The processes of the job that run here, whoever of them came first."""
+    found = [one for one in attempt.writers.values() if one.alive and not one.daemons]
+    return sorted(found, key=lambda one: one.slot)
+
+
 def _roots(attempt: Attempt) -> list[int]:
-    return [attempt.request.pid]
+    return [one.paper.pid for one in _living(attempt)]
 
 
 async def _sample(
@@ -122,9 +135,11 @@ async def _sample(
     values: dict[str, object],
 ) -> None:
     try:
-        if attempt.id not in samplers:
-            samplers[attempt.id] = await _begin(keeper, attempt, joined_writer(f"system:{slots}"))
-        writer = samplers[attempt.id]
+        writer = samplers.get(attempt.id)
+        if attempt.id not in samplers or (writer is not None and writer.over and _living(attempt)):
+            if writer is not None:
+                writer.close()
+            samplers[attempt.id] = writer = await _begin(keeper, attempt, slots)
         if writer is not None and _wanted(attempt):
             writer.write(Kind.SYSTEM, values)
     except OSError as error:
@@ -132,20 +147,13 @@ async def _sample(
         keeper.warn(f"{'/'.join(attempt.run)}: samples of its load cannot be kept: {error}")
 
 
-async def _begin(keeper: Keeper, attempt: Attempt, slot: int) -> Sampled | None:
+async def _begin(keeper: Keeper, attempt: Attempt, slots: str) -> Sampled | None:
     """None where there is no room: samples are the first to go."""
-    if await keeper.rooms.refuse_rows(attempt.file.uid, SEGMENT):
+    if await keeper.rooms.refuse_rows(attempt.file.uid, SEGMENT) or not _living(attempt):
         return None
-    request = attempt.request
-    paper = WriterFile(
-        slot,
-        f"{SAMPLES}{slot}",
-        request.boot_id,
-        request.pid,
-        request.start_time,
-        disk.node_name(),
-        joined=True,
-    )
+    first = _living(attempt)[0].paper
+    slot = joined_writer(f"system:{slots}:{first.pid}:{first.start_time}")
+    paper = WriterFile(slot, f"{SAMPLES}{slot}", *first.process, disk.node_name(), joined=True)
 
     def make() -> int:
         disk.write_writer(attempt.directory, paper)

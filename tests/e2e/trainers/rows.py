@@ -30,6 +30,8 @@ def main() -> None:
             keep(options.checkpoint, step)
         if step == options.hang_at:
             hang()
+        if options.until and os.path.exists(options.until):
+            break
         if options.pace:
             time.sleep(options.pace)
     if options.preempting:
@@ -75,6 +77,7 @@ def parse():
     made.add_argument("--checkpoint", default="steps.checkpoint")
     made.add_argument("--every", type=int, default=0)
     made.add_argument("--hang-at", type=int, default=-1)
+    made.add_argument("--until", default="", help="the last step is the one at which this file is there")
     made.add_argument("--preempting", type=int, default=0)
     made.add_argument("--config", type=int, default=0)
     made.add_argument("--end", choices=["finish", "raise", "hang", "exit", "fall"], default="finish")
