@@ -160,6 +160,7 @@ class Node:
         )
         self.lives: list[Life] = []
         self.wrapper: list[str] = []
+        self.insecure = False
 
     def login(self, url: str, key: str) -> None:
         """What `respool login` leaves behind; the daemon goes to `url` from its next start on."""
@@ -167,7 +168,8 @@ class Node:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, "credentials.toml")
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write("".join(f'[hubs."{one}"]\napi_key = "{key}"\n' for one in {url, self.site.hub_url}))
+            told = f'api_key = "{key}"\ninsecure = {json.dumps(self.insecure)}\n'
+            file.writelines(f'[hubs."{one}"]\n{told}' for one in {url, self.site.hub_url})
         self.daemon.argv[-1] = url
 
     def configure(self, **values: Any) -> None:

@@ -37,7 +37,7 @@ def mend(tx: Transaction, run: RunRow, wish: Wish, by: str, at: float) -> OrderR
         case "head":
             before = _head(tx, run, attempts, attempt)
         case "graft":
-            before = _graft(tx, attempts, attempt, named(attempts, wish.parent))
+            before = _graft(tx, run, attempts, attempt, named(attempts, wish.parent))
         case "cut":
             before = _cut(tx, attempt, wish.step)
         case _:
@@ -111,23 +111,37 @@ def _head(
 ) -> dict[str, Any]:
     old = attempts.get(run.head or "")
     changed = [row for row in (attempt, old) if row is not None]
-    before = {"head": run.head, "attempts": {row.attempt_id: _marks(row) for row in changed}}
+    marks = {row.attempt_id: _marks(row) for row in changed}
     if old is not None and old.attempt_id != attempt.attempt_id:
         tx.put_attempt(old._replace(was_head=True, superseded=not (old.ended or old.gone)))
     tx.put_attempt(attempt._replace(claimed=True, was_head=True, branch=False, superseded=False))
     tx.put_run(run._replace(head=attempt.attempt_id))
-    return before
+    return {"head": run.head, "attempts": {**_joined(tx, attempts, attempt.attempt_id), **marks}}
 
 
 def _graft(
-    tx: Transaction, attempts: dict[str, AttemptRow], child: AttemptRow, parent: AttemptRow
+    tx: Transaction,
+    run: RunRow,
+    attempts: dict[str, AttemptRow],
+    child: AttemptRow,
+    parent: AttemptRow,
 ) -> dict[str, Any]:
     if child.attempt_id in {parent.attempt_id, *ancestors(attempts, parent.attempt_id)}:
         said = f"Attempt {parent.number} continues attempt {child.number}, which then cannot continue it."
         raise refuse("conflict", said, "Graft it somewhere else first.")
-    before = {"attempts": {child.attempt_id: _marks(child)}}
-    tx.put_attempt(child._replace(parent=parent.attempt_id, parent_known=True, branch=False))
-    return before
+    grafted = child._replace(parent=parent.attempt_id, parent_known=True, branch=False)
+    tx.put_attempt(grafted)
+    found = _joined(tx, {**attempts, child.attempt_id: grafted}, run.head) if run.head else {}
+    return {"attempts": {**found, child.attempt_id: _marks(child)}}
+
+
+def _joined(tx: Transaction, attempts: dict[str, AttemptRow], head: str) -> dict[str, Any]:
+    """What the head continues is no branch any more; how each was marked."""
+    line = [attempts[name] for name in ancestors(attempts, head) if name in attempts]
+    strays = [row for row in line if row.branch]
+    for row in strays:
+        tx.put_attempt(row._replace(branch=False))
+    return {row.attempt_id: _marks(row) for row in strays}
 
 
 def _cut(tx: Transaction, attempt: AttemptRow, step: int | None) -> dict[str, Any]:

@@ -16,7 +16,9 @@ def main() -> None:
     options = parse()
     config = {"lr": 0.1, "life": os.path.basename(options.truth)} if options.config else None
     run, notes = begin(options, config=config)
-    begin_at = checkpoint(options.checkpoint) + 1 if options.restart == "checkpoint" else run.step
+    begin_at = run.step if options.restart == "step" else checkpoint(options.checkpoint) + 1
+    if options.restart == "rewind":
+        run.rewind(begin_at)
     explicit = options.restart == "checkpoint"
     slowest = 0.0
     pad = {"pad": "x" * options.pad} if options.pad else {}
@@ -73,7 +75,7 @@ def parse():
     made.add_argument("--steps", type=int, default=100)
     made.add_argument("--pad", type=int, default=0, help="bytes to make each row larger by")
     made.add_argument("--pace", type=float, default=0.0)
-    made.add_argument("--restart", choices=["step", "checkpoint"], default="step")
+    made.add_argument("--restart", choices=["step", "checkpoint", "rewind"], default="step")
     made.add_argument("--checkpoint", default="steps.checkpoint")
     made.add_argument("--every", type=int, default=0)
     made.add_argument("--hang-at", type=int, default=-1)

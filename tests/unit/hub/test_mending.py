@@ -70,6 +70,19 @@ def test_a_graft_joins_two_histories_and_a_cut_says_from_where(branched):
     assert shown(branched)[-1] == (6, 3)
 
 
+def test_a_branch_that_the_head_is_grafted_on_diverges_no_more_until_that_is_undone(web):
+    web.attach(A, offline=True, parent_known=False)
+    web.append(A, 0, rows(0, range(5, 10), who=1))
+    web.attach(B, offline=True)
+    web.append(B, 0, rows(0, range(7), who=2))
+    assert web.json("GET", RUN)["diverged"]
+    order(web, "graft", attempt="1", parent="2")
+    assert shown(web) == [*((step, 2) for step in range(5)), *((step, 1) for step in range(5, 10))]
+    assert not web.json("GET", RUN)["diverged"]
+    order(web, "undo")
+    assert web.json("GET", RUN)["diverged"]
+
+
 def test_a_cut_by_hand_wins_over_the_derived_one(branched):
     order(branched, "cut", attempt="3", step=1)
     assert shown(branched) == [(0, 2), (3, 3), (4, 3), (5, 3), (6, 3)]
