@@ -196,6 +196,28 @@ def test_no_user_can_read_the_spool_neither_anothers_nor_his_own(
     machine.signal(life.facts["pid"], signal.SIGKILL)
 
 
+def test_what_two_users_kept_without_the_daemon_it_takes_from_their_hands(
+    service: Service, ada: int, bob: int
+) -> None:
+    """It sees no home: one user's next process passes it the open files, the other's `respool sync` does."""
+    kept_alone = {uid: service.train(uid, {"RESPOOL_MODE": "spool"}, steps=300) for uid in (ada, bob)}
+    for uid, life in kept_alone.items():
+        assert life.process.wait(60) == 0, life.process.words()
+        spool = f"/home/u{uid}/respool/spool"
+        assert service.machine.call("stat", "--format=%U %a", spool, uid=uid) == f"u{uid} 700\n"
+        assert life.facts is not None
+        assert service.view.show(PROJECT, life.facts["run_id"]) is None
+    ends_well(service, service.train(ada, steps=5))
+    for uid in (ada, bob):
+        life = kept_alone[uid]
+        service.arrived(life)
+        assert life.facts is not None
+        account(service.view, PROJECT, life.facts["run_id"], [life])
+        if uid == ada:
+            assert service.view.show(PROJECT, str((kept_alone[bob].facts or {})["run_id"])) is None
+            service.machine.call(RESPOOL, "sync", uid=bob)
+
+
 def test_a_stopped_daemon_leaves_the_socket_and_is_started_by_the_next_process(
     service: Service, bob: int
 ) -> None:
