@@ -4,8 +4,9 @@ A stream is one thing that can have work: an attempt's state, a writer's records
 offered when it has some, taken at most once at a time, and put back by `done` or `failed`. What is sent is
 decided when it is taken, so everything that arrived while a request was in flight goes out merged in the next.
 
-Order: priority, then the run that was served longest ago. A stream that failed waits by itself (full jitter);
-the hub being away is the breaker's business.
+Order: priority, then the nearest deadline, then the run that was served longest ago. While an attempt that is being
+preempted has files or checkpoints to send, nobody else's are sent. A stream that failed waits by itself (full
+jitter); the hub being away is the breaker's business.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ SLOTS = {Priority.STATE: 4, Priority.ROWS: 4, Priority.FILES: 2, Priority.CHECKP
 """Requests in flight at most. Rows and files have slots of their own, so that neither starves the other."""
 
 
+BULK = frozenset({Priority.FILES, Priority.CHECKPOINTS})
+_SOME_TIME = 1e300
+"""A deadline that nobody knows is the least urgent one."""
+
+
 class Schedule:
     """Pure: time and jitter come with each call."""
 
@@ -49,24 +55,38 @@ class Schedule:
         self._not_before: dict[Stream, float] = {}
         self._failures: dict[Stream, int] = {}
         self._served: dict[str, int] = {}
+        self._deadlines: dict[str, float] = {}
         self._clock = 0
 
     def offer(self, stream: Stream) -> None:
         """This stream has work. Offering it again, or while it is being sent, is harmless."""
         self._ready.add(stream)
 
+    def hurry(self, attempt_id: str, deadline: float | None) -> None:
+        """This attempt ends at `deadline`, 0 for some time or other; None: it is not known to end."""
+        if deadline is None:
+            self._deadlines.pop(attempt_id, None)
+        else:
+            self._deadlines[attempt_id] = deadline or _SOME_TIME
+
     def take(self, now: float, allow: int | None = None) -> list[Stream]:
         """The streams to send now, at most `allow`; each is in flight until `done` or `failed`."""
         free = {priority: slots - self._in_flight(priority) for priority, slots in SLOTS.items()}
         taken: list[Stream] = []
+        pressed = self._pressed(now)
         for stream in sorted(self._ready - self._flying, key=self._order):
             if allow is not None and len(taken) >= allow:
                 break
-            if free[stream.priority] > 0 and self._not_before.get(stream, -inf) <= now:
+            waits = self._not_before.get(stream, -inf) > now or (pressed and self._may_wait(stream))
+            if free[stream.priority] > 0 and not waits:
                 free[stream.priority] -= 1
                 taken.append(stream)
                 self._start(stream)
         return taken
+
+    def overtaken(self, now: float) -> list[Stream]:
+        """Files and checkpoints in flight that should wait for those of an attempt that is being preempted."""
+        return [one for one in self._flying if self._may_wait(one)] if self._pressed(now) else []
 
     def done(self, stream: Stream) -> None:
         """Sent and answered. Offer it again if it has more."""
@@ -93,6 +113,7 @@ class Schedule:
             self._failures.pop(stream, None)
             self._not_before.pop(stream, None)
         self._served.pop(attempt_id, None)
+        self._deadlines.pop(attempt_id, None)
 
     def wake_at(self, now: float) -> float:
         """When a waiting stream's pause ends; inf when none waits."""
@@ -103,8 +124,19 @@ class Schedule:
     def idle(self) -> bool:
         return not self._ready and not self._flying
 
-    def _order(self, stream: Stream) -> tuple[int, int, str, int]:
-        return stream.priority, self._served.get(stream.attempt_id, 0), stream.attempt_id, stream.part
+    def _order(self, stream: Stream) -> tuple[int, float, int, str, int]:
+        deadline, served = self._deadlines.get(stream.attempt_id, inf), self._served.get(stream.attempt_id, 0)
+        return stream.priority, deadline, served, stream.attempt_id, stream.part
+
+    def _pressed(self, now: float) -> bool:
+        """Whether anyone who has a deadline has files or checkpoints that could be sent, or are."""
+        if not self._deadlines:
+            return False
+        able = {one for one in self._ready if self._not_before.get(one, -inf) <= now} | self._flying
+        return any(one.priority in BULK and one.attempt_id in self._deadlines for one in able)
+
+    def _may_wait(self, stream: Stream) -> bool:
+        return stream.priority in BULK and stream.attempt_id not in self._deadlines
 
     def _start(self, stream: Stream) -> None:
         self._clock += 1

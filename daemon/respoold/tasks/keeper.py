@@ -201,6 +201,7 @@ class Keeper:
         """Schedule whatever the hub has not got of this attempt, and wake whoever waits for progress."""
         uplink = self.uplink_of(attempt)
         if uplink is not None:
+            uplink.schedule.hurry(attempt.id, attempt.notice.deadline if attempt.notice else None)
             for stream in streams_of(attempt):
                 uplink.schedule.offer(stream)
             uplink.upload.ring()

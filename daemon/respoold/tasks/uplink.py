@@ -21,6 +21,7 @@ from respoold.core.errors import HubDenied
 from respoold.core.schedule import Schedule
 from respoold.doorbell import Doorbell
 from respoold.io.hub import Credential, HubDoor
+from respoold.tasks.turns import Turns
 
 DENIED_SECONDS = 60.0
 """Pause after a key was refused for which there is no other."""
@@ -34,6 +35,7 @@ class Uplink:
     def __init__(self, config: Config, url: str, uid: int, login: str = "") -> None:
         self.url, self.uid, self.login = url, uid, login
         self.schedule = Schedule()
+        self.turns = Turns()
         self.breaker = Breaker(trio.current_time())
         self.upload = Doorbell()
         self.pulse = Doorbell()

@@ -40,6 +40,7 @@ async def upload_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
     async with trio.open_nursery() as nursery:
         while True:
             now = trio.current_time()
+            uplink.turns.give_way(uplink.schedule, lambda one: _urgent(keeper, one))
             if uplink.open:
                 for stream in uplink.schedule.take(now):
                     nursery.start_soon(_send, keeper, uplink, stream)
@@ -53,11 +54,16 @@ async def _send(keeper: Keeper, uplink: Uplink, stream: Stream) -> None:
         uplink.schedule.done(stream)
         return
     try:
-        await _CARRIERS[stream.priority](keeper, uplink, attempt, stream)
+        with uplink.turns.taken(stream) as turn:
+            await _CARRIERS[stream.priority](keeper, uplink, attempt, stream)
     except HubError as error:
         _trouble(keeper, uplink, attempt, stream, error)
         # The loop may sleep without a deadline: this stream's pause is one, and it was in flight till now.
         uplink.upload.ring()
+        return
+    if turn.scope.cancelled_caught:
+        uplink.schedule.done(stream)
+        keeper.offer(attempt)
         return
     if attempt.held:
         attempt.held = None
@@ -226,12 +232,24 @@ def _short(attempt: Attempt, share: Share) -> bool:
     return any(blobs.size_of(attempt.directory, part.token) < part.size for part in share.parts)
 
 
-async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stream) -> None:
+def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
+    """The newest that the hub lacks and that can be read."""
+    return next((one for one in attempt.checkpoints.pending if vault.ready(keeper, attempt, one)), None)
+
+
+def _urgent(keeper: Keeper, attempt_id: str) -> Share | None:
+    """The checkpoint that an attempt which is being preempted needs most."""
+    attempt = keeper.node.get(attempt_id)
+    return _next_share(keeper, attempt) if attempt is not None and attempt.notices else None
+
+
+async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream) -> None:
     """A turn of the newest checkpoint that the hub lacks; those that it outlives need not go there at all."""
     await vault.let_go(attempt, [one for one in attempt.checkpoints.outlived() if one.stage is Stage.PENDING])
-    share = next((one for one in attempt.checkpoints.pending if vault.ready(keeper, attempt, one)), None)
+    share = _next_share(keeper, attempt)
     if share is None:
         return
+    uplink.turns.moving(stream, share)
     try:
         vault.check(attempt, share)
         moved, _sent, expired = await ferry.bring_share(

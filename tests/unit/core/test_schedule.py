@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from respoold.core.backoff import CAP_SECONDS
-from respoold.core.schedule import SLOTS, Priority, Schedule, Stream
+from respoold.core.schedule import BULK, SLOTS, Priority, Schedule, Stream
 
 
 def state(name: str) -> Stream:
@@ -48,6 +48,33 @@ def test_each_kind_has_slots_of_its_own() -> None:
     assert schedule.take(0.0) == []
     schedule.done(taken[-1])
     assert [one.priority for one in schedule.take(0.0)] == [Priority.CHECKPOINTS]
+
+
+def test_the_nearest_deadline_goes_first_and_nobody_elses_files_go_beside_it() -> None:
+    schedule = a_schedule(*[kind(name) for kind in KINDS for name in "abcd"])
+    schedule.hurry("d", 50.0)
+    schedule.hurry("c", 0.0)
+    found = [(one.priority, one.attempt_id) for one in schedule.take(0.0)]
+    assert [name for kind, name in found if kind is Priority.STATE] == ["d", "c", "a", "b"]
+    assert [name for kind, name in found if kind in BULK] == ["d", "c", "d", "c"]
+    schedule.hurry("c", None)
+    schedule.done(files("d"))
+    schedule.done(checkpoints("d"))
+    assert {one.attempt_id for one in schedule.take(0.0) if one.priority in BULK} == {"a"}
+
+
+def test_what_is_in_flight_is_overtaken_only_by_who_has_a_deadline_and_something_to_send() -> None:
+    schedule = a_schedule(files("a"), checkpoints("a"), rows("a"))
+    schedule.take(0.0)
+    schedule.hurry("b", 50.0)
+    assert schedule.overtaken(0.0) == []
+    schedule.offer(checkpoints("b"))
+    assert set(schedule.overtaken(0.0)) == {files("a"), checkpoints("a")}
+    assert schedule.take(0.0) == [checkpoints("b")]
+    schedule.failed(checkpoints("b"), 0.0, 1.0, 10.0)
+    assert schedule.overtaken(1.0) == []
+    schedule.forget("b")
+    assert schedule.overtaken(11.0) == []
 
 
 def test_no_more_are_taken_than_allowed() -> None:
