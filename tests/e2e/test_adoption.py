@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from hashlib import sha256
 
+from e2e.hub_view import HubView
 from e2e.processes import Process, until
 from e2e.sites import PROJECT, RUN, Node, Site, respool
 from e2e.truths import account
@@ -126,3 +127,26 @@ def test_sync_of_a_folder_that_holds_no_run_says_so(site: Site) -> None:
     done: subprocess.CompletedProcess[str] = site.node.call("sync", site.node.work)
     assert done.returncode == 2
     assert "There is nothing to upload in" in done.stderr
+
+
+def test_another_hub_named_by_hand_gets_all_of_what_the_first_has(site: Site) -> None:
+    site.hub.start()
+    site.give_keys()
+    life = site.node.rows(steps=60, end="exit", code=1, environ=ALONE)
+    assert life.process.wait() == 1
+    assert sync(site.node)["records"]
+    account(site.view, PROJECT, RUN, [life])
+    url = f"unix:{site.path('second.sock')}"
+    words = ["hub", "--data", site.path("second"), "--listen", url]
+    site.process(
+        "second", respool(*words), site.environ("second-home"), ready="respool hub ready at "
+    ).start()
+    with open(site.path("second", "admin-key"), encoding="utf-8") as file:
+        key = file.readline().strip()
+    site.node.login(url, key)
+    assert sync(site.node, "--hub", url)["lost"] == 0
+    view = HubView(url, key)
+    try:
+        assert account(view, PROJECT, RUN, [life]).history == 60
+    finally:
+        view.close()

@@ -83,8 +83,8 @@ class Report(NamedTuple):
 
 class Attempt:
     """Mutable, pure. `directory` is where it lies; `adopted` when a process without a daemon made it there.
-    `home` is the run id that the hub keeps it under, `incarnation` that hub's; `notices` are the preemption notices
-    that stand, `told` the one that the hub knows of.
+    `hub` is where it goes, `home` the run id that it has there, `incarnation` that hub's; `notices` are the
+    preemption notices that stand, `told` the one that the hub knows of.
     """
 
     def __init__(self, file: AttemptFile, directory: str, *, adopted: bool = False) -> None:
@@ -102,6 +102,7 @@ class Attempt:
         self.registered = not file.offline
         self.number = file.number
         self.entity = file.entity
+        self.hub = ""
         self.home = self.request.run_id
         self.incarnation = ""
         self.superseded = False
@@ -259,6 +260,15 @@ class Attempt:
             if version.state is Blob.SENT and version.token in there:
                 self.files[version.token] = version._replace(state=Blob.PENDING)
         self.checkpoints.send_again(there)
+
+    def change_hub(self, hub: str, there: set[str], now: float) -> None:
+        """It goes to another hub than before, which has nothing of it and calls it what it was called here."""
+        self.hub, self.incarnation = hub, ""
+        self.home, self.entity, self.number = self.request.run_id, self.request.entity, None
+        self.superseded = False
+        self.forget_hub(there)
+        for writer in {*self.acked, *self.tails}:
+            self.begin_again(writer, 0, now)
 
     def released(self, writer: int) -> int:
         """Segments of `writer` below this index hold nothing that anyone still needs."""

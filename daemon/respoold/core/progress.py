@@ -14,6 +14,7 @@ def progress_of(attempt: Attempt) -> dict[str, Any]:
         "registered": attempt.registered,
         "number": attempt.number,
         "entity": attempt.entity,
+        "hub": attempt.hub,
         "home": attempt.home,
         "incarnation": attempt.incarnation,
         "gone": sorted(slot for slot, writer in attempt.writers.items() if writer.gone),
@@ -49,6 +50,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
     attempt.registered = bool(progress.get("registered", attempt.registered))
     attempt.number = progress.get("number", attempt.number)
     attempt.entity = progress.get("entity", attempt.entity)
+    attempt.hub = str(progress.get("hub") or "")
     attempt.home = str(progress.get("home") or attempt.home)
     attempt.incarnation = str(progress.get("incarnation") or "")
     attempt.superseded = bool(progress.get("superseded"))

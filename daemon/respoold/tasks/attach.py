@@ -160,6 +160,7 @@ async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Grante
 
 def _take_up(keeper: Keeper, attempt: Attempt, paper: WriterFile, fds: list[int], decided: Decided) -> None:
     attempt.writers[paper.writer].alive = True
+    attempt.hub = attempt.hub or attempt.request.hub or ""
     if decided.hub is None:
         attempt.registered = False
     else:

@@ -27,7 +27,7 @@ from respoold.core.node import Node
 from respoold.core.progress import restore_progress
 from respoold.core.schedule import streams_of
 from respoold.doorbell import Doorbell, Progress
-from respoold.io import disk, processes, segments, tokens
+from respoold.io import blobs, disk, processes, segments, tokens
 from respoold.io.journal import Journal
 from respoold.io.reader import Reader
 from respoold.tasks.notes import Notes
@@ -98,6 +98,7 @@ class Keeper:
         for paper in [*disk.read_writers(directory), *(WriterFile(number, "") for number in numbers)]:
             attempt.take_writer(paper)
         restore_progress(attempt, progress)
+        self._direct(attempt)
         token = tokens.read(self.root, file.uid, file.attempt_id)
         attempt.pass_ = Pass(own=token is not None, token=token or "")
         for writer in attempt.writers.values():
@@ -115,6 +116,14 @@ class Keeper:
         self.births.ring()
         self.follow.ring()
         return attempt
+
+    def _direct(self, attempt: Attempt) -> None:
+        """See where an attempt goes. What another hub had of it, this one has not."""
+        uplink = self.uplink_of(attempt)
+        if uplink is not None and uplink.url != attempt.hub:
+            if attempt.hub:
+                attempt.change_hub(uplink.url, set(blobs.tokens(attempt.directory)), trio.current_time())
+            attempt.hub = uplink.url
 
     def _take_writers(self, attempt: Attempt) -> None:
         """Look who has come to an attempt that others write into."""

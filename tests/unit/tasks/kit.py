@@ -101,11 +101,13 @@ class FakeHub:
 
 
 @asynccontextmanager
-async def a_keeper(spool: str, hub: FakeHub | None = None, **config: Any) -> AsyncIterator[Keeper]:
+async def a_keeper(
+    spool: str, hub: FakeHub | None = None, url: str = "http://hub", **config: Any
+) -> AsyncIterator[Keeper]:
     """A daemon's keeper without its tasks; what it keeps stays on disk."""
     values = {"free_floor": 0.0, "blobs_quota": 1 << 30, "heartbeat": 0.2, **config}
     with disk.hold(spool) as root:
-        keeper = Keeper(Config(spool, spool + "/s", hub="http://hub" if hub else None, **values), root)
+        keeper = Keeper(Config(spool, spool + "/s", hub=url if hub else None, **values), root)
         if hub is not None:
             uplink = keeper.uplinks.of(ME, None)
             assert uplink is not None
