@@ -34,9 +34,8 @@ class Part(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one rank handed over: one CHECKPOINT record. `logged`: the last row's step by then. `at`: when it
-    was noted, on the caller's clock; `sent`:
-    bytes that the hub has.
+    """What one rank handed over: one CHECKPOINT record. `logged`: the last row's step by then. `at`: when it was
+    noted, on the caller's clock, 0.0 if that was before a restart; `sent`: bytes that the hub has.
     """
 
     name: str
@@ -90,8 +89,12 @@ class Checkpoints:
     @property
     def pending(self) -> list[Share]:
         """Those that the hub lacks, the newest first: what was handed over last is what a restart needs."""
-        waiting = [share for share in self._shares.values() if share.stage is Stage.PENDING]
-        return sorted(waiting, key=lambda share: (share.at, share.seq), reverse=True)
+        return [share for share in self.newest_first if share.stage is Stage.PENDING]
+
+    @property
+    def newest_first(self) -> list[Share]:
+        """All of them. They are kept in the order in which they were noted, which no restart changes."""
+        return list(self._shares.values())[::-1]
 
     @property
     def tokens(self) -> set[str]:
@@ -115,7 +118,7 @@ class Checkpoints:
         so those are left to the hub's word.
         """
         lists: dict[tuple[str, int], list[Share]] = {}
-        for share in self._shares.values():
+        for share in self.newest_first:
             if share.here and share.world == 1:
                 lists.setdefault((share.name, share.rank), []).append(share)
         return [old for shares in lists.values() for old in _outlived(shares)]
@@ -133,10 +136,12 @@ class Checkpoints:
         return [share._asdict() | {"parts": [list(part) for part in share.parts]} for share in self]
 
     def take_facts(self, facts: Any) -> None:
-        """Take up what `facts` said; raises TypeError, ValueError or KeyError for anything else."""
+        """Take up what `facts` said, but for `at`: that clock was another process's. Raises TypeError, ValueError or
+        KeyError for anything else.
+        """
         for values in facts or ():
             parts, stage = tuple(Part(*part) for part in values["parts"]), Stage(values["stage"])
-            share = Share(**{**values, "parts": parts, "stage": stage})
+            share = Share(**{**values, "parts": parts, "stage": stage, "at": 0.0})
             self._shares[share.key] = share
 
 
@@ -178,8 +183,7 @@ def _part(value: Any) -> Part:
     return Part(name, token, size)
 
 
-def _outlived(shares: list[Share]) -> list[Share]:
-    newest_first = sorted(shares, key=lambda share: (share.at, share.seq), reverse=True)
+def _outlived(newest_first: list[Share]) -> list[Share]:
     policy = policy_of(newest_first[0].keep)
     candidates = [Candidate(one, one.step, True, one.pinned, one.score) for one in newest_first]
     return dropped(policy, candidates)

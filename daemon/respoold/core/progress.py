@@ -38,7 +38,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
         acked = {int(writer): int(seq) for writer, seq in (progress.get("acked") or {}).items()}
         base = {int(writer): Start(*start) for writer, start in (progress.get("base") or {}).items()}
         files = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
-        files = [version._replace(state=Blob(version.state)) for version in files]
+        files = [version._replace(state=Blob(version.state), at=0.0) for version in files]
         notices = {str(source): float(at) for source, at in (progress.get("notices") or {}).items()}
         told = _told(*progress["told"]) if progress.get("told") else None
         exits = {int(slot): int(code) for slot, code in (progress.get("exits") or {}).items()}

@@ -38,7 +38,8 @@ def refuse_blob(room: Room, size: int) -> str | None:
     over = room.blobs + size - room.blobs_cap
     if over > 0:
         return (
-            f"files hold {_mib(room.blobs)} of the {_mib(room.blobs_cap)} allowed; {_mib(over)} are missing"
+            f"this user's files hold {_mib(room.blobs)} of the {_mib(room.blobs_cap)} allowed; "
+            f"{_mib(over)} are missing"
         )
     short = room.size * room.floor - (room.free - size)
     if short > 0:

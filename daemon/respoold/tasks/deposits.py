@@ -61,7 +61,7 @@ class Deposits:
         return True
 
     async def _grant(self, attempt: Attempt, message: BlobRequest, request: int) -> None:
-        refusal = await self._keeper.rooms.refuse_blob(attempt.file.uid, message.size)
+        refusal = await vault.make_room(self._keeper, attempt.file.uid, message.size)
         about = f"files of {self._uid}"
         self._count += 1
         token = f"d{os.getpid()}-{trio.current_time():.6f}-{self._count}".replace(".", "")

@@ -7,6 +7,7 @@ best probe: the first beat that is answered after an outage starts everything ag
 from __future__ import annotations
 
 import os
+from time import time
 from typing import Any, NoReturn
 
 import trio
@@ -108,7 +109,10 @@ def _report(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
     extents = [extent for writer in attempt.tails for extent in attempt.pending(writer)]
     vouched = {"token": attempt.pass_.token} if attempt.pass_.token else {}
     files = attempt.pending_files()
-    since = min([*(extent.at for extent in extents), *(one.at for one in files if one.at)], default=None)
+    now, wall = trio.current_time(), time()
+    ages = [now - extent.at for extent in extents] + [
+        now - one.at if one.at else wall - one.time for one in files
+    ]
     return {
         **vouched,
         "alive": attempt.alive,
@@ -119,7 +123,7 @@ def _report(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
         "pending_bytes": sum(extent.size for extent in extents),
         "pending_files": len(files),
         "pending_file_bytes": sum(one.size for one in files),
-        "oldest": None if since is None else max(0.0, trio.current_time() - since),
+        "oldest": max(0.0, *ages) if ages else None,
         "why": why_of(keeper, attempt)[0],
     }
 

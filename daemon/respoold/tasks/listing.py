@@ -118,11 +118,10 @@ async def _local(
         for share in one.checkpoints:
             at = share.step if share.logged is None else share.logged
             if share.here and (limit is None or at < limit):
-                known = found.setdefault((share.name, share.step), [])
-                known[:] = [old for old in known if old[0] is one and old[1].rank != share.rank]
-                known.append((one, share))
-    told = [_told(shares) for shares in found.values()]
-    return sorted(told, key=lambda one: one["at"], reverse=True)
+                known = found.pop((share.name, share.step), [])
+                others = [old for old in known if old[0] is one and old[1].rank != share.rank]
+                found[share.name, share.step] = [*others, (one, share)]
+    return [_told(shares) for shares in found.values()][::-1]
 
 
 def _rooted(attempt: Attempt) -> Link:
@@ -143,7 +142,6 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
         "step": newest.step,
         "logged_step": newest.logged if newest.logged not in {None, NO_STEP} else newest.step,
         "time": newest.time,
-        "at": newest.at,
         "attempt_id": attempt.id,
         "number": attempt.number,
         "metadata": newest.metadata,

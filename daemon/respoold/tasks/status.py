@@ -78,7 +78,7 @@ def _since(uplink: Uplink) -> float:
 def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
     files, why, now = attempt.pending_files(), why_of(keeper, attempt), trio.current_time()
     oldest = [extents[0].at for writer in attempt.tails if (extents := attempt.pending(writer))] + [
-        version.at for version in files if version.at
+        version.at or now - max(0.0, time.time() - version.time) for version in files
     ]
     return {
         "entity": attempt.entity,

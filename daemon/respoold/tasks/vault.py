@@ -12,21 +12,16 @@ from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settl
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
+from respoold.core.making_room import spare
 from respoold.io import blobs, chunks
 from respoold.io.reader import Reader
 from respoold.tasks.keeper import Keeper
 
 
 async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept:
-    """Whether blobs that were written may stay: what they turned out to hold may be more than there is room for.
-    Older checkpoints that newer ones outlive go first.
-    """
+    """Whether blobs that were written may stay: what they turned out to hold may be more than there is room for."""
     uid = attempt.file.uid
-    refusal = await keeper.rooms.refuse_blob(uid, 0)
-    outlived = attempt.checkpoints.outlived()
-    if refusal is not None and outlived:
-        await let_go(attempt, outlived)
-        refusal = await keeper.rooms.refuse_blob(uid, 0)
+    refusal = await make_room(keeper, uid, 0)
     about = f"files of {uid}"
     if refusal is None:
         keeper.resolve(about, uid)
@@ -34,6 +29,21 @@ async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept
     keeper.warn(refusal, about, uid)
     await _delete(attempt, message.sizes)
     return BlobKept(refusal)
+
+
+async def make_room(keeper: Keeper, uid: int, size: int) -> str | None:
+    """Room for `size` bytes of files, if need be at the cost of older checkpoints, one by one. Why there is none, or
+    None.
+    """
+    refusal = await keeper.rooms.refuse_blob(uid, size)
+    mine = [one for one in keeper.node if one.file.uid == uid and not one.adopted]
+    for attempt, share in spare(mine) if refusal is not None else ():
+        await let_go(attempt, [share])
+        keeper.save(attempt)
+        refusal = await keeper.rooms.refuse_blob(uid, size)
+        if refusal is None:
+            break
+    return refusal
 
 
 async def dropped(attempt: Attempt, message: BlobDropped) -> None:

@@ -1,0 +1,74 @@
+"""Room for checkpoints in a full spool, with real files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from respool.wire.frames import Kind
+from respool.wire.messages import BlobDone
+from respoold.core.attempt import Attempt
+from respoold.core.checkpoints import Stage
+from respoold.io import blobs
+from respoold.tasks import vault
+from respoold.tasks.keeper import Keeper
+from unit.tasks.kit import ME, People, a_keeper, granted, log, people
+
+SIZE = 1 << 20
+
+
+@pytest.fixture
+def folk() -> Iterator[People]:
+    with people() as made:
+        yield made
+
+
+def blob(attempt: Attempt, token: str) -> None:
+    fd = blobs.create(attempt.directory, token)
+    os.write(fd, os.urandom(SIZE))
+    os.fsync(fd)
+    os.close(fd)
+
+
+async def saved(keeper: Keeper, found: Any, *steps: int) -> None:
+    """Checkpoints of SIZE bytes each, handed over."""
+    for step in steps:
+        blob(found.attempt, f"t{step}")
+        said = {"name": "c", "step": step, "parts": [{"name": "", "blob": f"t{step}", "size": SIZE}]}
+        log(keeper, found, step, kind=Kind.CHECKPOINT, value=said)
+
+
+def held(attempt: Attempt) -> set[str]:
+    return set(blobs.tokens(attempt.directory))
+
+
+async def test_a_full_spool_lets_go_what_the_hub_has_before_it_refuses_a_new_checkpoint(
+    folk: People, tmp_path: Path
+) -> None:
+    async with a_keeper(str(tmp_path), blobs_quota=5 * SIZE // 2) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2)
+        attempt = found.attempt
+        first = next(iter(attempt.checkpoints))
+        attempt.checkpoints.moved(first, stage=Stage.SENT)
+        blob(attempt, "t3")
+        assert (await vault.judge(keeper, attempt, BlobDone({"t3": SIZE}))).error is None
+        assert held(attempt) == {"t2", "t3"}
+        assert [share.stage for share in attempt.checkpoints] == [Stage.DROPPED, Stage.PENDING]
+
+
+async def test_unsent_ones_go_but_the_newest_and_the_new_one_is_refused_with_what_is_missing(
+    folk: People, tmp_path: Path
+) -> None:
+    async with a_keeper(str(tmp_path), blobs_quota=5 * SIZE // 2) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2)
+        assert await vault.make_room(keeper, ME, SIZE) is None
+        assert held(found.attempt) == {"t2"}
+        refusal = await vault.make_room(keeper, ME, 2 * SIZE)
+        assert refusal == "this user's files hold 1.0 MiB of the 2.5 MiB allowed; 0.5 MiB are missing"
+        assert held(found.attempt) == {"t2"}
