@@ -36,6 +36,7 @@ _KEPT = frozenset(
         "RESPOOL_ROWS_QUOTA",
         "RESPOOL_BLOBS_QUOTA",
         "RESPOOL_IDLE_EXIT",
+        "RESPOOL_UPLOAD_LIMIT",
     }
 )
 """What is the daemon's own: of the rest, RESPOOL_SPOOL_DIR above all means something else there."""

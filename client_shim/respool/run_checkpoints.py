@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import time
@@ -55,7 +54,7 @@ class RunCheckpoints(RunFiles):
         from respool.checkpoint_room import CheckpointRoom  # noqa: PLC0415 - as above
         from respool.saving import normal_name  # noqa: PLC0415 - as above
 
-        rank, world = _place_in_world() if sharded else (0, 1)
+        rank, world = _own_place() if sharded else (0, 1)
         at = int(step) if step is not None else max(self._last_step, 0)
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
@@ -148,15 +147,15 @@ class RunCheckpoints(RunFiles):
             return None
 
 
-def _place_in_world() -> tuple[int, int]:
-    """(rank, world size) of this process: torch.distributed's if that runs, else the launcher's variables."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank()), int(distributed.get_world_size())
-    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    if rank.isdigit() and world.isdigit() and int(rank) < int(world):
-        return int(rank), int(world)
-    raise UsageError(
-        f"checkpoint(sharded=True) needs this process's rank, but RANK is {rank!r} and WORLD_SIZE {world!r}. "
-        "Initialise torch.distributed, or start with torchrun."
-    )
+def _own_place() -> tuple[int, int]:
+    """(rank, world size) of this process. Raises UsageError where nobody says."""
+    from respool.world import place_in_world  # noqa: PLC0415 - only sharded checkpoints need it
+
+    found = place_in_world()
+    if found is None:
+        rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+        raise UsageError(
+            f"checkpoint(sharded=True) needs this process's rank, but RANK is {rank!r} and WORLD_SIZE {world!r}. "
+            "Initialise torch.distributed, or start with torchrun."
+        )
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, BinaryIO, NamedTuple
 
 from respool import fetching, local_checkpoints
@@ -12,6 +13,7 @@ from respool.keeper import Keeper
 from respool.link import close_all
 from respool.saving import normal_name
 from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
+from respool.world import place_in_world
 
 LIST_SECONDS = 30.0
 SECONDS = 3600.0
@@ -57,10 +59,19 @@ class SavedCheckpoint:
 
     def open(self, part: str = "", rank: int | None = None, world: int | None = None) -> BinaryIO:
         """One part, opened for reading bytes, whole and checked. `rank`: whose, of a sharded one; this process's
-        own unless given. `world`: how many ranks read it: raises UsageError when another number wrote it.
-        Raises FileNotFoundError for a part that it has not.
+        own unless given. `world`: how many ranks read it; as many as this launch has unless `rank` is given. Raises
+        UsageError when another number wrote it, and FileNotFoundError for a part that it has not.
         """
         return os.fdopen(self._descriptor(part, self._rank(rank, world)), "rb")
+
+    def open_all(self, part: str = "") -> list[BinaryIO]:
+        """That part of every rank, in the order of ranks, each opened as by `open`: for a world that has shrunk or
+        grown and puts the state together itself. Raises FileNotFoundError when a rank has none of that name.
+        """
+        with ExitStack() as stack:
+            files = [stack.enter_context(self.open(part, rank)) for rank in range(self.world)]
+            stack.pop_all()
+        return files
 
     def restore(self, folder: str | os.PathLike[str], rank: int | None = None) -> list[str]:
         """Put all parts below `folder`, or only those of one rank; their paths. The checkpoint's own file gets its
@@ -78,14 +89,15 @@ class SavedCheckpoint:
             return file.name
 
     def _rank(self, rank: int | None, world: int | None) -> int:
-        if world is not None and world != self.world:
+        mine = place_in_world() if rank is None and self.world > 1 else None
+        readers = world if world is not None or mine is None else mine[1]
+        if readers not in {None, self.world}:
             raise UsageError(
-                f"checkpoint {self.name} at step {self.step} was written by {self.world} ranks and is read by {world}. "
-                "Open each share with rank=0 .. and put the state together, or start with as many ranks."
+                f"checkpoint {self.name} at step {self.step} was written by {self.world} ranks and is read by "
+                f"{readers}. Open all shares with open_all() and put the state together, or start with "
+                f"{self.world} ranks."
             )
-        if rank is not None:
-            return rank
-        return int(os.environ.get("RANK") or 0) if self.world > 1 else 0
+        return rank if rank is not None else mine[0] if mine is not None else 0
 
     def _descriptor(self, part: str, rank: int) -> int:
         if not any((one.rank, one.name) == (rank, part) for one in self.parts):

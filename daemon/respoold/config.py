@@ -24,6 +24,8 @@ class Config:
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
     two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
     living run, or anything to send; 0: never. `system_period`: how often the load of jobs is sampled; 0: never.
+    `upload_limit`: bytes of files and checkpoints that leave this node a second at most; 0: no limit. Rows are not
+    counted.
 
     `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
     use these and no others; its own user may use any. `one_hub`: all runs go to `hub`, whatever they name.
@@ -52,6 +54,7 @@ class Config:
     nice: int = 5
     idle_exit: float = 0.0
     system_period: float = 15.0
+    upload_limit: int = 0
     cloud: str = "auto"
     metadata: str | None = None
     shutdown: bool = True
@@ -71,6 +74,7 @@ ENVIRONMENT = {
     "RESPOOL_ROWS_QUOTA": "rows_quota",
     "RESPOOL_BLOBS_QUOTA": "blobs_quota",
     "RESPOOL_IDLE_EXIT": "idle_exit",
+    "RESPOOL_UPLOAD_LIMIT": "upload_limit",
 }
 CREDENTIAL = "hub-key"
 CLOUDS = ("auto", "ec2", "gcp", "azure", "none")

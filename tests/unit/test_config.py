@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from respoold.config import ConfigError, Key, keys_for, load
+from respoold.tasks.uplink import Uplinks
 
 
 def test_the_first_of_several_hubs_is_the_default_and_spellings_are_one(tmp_path: Path) -> None:
@@ -45,3 +47,14 @@ def test_keys_are_looked_for_anew_the_explicit_one_first(tmp_path: Path) -> None
     stored(tmp_path, "rsp_new", more="insecure = true\n")
     assert keys_for(config, "https://a.example", environ) == [Key("rsp_env", True), Key("rsp_new", True)]
     assert keys_for(config, "https://b.example", environ) == [], "a key is for one hub"
+
+
+def test_what_may_leave_a_second_is_a_size_and_binds_all_users_and_hubs_together(tmp_path: Path) -> None:
+    config = load({"hub": "http://127.0.0.1:1"}, {"HOME": str(tmp_path), "RESPOOL_UPLOAD_LIMIT": "50M"})
+    assert config.upload_limit == 50 << 20
+
+    async def paces() -> set[int]:
+        uplinks = Uplinks(config)
+        return {id(one.pace) for one in (uplinks.of(1, None), uplinks.of(2, "http://127.0.0.1:2")) if one}
+
+    assert len(trio.run(paces)) == 1

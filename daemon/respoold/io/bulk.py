@@ -35,15 +35,15 @@ Take = Callable[[memoryview], None]
 
 
 class Bulk:
-    """A pool of connections to one hub; each exchange shows the headers that it is given. `limit`: bytes a second
-    that go out at most, 0 for no limit.
+    """A pool of connections to one hub; each exchange shows the headers that it is given. `pace`: what bounds how
+    fast bytes go out, shared with others.
     """
 
-    def __init__(self, url: str, limit: int = 0) -> None:
+    def __init__(self, url: str, pace: Pace | None = None) -> None:
         self._url = url
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
-        self._pace = Pace(limit)
+        self._pace = pace or Pace(0)
 
     def put(self, headers: Headers, digest: str, fd: int, offset: int, size: int) -> int:
         """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. Raises HubAway,

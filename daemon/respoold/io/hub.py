@@ -25,7 +25,7 @@ from respool.wire.shapes import build
 from respoold.core import hubapi
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.hubapi import Problem
-from respoold.io.bulk import Bulk, Take
+from respoold.io.bulk import Bulk, Pace, Take
 
 CONTROL_SLOTS = 8
 BULK_SLOTS = 4
@@ -66,10 +66,10 @@ def client_of(url: str, timeout: httpx.Timeout, slots: int) -> httpx.AsyncClient
 
 class HubDoor:
     """One hub, for who shows `credential`, which may change between requests. Every method raises HubAway,
-    HubDenied or HubRefused and nothing else. `upload_limit`: bytes of files a second at most, 0 for no limit.
+    HubDenied or HubRefused and nothing else. `pace`: what bounds how fast files go out, shared with others.
     """
 
-    def __init__(self, url: str, credential: Credential | None = None, upload_limit: int = 0) -> None:
+    def __init__(self, url: str, credential: Credential | None = None, pace: Pace | None = None) -> None:
         self.url = url
         self.credential = credential
         self._control = client_of(url, CONTROL_TIMEOUT, CONTROL_SLOTS)
@@ -78,7 +78,8 @@ class HubDoor:
             self._control: trio.CapacityLimiter(CONTROL_SLOTS),
             self._bulk: trio.CapacityLimiter(BULK_SLOTS),
         }
-        self._chunks = Bulk(url, upload_limit)
+        self._pace = pace or Pace(0)
+        self._chunks = Bulk(url, self._pace)
         self._threads = trio.CapacityLimiter(CHUNK_SLOTS)
         self._zstd = zstandard.ZstdCompressor(level=1)
 
@@ -132,7 +133,12 @@ class HubDoor:
 
     async def put_blob(self, digest: str, size: int, read: Callable[[int, int], bytes]) -> None:
         """Bring a file. `read(offset, size)` is called in a thread."""
-        body = _Pieces(size, read)
+
+        def paced(offset: int, size: int) -> bytes:
+            self._pace.spend(size)
+            return read(offset, size)
+
+        body = _Pieces(size, paced)
         headers = {"Content-Length": str(size)}
         await self._send(self._bulk, "PUT", f"/blobs/{digest}", content=body, headers=headers)
 

@@ -20,6 +20,7 @@ from respoold.core.breaker import Breaker
 from respoold.core.errors import HubDenied
 from respoold.core.schedule import Schedule
 from respoold.doorbell import Doorbell
+from respoold.io.bulk import Pace
 from respoold.io.hub import Credential, HubDoor
 from respoold.tasks.turns import Turns
 
@@ -29,10 +30,10 @@ DENIED_SECONDS = 60.0
 
 class Uplink:
     """`hub` is the door to it. `login` is shown with the daemon's key where that is not the user's. `denied`: it
-    refuses our key. `shut`: why no key may go there at all, if so.
+    refuses our key. `shut`: why no key may go there at all, if so. `pace`: the node's, for files.
     """
 
-    def __init__(self, config: Config, url: str, uid: int, login: str = "") -> None:
+    def __init__(self, config: Config, url: str, uid: int, login: str = "", pace: Pace | None = None) -> None:
         self.url, self.uid, self.login = url, uid, login
         self.schedule = Schedule()
         self.turns = Turns()
@@ -42,11 +43,12 @@ class Uplink:
         self.denied = False
         self.incarnation = ""
         self.shut: str | None = None
+        self.pace = pace or Pace(config.upload_limit)
         self.caught_up: set[str] = set()
         self._config = config
         self._told: set[str] = set()
         self._refused: set[str] = set()
-        self.hub = HubDoor(url, self._credential())
+        self.hub = HubDoor(url, self._credential(), self.pace)
 
     @property
     def open(self) -> bool:
@@ -146,6 +148,7 @@ class Uplinks:
     def __init__(self, config: Config) -> None:
         self.alone = False
         self._config = config
+        self._pace = Pace(config.upload_limit)
         self._all: dict[tuple[str, int], Uplink] = {}
         self.born = Doorbell()
 
@@ -160,7 +163,7 @@ class Uplinks:
         key = (url, uid)
         if key not in self._all:
             login = "" if self.alone or uid == os.geteuid() else login_of(uid)
-            self._all[key] = Uplink(self._config, url, uid, login)
+            self._all[key] = Uplink(self._config, url, uid, login, self._pace)
             self.born.ring()
         return self._all[key]
 

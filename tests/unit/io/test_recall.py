@@ -7,6 +7,7 @@ import random
 
 import pytest
 import trio
+from blake3 import blake3
 
 from respool_hub.service.access import Scope
 from respoold.core import hubapi
@@ -14,6 +15,7 @@ from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.errors import HubAway, HubRefused
 from respoold.io import chunks
 from respoold.io.blobs import BlobGoneError
+from respoold.io.bulk import Pace
 from respoold.io.hub import Credential, HubDoor
 from respoold.io.partial import Partial
 from respoold.tasks import ferry, recall
@@ -88,6 +90,19 @@ async def test_a_share_goes_up_in_turns_and_comes_back_bit_for_bit(site, spool, 
             with os.fdopen(fd, "rb") as file:
                 assert file.read() == expected
         assert os.listdir(tmp_path / "back" / recall.RESTORING) == []
+
+
+async def test_files_of_any_size_count_against_the_bandwidth_limit(site, spool):
+    url, key = site
+    data, now = noise(5, 5 * MIB), [0.0]
+    blob(spool, "a", data)
+    pace = Pace(1 * MIB, lambda: now[0], lambda seconds: now.__setitem__(0, now[0] + seconds))
+    async with HubDoor(url, Credential(key), pace) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        assert 4.0 <= now[0] <= 5.0
+        small = data[: 2 * MIB]
+        await hub.put_blob(blake3(small).hexdigest(), len(small), lambda at, size: small[at : at + size])
+        assert 6.0 <= now[0] <= 7.0
 
 
 async def test_what_came_before_is_checked_and_only_the_rest_is_asked_for(site, spool, tmp_path, monkeypatch):

@@ -215,6 +215,16 @@ def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch,
     with pytest.raises(respool.UsageError, match="was written by 2 ranks and is read by 4"):
         found.open(world=4)
     assert len(found.restore(tmp_path / "o")) == 2
+    for world in ("1", "4"):
+        monkeypatch.setenv("WORLD_SIZE", world)
+        with pytest.raises(respool.UsageError, match=f"written by 2 ranks and is read by {world}"):
+            found.open()
+        shares = found.open_all()
+        assert [file.read() for file in shares] == [b"rank 0", b"rank 1"]
+        for file in shares:
+            file.close()
+    with pytest.raises(FileNotFoundError, match="has no part 'x' of rank 0"):
+        found.open_all("x")
     monkeypatch.delenv("RANK")
     with pytest.raises(respool.UsageError, match="RANK is ''"):
         run.checkpoint(9, sharded=True)
