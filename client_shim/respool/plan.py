@@ -84,8 +84,9 @@ def _watched(settings: Settings, env: Environment) -> frozenset[str]:
     """What is kept beside the rows. W&B's settings say what is not."""
     refused = {
         "git": settings.disable_git,
-        "system": settings.x_disable_stats,
-        "about": settings.x_disable_meta,
+        # W&B wrote them with an underscore alone before.
+        "system": settings.x_disable_stats or settings._disable_stats,
+        "about": settings.x_disable_meta or settings._disable_meta,
     }
     found = set()
     for name in ("console", "system", "about", "git"):

@@ -101,6 +101,10 @@ class RunFacts:
         """Where the hub shows the run, None when it was not reached."""
         return self._attached.url
 
+    def get_url(self) -> str | None:
+        """The same; what W&B called it."""
+        return self.url
+
     @property
     def dir(self) -> str:
         """A folder for this run's files; made when first asked for, or warned of when it cannot be."""

@@ -150,6 +150,7 @@ def test_a_good_script_is_left_in_peace() -> None:
     [
         ("import respool as wandb, torch", "import wandb, torch", [("import", 2)]),
         (", resume=True", "", [("resume", 3)]),
+        (", resume=True", ", mode='disabled'", []),
         ("resume=True", "resume='allow'", [("resume", 3)]),
         ("resume=True", "id=wandb.util.generate_id(), resume='allow'", [("resume", 3)]),
         ("range(run.starting_step, 100)", "range(100)", [("step", 7)]),

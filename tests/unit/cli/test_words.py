@@ -1,6 +1,7 @@
 import pytest
 
 from respoold.cli import words
+from respoold.cli.media_words import brief
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,23 @@ def test_a_state_says_what_still_waits_and_what_was_lost() -> None:
 def test_values_keep_six_digits_and_the_three_that_are_no_numbers() -> None:
     shown = [words.value(item) for item in (0.1234567, 1e-9, True, None, 3, float("nan"), "NaN")]
     assert shown == ["0.123457", "1e-09", "true", "-", "3", "nan", "NaN"]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"_type": "image-file", "width": 8, "height": 4, "caption": "noise"}, "image 8 x 4 'noise'"),
+        ([{"_type": "image-file"}, {"_type": "image-file"}], "2 images"),
+        ([{"_type": "image-file"}, {"_type": "html-file"}], "2 media"),
+        ([{"_type": "html-file", "size": 2048}], "html of 2.0 KiB"),
+        ({"_type": "histogram", "values": [1, 2], "bins": [0, 1, 2]}, "histogram of 2 bins"),
+        ({"_type": "table-file", "nrows": 1}, "table of 1 row"),
+        ({"_type": "chart", "kind": "roc_curve", "title": "t\n"}, "chart, roc curve 't?'"),
+        ({"_type": "audio-file", "error": "no room"}, "audio, not kept: no room"),
+        ({"_type": 3}, '{"_type": 3}'),
+        ([], "[]"),
+        ([1.5, 2], "[1.5, 2]"),
+    ],
+)
+def test_media_are_said_as_what_they_are(item: object, said: str) -> None:
+    assert brief(item) == said

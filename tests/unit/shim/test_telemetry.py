@@ -180,6 +180,36 @@ def test_it_can_be_switched_off(spool, monkeypatch, capsys):
     assert "write" not in vars(sys.stdout)
 
 
+@pytest.mark.parametrize(
+    ("settings", "environ", "off"),
+    [
+        ({}, {"RESPOOL_CONSOLE": "0"}, "console"),
+        ({}, {"WANDB_CONSOLE": "off"}, "console"),
+        ({"console": "off"}, {}, "console"),
+        ({"system": False}, {}, "system"),
+        ({"x_disable_stats": True}, {}, "system"),
+        ({"_disable_stats": True}, {}, "system"),
+        ({}, {"RESPOOL_SYSTEM": "no"}, "system"),
+        ({"about": False}, {}, "about"),
+        ({"_disable_meta": True}, {}, "about"),
+        ({"x_disable_meta": True}, {}, "about"),
+        ({}, {"RESPOOL_ABOUT": "0"}, "about"),
+        ({"git": False}, {}, "git"),
+        ({"disable_git": True}, {}, "git"),
+        ({}, {"WANDB_DISABLE_GIT": "true"}, "git"),
+        ({"git": True, "console": "wrap"}, {"RESPOOL_GIT": "0"}, ""),
+    ],
+)
+def test_each_part_of_it_can_be_switched_off_by_itself(monkeypatch, settings, environ, off):
+    for name in ("RESPOOL_CONSOLE", "RESPOOL_SYSTEM", "RESPOOL_ABOUT", "RESPOOL_GIT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    run = respool.init(project="p", id="r", mode="spool", settings=settings)
+    assert run._place.watched == {"console", "system", "about", "git"} - {off}
+    run.finish()
+
+
 def test_our_own_lines_are_not_the_scripts(heard, capsys):
     _, kept = heard()
     notices.line("ours")

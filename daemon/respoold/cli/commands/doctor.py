@@ -52,7 +52,10 @@ def run(args: Namespace, screen: Screen) -> int:
     doubts = sum(one.level is Level.WARN for one in found)
     if not args.json:
         screen.say()
-        screen.say(f"{words.counted(bad, 'thing')} cannot work as it is, {words.counted(doubts, 'warning')}.")
+        found_bad = (
+            f"{words.counted(bad, 'thing')} cannot work as it is" if bad else "Everything can work as it is"
+        )
+        screen.say(f"{found_bad}; {words.counted(doubts, 'warning')}." if doubts else f"{found_bad}.")
     return Exit.BAD if bad else Exit.DONE
 
 

@@ -16,6 +16,7 @@ from respoold.cli.arguments import natural, positive
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.history_rows import Query, Row, head, keys_of, rows, tail
 from respoold.cli.hub import Hub
+from respoold.cli.media_words import brief
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import GAP, Cell, Column, Screen, columns_of, pad
 from respoold.cli.source import add_source_arguments, open_source
@@ -149,7 +150,7 @@ def _text(row: Row, name: str) -> str:
     item: Any = row.get(name)
     if name in _OURS:
         return words.count(item)
-    return words.value(item) if name in row else ""
+    return brief(item) if name in row else ""
 
 
 def _columns(names: list[str], asked: Sequence[str]) -> list[str]:
@@ -174,4 +175,4 @@ def _print_all(screen: Screen, hub: Hub, query: Query) -> None:
     screen.say(GAP.join(pad(name.lstrip("_"), widths[name], right=True) for name in names))
     for row in rows(hub, query):
         line = GAP.join(pad(_text(row, name), widths[name], right=True) for name in names)
-        print(line, file=screen.out)
+        print(line.rstrip(), file=screen.out)

@@ -5,13 +5,13 @@ It is a bad state (exit code 1) when the run failed or crashed, or when rows of 
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from respoold.cli import words
 from respoold.cli.errors import Exit
+from respoold.cli.media_words import brief
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
 from respoold.cli.source import add_source_arguments, open_source
@@ -101,6 +101,12 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
         undo = f"`respool lineage {path} --cut ATTEMPT none` shows what an attempt hides"
         facts.append(("hidden", f"{words.counted(hidden, 'row')} that a later attempt logged again; {undo}"))
     facts += _started_with(run.get("attempts") or [])
+    meta = run.get("meta") or {}
+    facts += [
+        (label, str(meta[key]))
+        for label, key in (("group", "group"), ("job type", "job_type"))
+        if meta.get(key)
+    ]
     if run.get("tags"):
         facts.append(("tags", ", ".join(map(str, run["tags"]))))
     return facts
@@ -202,9 +208,5 @@ def _map(screen: Screen, label: str, items: dict[str, Any]) -> None:
         return
     screen.say()
     screen.say(label.capitalize(), "bold")
-    pairs = [(words.clean(key), _value(item)) for key, item in sorted(items.items())]
+    pairs = [(words.clean(key), brief(item)) for key, item in sorted(items.items())]
     screen.table((Column("KEY", shrink=True), Column("VALUE", shrink=True)), pairs)
-
-
-def _value(item: Any) -> str:
-    return json.dumps(item, ensure_ascii=False) if isinstance(item, (dict, list)) else words.value(item)

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 from respool.autostart import Surroundings, container, refusal
+from respool.environment import read
 from respool.schedulers import jobs_of
 from respoold.cli.doctor.finding import Finding, Level
 from respoold.cli.places import Places
@@ -21,7 +22,7 @@ def surroundings(around: Surroundings, *, has_daemon: bool) -> Iterator[Finding]
     for job in jobs_of(around.environ):
         cause = f"This is a job of {job.scheduler} ({job.identity}); resume=True finds its run again by that."
         yield Finding(Level.NOTE, "job", cause)
-    inside = container(around)
+    inside = None if read(around.environ).lasting else container(around)
     if inside is not None:
         cause = (
             f"This is a container ({inside}): what is kept in it ends with it, so finish() sends all first."

@@ -128,7 +128,9 @@ def _beginning(calls: list[Call]) -> Iterator[Finding]:
     for call in inits:
         resume, run_id = call.argument("resume"), call.argument("id")
         line = call.node.lineno
-        if any(word.arg is None for word in call.node.keywords):
+        mode = call.argument("mode")
+        nothing_kept = isinstance(mode, ast.Constant) and mode.value == "disabled"
+        if nothing_kept or any(word.arg is None for word in call.node.keywords):
             continue
         if resume is None:
             cause = "init() has no resume=: a job that is started again begins a new run."
