@@ -28,6 +28,7 @@ from respool_hub.api import (
     openapi,
     records,
     runs,
+    sweeps,
     teams,
 )
 from respool_hub.api import bytes as raw
@@ -45,7 +46,7 @@ IDLE_SECONDS = 75
 
 def create_app(hub: Hub) -> Starlette:
     """The ASGI application of an open hub. The caller closes the hub."""
-    parts = (machine, records, raw, checkpoints, runs, edits, deleting, keys, teams, openapi, lineage)
+    parts = (machine, records, raw, checkpoints, runs, edits, deleting, keys, teams, openapi, lineage, sweeps)
     return Starlette(
         routes=[route for part in parts for route in part.routes(hub)],
         exception_handlers={

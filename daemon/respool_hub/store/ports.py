@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from respool_hub.store.rows import (
+    AssignmentRow,
     AttemptRow,
     BacklogRow,
     BatchData,
@@ -27,6 +28,7 @@ from respool_hub.store.rows import (
     PartRow,
     RunRow,
     SlotRow,
+    SweepRow,
     TeamRow,
     WriterRow,
 )
@@ -118,6 +120,22 @@ class Reader(Protocol):
     def orders(self, run: int) -> list[OrderRow]:
         """Oldest first, undone ones too."""
 
+    def sweep(self, entity: str, project: str, sweep_id: str) -> SweepRow | None: ...
+
+    def sweeps(
+        self, entities: list[str] | None, project: str | None, sweep_id: str | None, limit: int
+    ) -> list[SweepRow]:
+        """Newest first; of all entities for None."""
+
+    def assignments(self, sweep: int, state: str | None = None) -> list[AssignmentRow]:
+        """By number; only those in this state."""
+
+    def assigned(self, sweep: int) -> int:
+        """How many assignments it has."""
+
+    def assignment(self, sweep: int, lease: str) -> AssignmentRow | None:
+        """The one that this lease holds, or held last."""
+
     def checkpoints(self, run: int) -> list[CheckpointRow]:
         """By attempt number, seq and writer; dropped ones too."""
 
@@ -195,6 +213,15 @@ class Transaction(Reader, Protocol):
         """Its `id` is chosen here."""
 
     def undo_order(self, order: int) -> None: ...
+
+    def add_sweep(self, sweep: SweepRow) -> SweepRow:
+        """Its `id` is chosen here. (entity, project, sweep_id) is unique."""
+
+    def put_sweep(self, sweep: SweepRow) -> None:
+        """Change its state; nothing else of it changes."""
+
+    def put_assignment(self, assignment: AssignmentRow) -> None:
+        """Add or change it."""
 
     def add_manifest(self, manifest: ManifestRow) -> None:
         """Does nothing when it is there already."""

@@ -28,6 +28,7 @@ from respool_hub.store.rows import (
     WriterRow,
 )
 from respool_hub.store.slot_queries import SlotReader, SlotTransaction
+from respool_hub.store.sweep_queries import SweepReader, SweepTransaction
 
 _WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
 _BATCH = "id, attempt_id, writer, first_seq, next_seq, rows, min_step, max_step"
@@ -59,7 +60,7 @@ _INSERT_BATCH = f"INSERT INTO batches ({_columns(BatchData)}) VALUES ({_marks(Ba
 _INSERT_FILE = f"INSERT OR IGNORE INTO files ({_columns(FileRow)}) VALUES ({_marks(FileRow)})"
 
 
-class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader, OrderReader):
+class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader, OrderReader, SweepReader):
     """See `respool_hub.store.ports.Reader`. Closes its connection when it `owns` it."""
 
     def incarnation(self) -> str:
@@ -137,7 +138,13 @@ class SqliteReader(PeopleReader, DeletionReader, CheckpointReader, SlotReader, O
 
 
 class SqliteTransaction(
-    SqliteReader, PeopleTransaction, DeletionTransaction, CheckpointWriter, SlotTransaction, OrderTransaction
+    SqliteReader,
+    PeopleTransaction,
+    DeletionTransaction,
+    CheckpointWriter,
+    SlotTransaction,
+    OrderTransaction,
+    SweepTransaction,
 ):
     """See `respool_hub.store.ports.Transaction`. The store begins and commits."""
 

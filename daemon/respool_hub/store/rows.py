@@ -128,6 +128,48 @@ class OrderRow(NamedTuple):
     undone: bool = False
 
 
+class SweepRow(NamedTuple):
+    """One sweep: its configuration as it was given, and what became of it. `state`: running, paused, stopped,
+    cancelled or finished.
+    """
+
+    id: int
+    entity: str
+    project: str
+    sweep_id: str
+    owner: str
+    config: dict[str, Any]
+    state: str
+    seed: int
+    max_requeues: int
+    created_at: float
+
+
+class AssignmentRow(NamedTuple):
+    """One point of a sweep, and who works on it. `number` from 0 on; `state`: leased, queued or done.
+
+    `lease` names the hold of `agent`; `attempts`: how many its run had when it was leased. `reported`: the exit code
+    of its process by the agent's word, negative for a signal. `stopped`: the hub wants it to end early. `outcome`:
+    the state of the run once it is done. `value`: of the metric; `marks`: its best ones by band, smaller is better.
+    """
+
+    sweep: int
+    number: int
+    run_id: str
+    point: dict[str, float]
+    parameters: dict[str, Any]
+    state: str
+    lease: str
+    agent: str
+    attempts: int
+    requeues: int
+    reported: int | None = None
+    stopped: bool = False
+    outcome: str = ""
+    value: float | None = None
+    marks: dict[str, float] = {}
+
+
 class SlotRow(NamedTuple):
     """One process that logs, or logged, into an attempt. `joined`: by join=True; it decides nothing."""
 

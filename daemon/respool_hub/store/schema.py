@@ -123,7 +123,22 @@ CREATE TABLE orders (
 CREATE INDEX orders_run ON orders (run);
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS)
+SWEEPS = """
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY, entity TEXT NOT NULL, project TEXT NOT NULL, sweep_id TEXT NOT NULL, owner TEXT NOT NULL,
+    config BLOB NOT NULL, state TEXT NOT NULL, seed INTEGER NOT NULL, max_requeues INTEGER NOT NULL,
+    created_at REAL NOT NULL, UNIQUE (entity, project, sweep_id)
+);
+CREATE TABLE assignments (
+    sweep INTEGER NOT NULL REFERENCES sweeps (id), number INTEGER NOT NULL, run_id TEXT NOT NULL, point BLOB NOT NULL,
+    parameters BLOB NOT NULL, state TEXT NOT NULL, lease TEXT NOT NULL, agent TEXT NOT NULL,
+    attempts INTEGER NOT NULL, requeues INTEGER NOT NULL, reported INTEGER, stopped INTEGER NOT NULL,
+    outcome TEXT NOT NULL, value REAL, marks BLOB NOT NULL, PRIMARY KEY (sweep, number)
+) WITHOUT ROWID;
+CREATE INDEX assignments_state ON assignments (sweep, state);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS, SWEEPS)
 """The step to version n is at index n - 1."""
 
 

@@ -1,0 +1,105 @@
+"""What became of an assignment: judged from evidence whenever somebody asks, never remembered against it.
+
+A run returns to the queue when its daemon saw it die preempted, when it died without an exit code and its agent
+said so, or when nobody speaks for it any more: neither its agent nor its daemon. What is over by its own word is
+done. A process that was given up and comes back still counts, until its successor has logged.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from respool_hub.clock import Now
+from respool_hub.service.standing import run_attempt, state
+from respool_hub.service.story import tell, total
+from respool_hub.store.ports import Reader
+from respool_hub.store.rows import AssignmentRow, RunRow, SweepRow
+from respoold.core.states import ALIVE, State
+
+LEASED, QUEUED, DONE = "leased", "queued", "done"
+STOPPED, LOST = "stopped", "lost"
+LEASE_SECONDS = 120.0
+"""Hub uptime after which a lease that nobody renews has run out."""
+
+
+def ear_of(lease: str) -> str:
+    """What the hub's ears know a lease by."""
+    return f"lease {lease}"
+
+
+def run_of(reader: Reader, sweep: SweepRow, row: AssignmentRow) -> RunRow | None:
+    """Its run, once a process has begun it."""
+    return reader.run(sweep.entity, sweep.project, row.run_id)
+
+
+def life(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> State | None:
+    """The state of what was begun under the newest lease; None while nothing was."""
+    run = run_of(reader, sweep, row)
+    attempts = reader.attempts(run.id) if run is not None else []
+    mine = [attempt for attempt in attempts if attempt.number > row.attempts]
+    current = run_attempt(run, mine, now.ears.quiet) if run is not None else None
+    return state(current, now.ears.quiet) if current is not None else None
+
+
+def judged(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str, now: Now) -> AssignmentRow:
+    """The assignment as it stands now."""
+    if row.state == DONE:
+        return row
+    stands = life(reader, sweep, row, now)
+    expired = row.state == QUEUED or now.ears.quiet(ear_of(row.lease)) > LEASE_SECONDS
+    outcome = _outcome(row, stands, expired=expired)
+    if outcome is None:
+        return row
+    again = outcome in {State.PREEMPTED, State.CRASHED, LOST} and not row.stopped
+    if again and row.requeues < sweep.max_requeues and sweep.state != "cancelled":
+        return row._replace(state=QUEUED)
+    done = row._replace(state=DONE, outcome=STOPPED if row.stopped else outcome)
+    return done._replace(value=value_of(reader, sweep, row, metric))
+
+
+def _outcome(row: AssignmentRow, stands: State | None, *, expired: bool) -> str | None:
+    """How it ended; None while it may go on."""
+    match stands:
+        case State.FINISHED | State.FAILED | State.PREEMPTED:
+            return stands.value
+        case State.CRASHED:
+            # Its agent is about to say how its process ended; without one that is all that will be heard.
+            return stands.value if expired or row.reported is not None else None
+        case State.SILENT | State.SUPERSEDED if expired:
+            return LOST
+        case None if expired:
+            return _said(row.reported)
+    return None
+
+
+def _said(reported: int | None) -> str:
+    """Nothing was begun under this lease, as far as the hub ever heard: its agent's word decides."""
+    if reported is None or reported < 0:
+        return LOST
+    return State.FINISHED.value if reported == 0 else State.FAILED.value
+
+
+def held(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> bool:
+    """Whether the process of a run that was given up is back: nobody else is given it."""
+    return life(reader, sweep, row, now) in ALIVE
+
+
+def value_of(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str) -> float | None:
+    """The metric's value in the run's summary, if it is a finite number."""
+    run = run_of(reader, sweep, row) if metric else None
+    if run is None:
+        return None
+    found = _at(total(reader, tell(reader, run.id, run.head)).summary, metric)
+    number = isinstance(found, (int, float)) and not isinstance(found, bool)
+    return float(found) if number and math.isfinite(found) else None
+
+
+def _at(summary: dict[str, Any], metric: str) -> Any:
+    """`a.b` names the key itself, or b within a."""
+    found: Any = summary
+    if metric in summary:
+        return summary[metric]
+    for part in metric.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found

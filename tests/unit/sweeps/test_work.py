@@ -1,0 +1,255 @@
+"""Who works on what: every assignment is handed out, comes back on evidence, and is done once."""
+
+import pytest
+
+from respool.wire.frames import Kind
+from respool_hub.service.refusal import RefusalError
+from respool_hub.service.sweeps import making, renewal, work
+from respool_hub.service.sweeps.config import sweep_of
+from respool_hub.service.sweeps.leases import LEASE_SECONDS
+from respool_hub.service.sweeps.search import suggest
+from unit.hub.kit import ANNA, BERT, ROOT, record, rows
+
+GRID = {"method": "grid", "parameters": {"x": {"values": [1, 2, 3]}}, "metric": {"name": "loss"}}
+SILENCE = 301.0
+
+
+class Agents:
+    """Sweeps of one hub, and those who work on them."""
+
+    def __init__(self, desk, config=None, **told):
+        self.desk = desk
+        told = {"config": config or GRID, **told}
+        self.sweep = desk.write(lambda tx: making.make(tx, ANNA, "-", "p", told, desk.hub.now()))
+        self.attempts = 0
+
+    def ask(self, lease, agent="agent"):
+        def one(tx):
+            return work.ask(tx, self.now_of(tx), lease, agent, self.desk.hub.now())
+
+        answer = self.desk.write(one)
+        while isinstance(answer, work.Needed):
+            number = answer.number
+            parsed = sweep_of(self.sweep.config)
+            known = self.desk.read(lambda r: work.trials(r, self.sweep))
+            found = suggest(parsed, 7, number, known)
+            answer = self.desk.write(
+                lambda tx, found=found, number=number: work.hand_out(
+                    tx, self.now_of(tx), lease, agent, found, number, self.desk.hub.now()
+                )
+            )
+        return answer
+
+    def now_of(self, reader):
+        return reader.sweep("anna", "p", self.sweep.sweep_id)
+
+    def begin(self, given, losses=()):
+        """The run of what was given: its attempt, with a value of the metric a row."""
+        self.attempts += 1
+        made = self.desk.attach(
+            "", given.row.run_id, incarnation=f"i{self.attempts}", launch=f"l{self.attempts}"
+        )
+        attempt = made.attempt.attempt_id
+        data = b"".join(rows(seq, [seq], loss=float(loss)) for seq, loss in enumerate(losses))
+        if data:
+            self.desk.append(attempt, 0, data)
+        return attempt
+
+    def end(self, attempt, code=0):
+        self.desk.report(attempt, "ended", exit_code=code)
+
+    def report(self, lease, code):
+        self.desk.write(lambda tx: work.report(tx, self.now_of(tx), lease, code, self.desk.hub.now()))
+
+    def renew(self, *leases):
+        def do(tx):
+            sweep = self.now_of(tx)
+            return renewal.renew(
+                tx, sweep, list(leases), renewal.marks(tx, sweep, list(leases)), self.desk.hub.now()
+            )
+
+        return self.desk.write(do)
+
+    def change(self, order):
+        self.desk.write(lambda tx: making.change(tx, self.now_of(tx), order))
+
+    def shown(self):
+        return self.desk.read(lambda r: making.shown(r, self.now_of(r), self.desk.hub.now()))
+
+    def states(self):
+        return [run["state"] for run in self.shown()["runs"]]
+
+
+@pytest.fixture
+def agents(desk):
+    return Agents(desk)
+
+
+def test_each_point_of_a_grid_is_given_out_once_and_then_the_sweep_ends(agents):
+    given = [agents.ask(f"lease-{number}") for number in range(3)]
+    assert [one.row.parameters for one in given] == [{"x": 1}, {"x": 2}, {"x": 3}]
+    assert len({one.row.run_id for one in given}) == 3
+    assert isinstance(agents.ask("more"), work.Wait)
+    for one in given:
+        agents.end(agents.begin(one, [one.row.parameters["x"]]))
+    assert agents.ask("more") == work.Over("it is finished: 3 runs")
+    shown = agents.shown()
+    assert (shown["state"], shown["best"]["value"], shown["best"]["parameters"]) == (
+        "finished",
+        1.0,
+        {"x": 1},
+    )
+
+
+def test_a_question_asked_again_is_answered_again(agents):
+    first = agents.ask("lease")
+    assert agents.ask("lease") == first
+    assert agents.ask("other").row.number == 1
+
+
+def test_a_preempted_run_comes_back_before_anything_new_with_its_id_and_its_parameters(agents):
+    first = agents.ask("a")
+    attempt = agents.begin(first, [1.0])
+    agents.desk.report(attempt, "preempting")
+    assert agents.ask("b").row.number == 1, "it may still end well"
+    agents.desk.report(attempt, "gone")
+    again = agents.ask("c")
+    assert (again.again, again.row.requeues) == (True, 1)
+    assert (again.row.run_id, again.row.parameters) == (first.row.run_id, first.row.parameters)
+    assert agents.ask("d").row.number == 2
+
+
+def test_a_run_that_failed_is_done_and_one_that_died_without_a_code_is_tried_again(agents):
+    failed, died = agents.ask("a"), agents.ask("b")
+    agents.end(agents.begin(failed), 3)
+    agents.desk.report(agents.begin(died, [1.0]), "gone")
+    assert agents.ask("c").row.number == 2, "its agent will say how it ended"
+    agents.report("b", -9)
+    again = agents.ask("d")
+    assert (again.row.number, again.again) == (1, True)
+    assert agents.states()[0] == "failed"
+
+
+def test_a_job_that_always_dies_is_given_up(desk):
+    agents = Agents(desk, max_requeues=2)
+    for turn in range(3):
+        given = agents.ask(f"lease-{turn}")
+        assert given.row.requeues == turn
+        desk.report(agents.begin(given, [1.0]), "gone")
+        agents.report(f"lease-{turn}", -11)
+    assert agents.ask("next").row.number == 1
+    assert agents.states()[0] == "crashed"
+
+
+def test_a_lease_that_nobody_renews_runs_out_unless_the_run_itself_is_heard(agents):
+    lost, alive = agents.ask("a"), agents.ask("b")
+    attempt = agents.begin(alive, [1.0])
+    agents.desk.clock.advance(LEASE_SECONDS + 1)
+    agents.desk.beat(attempt)
+    again = agents.ask("c")
+    assert (again.row.number, again.again) == (lost.row.number, True)
+    assert agents.ask("d").row.number == 2
+    assert isinstance(agents.ask("e"), work.Wait)
+
+
+def test_a_restarted_hub_gives_every_agent_its_time_again(agents, desk):
+    agents.ask("a")
+    desk.clock.advance(LEASE_SECONDS - 1)
+    assert agents.renew("a") == {"a": "go"}
+    desk.clock.advance(LEASE_SECONDS - 1)
+    assert agents.ask("b").row.number == 1
+
+
+def test_who_comes_back_late_still_counts_while_nobody_else_has_its_run(agents, desk):
+    given = agents.ask("a")
+    attempt = agents.begin(given, [1.0])
+    desk.clock.advance(SILENCE)
+    desk.write(lambda tx: work.settle(tx, agents.now_of(tx), desk.hub.now()))
+    assert agents.states() == ["queued"]
+    desk.beat(attempt)
+    assert agents.ask("b").row.number == 1, "its process is back"
+    agents.end(attempt)
+    assert agents.ask("c").row.number == 2
+    assert agents.states()[0] == "finished"
+
+
+def test_a_script_that_begins_no_run_is_done_by_its_agents_word(agents, desk):
+    for lease, code in (("a", 0), ("b", 2), ("c", -9)):
+        agents.ask(lease)
+        agents.report(lease, code)
+    assert isinstance(agents.ask("d"), work.Wait), "its rows may be on their way"
+    desk.clock.advance(LEASE_SECONDS + 1)
+    assert agents.ask("d").row.number == 2
+    assert agents.states()[:2] == ["finished", "failed"]
+
+
+def test_a_lease_that_went_to_another_is_lost_and_its_report_changes_nothing(agents, desk):
+    agents.ask("a")
+    desk.clock.advance(LEASE_SECONDS + 1)
+    assert agents.ask("b").row.number == 0
+    assert agents.renew("a", "b", "c") == {"a": "lost", "b": "go", "c": "lost"}
+    agents.report("a", 0)
+    assert agents.states() == ["leased"]
+
+
+def test_paused_stopped_and_cancelled_are_what_they_say(agents):
+    agents.ask("a")
+    agents.change("pause")
+    assert isinstance(agents.ask("b"), work.Wait)
+    agents.change("resume")
+    assert agents.ask("b").row.number == 1
+    agents.change("stop")
+    assert agents.ask("c") == work.Over("it is stopped")
+    assert agents.renew("a") == {"a": "go"}, "what runs ends by itself"
+    agents.change("cancel")
+    assert agents.renew("a", "b") == {"a": "stop", "b": "stop"}
+    with pytest.raises(RefusalError, match="cancelled"):
+        agents.change("resume")
+
+
+def test_run_cap_ends_a_search_without_end(desk):
+    config = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}, "run_cap": 2}
+    agents = Agents(desk, config)
+    assert [agents.ask(f"{n}").row.number for n in range(2)] == [0, 1]
+    assert isinstance(agents.ask("2"), work.Wait)
+
+
+def test_a_value_that_comes_after_the_end_is_seen_all_the_same(desk):
+    bayes = {"method": "bayes", "parameters": {"x": {"min": 0.0, "max": 1.0}}, "metric": {"name": "loss"}}
+    agents = Agents(desk, bayes)
+    attempt = agents.begin(agents.ask("a"))
+    agents.end(attempt)
+    agents.ask("b")
+    desk.append(attempt, 0, rows(0, [0], loss=0.5))
+    assert [trial.value for trial in desk.read(lambda r: work.trials(r, agents.sweep))] == [0.5, None]
+
+
+def test_hyperband_ends_the_worse_ones_and_they_are_done_as_stopped(desk):
+    config = {**GRID, "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
+    agents = Agents(desk, config)
+    good, bad = agents.ask("a"), agents.ask("b")
+    agents.begin(good, [0.2, 0.1])
+    worse = agents.begin(bad, [5.0, 4.0])
+    assert agents.renew("a") == {"a": "go"}
+    assert agents.renew("b") == {"b": "stop"}
+    agents.end(worse, 1)
+    agents.ask("c")
+    assert agents.states()[1] == "stopped"
+    assert agents.shown()["runs"][1]["value"] == 4.0
+
+
+def test_a_sweep_is_its_owners_and_a_stranger_sees_none(agents, desk):
+    who = ("anna", "p", agents.sweep.sweep_id)
+    with pytest.raises(RefusalError, match="no sweep"):
+        desk.read(lambda r: making.find(r, BERT, *who))
+    assert desk.read(lambda r: making.own(r, ROOT, *who)) == agents.sweep
+    assert desk.read(lambda r: making.listed(r, BERT, None, None)) == []
+    assert [one["sweep_id"] for one in desk.read(lambda r: making.listed(r, ANNA, "p", None))] == [who[2]]
+
+
+def test_an_alert_or_any_other_record_is_no_value(agents, desk):
+    attempt = agents.begin(agents.ask("a"))
+    desk.append(attempt, 0, record(Kind.SUMMARY, 0, {"set": {"loss": "low"}}))
+    agents.end(attempt)
+    agents.ask("b")
+    assert agents.shown()["runs"][0]["value"] is None
