@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from respool import restoring, spool_history
+from respool import restoring, spool_history, spool_papers
 from respool.keeper import Keeper
 from respool.spool_history import Earlier
 from respool.spool_papers import names
@@ -41,14 +41,22 @@ def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:
     """The checkpoints of one attempt by (name, step), the newest first."""
     found: dict[tuple[str, int], Shares] = {}
     order: dict[tuple[str, int], int] = {}
-    for count, frame in enumerate(_frames(attempt)):
+    for count, told in enumerate(_shares(attempt)):
+        key = (str(told.get("name")), int(told["step"]))
+        found.setdefault(key, {})[int(told.get("rank") or 0)] = told
+        order[key] = count
+    return dict(sorted(found.items(), key=lambda item: -order[item[0]]))
+
+
+def _shares(attempt: Earlier) -> Iterator[dict[str, Any]]:
+    """Each rank's records, the oldest first: those that the keeper noted, whose segments may be deleted, then the
+    ones that still lie here.
+    """
+    yield from spool_papers.progress(attempt.directory).shares
+    for frame in _frames(attempt):
         record = _record(frame)
         if record is not None:
-            key = (str(record.get("name")), int(record["step"]))
-            told = {**record, "time": frame.time, "logged": frame.step}
-            found.setdefault(key, {})[int(record.get("rank") or 0)] = told
-            order[key] = count
-    return dict(sorted(found.items(), key=lambda item: -order[item[0]]))
+            yield {**record, "time": frame.time, "logged": frame.step}
 
 
 def _frames(attempt: Earlier) -> Iterator[Frame]:

@@ -25,6 +25,7 @@ from respool.wire.attempt import (
     parse_writer_file,
 )
 from respool.wire.errors import WireError
+from respool.wire.frames import NO_STEP
 from respool.wire.shapes import build
 
 JOURNAL = "journal"
@@ -48,10 +49,13 @@ class Remembered(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What an attempt's keeper noted: per writer the facts of segments that are deleted, and the files."""
+    """What an attempt's keeper noted: per writer the facts of segments that are deleted, the files, and what ranks
+    handed over of checkpoints, as in their records, with the time and the last row's step (`logged`).
+    """
 
     facts: dict[int, dict[str, Any]] = {}
     files: tuple[dict[str, Any], ...] = ()
+    shares: tuple[dict[str, Any], ...] = ()
 
 
 def attempt_file(directory: str) -> AttemptFile | None:
@@ -99,9 +103,10 @@ def progress(directory: str) -> Progress:
         kept = codec.unpack_map(data[4:])
         facts = {int(writer): dict(start[2]) for writer, start in (kept.get("base") or {}).items()}
         files = [_file(values) for values in (kept.get("files") or {}).values()]
-    except (OSError, WireError, TypeError, ValueError, IndexError, AttributeError):
+        shares = [_share(values) for values in kept.get("checkpoints") or ()]
+    except (OSError, WireError, TypeError, ValueError, IndexError, KeyError, AttributeError):
         return Progress()
-    return Progress(facts, tuple(files))
+    return Progress(facts, tuple(files), tuple(shares))
 
 
 def remembered(root: str, project: str, run_id: str) -> Remembered | None:
@@ -145,3 +150,12 @@ def _read(path: str) -> bytes:
 def _file(values: list[Any]) -> dict[str, Any]:
     token, name, size, _, seq, step = values[:6]
     return {"name": str(name), "blob": str(token), "size": int(size), "seq": int(seq), "step": int(step)}
+
+
+def _share(values: dict[str, Any]) -> dict[str, Any]:
+    logged = values.get("logged")
+    parts = [
+        {"name": str(name), "blob": str(token), "size": int(size)} for name, token, size in values["parts"]
+    ]
+    numbers = {"step": int(values["step"]), "logged": NO_STEP if logged is None else int(logged)}
+    return {**values, **numbers, "name": str(values["name"]), "time": float(values["time"]), "parts": parts}

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from hashlib import sha256
 
+import pytest
+
 from e2e.hub_view import HubView
 from e2e.processes import Process, until
 from e2e.sites import PROJECT, RUN, Node, Site, respool
@@ -150,3 +152,18 @@ def test_another_hub_named_by_hand_gets_all_of_what_the_first_has(site: Site) ->
         assert account(view, PROJECT, RUN, [life]).history == 60
     finally:
         view.close()
+
+
+@pytest.mark.slow
+def test_a_process_without_a_daemon_may_write_more_than_its_quota_when_a_daemon_reads_along(
+    site: Site,
+) -> None:
+    quota = 48 << 20
+    site.node.configure(rows_quota=8 << 20)
+    site.open()
+    environ = {**ALONE, "RESPOOL_ROWS_QUOTA": str(quota)}
+    life = site.node.rows(steps=1200, pad=60000, pace=0.004, end="fall", environ=environ)
+    assert life.process.wait(120) == 0, life.process.words()
+    run = site.drained()
+    assert (run["rows"], run["lost"]) == (1200, 0)
+    account(site.view, PROJECT, RUN, [life])

@@ -35,6 +35,11 @@ class Lease:
             return True
         return True
 
+    def share(self) -> None:
+        """Let others read here again after `alone`."""
+        with suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

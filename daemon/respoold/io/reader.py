@@ -32,8 +32,8 @@ Sync = Callable[[int], None]
 
 
 class Reader:
-    """Owns the descriptors of one writer's segments until `close`. `own`: the folder is the daemon's.
-    `fdatasync` is there to be made to fail.
+    """Owns the descriptors of one writer's segments until `close`. `own`: the folder is the daemon's. `spendable`:
+    what the hub has of it may be deleted here. `fdatasync` is there to be made to fail.
     """
 
     def __init__(self, attempt: Attempt, writer: int, *, own: bool, fdatasync: Sync = os.fdatasync) -> None:
@@ -45,6 +45,7 @@ class Reader:
         self.follow_until = 0.0
         self.closing = False
         self.finished = False
+        self.spendable = own
         self.blocked: str | None = None
         self.suspect: int | None = None
         self.durable_seq = self.tail.next_seq

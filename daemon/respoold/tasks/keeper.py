@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from respool import mounts
 from respool.autostart import Surroundings
 from respool.lasting import fleeting
 from respool.wire import limits
@@ -142,6 +143,7 @@ class Keeper:
             writer = attempt.take_writer(WriterFile(slot, ""))
             reader.closing = not writer.alive and not attempt.elsewhere(disk.node_name(), slot)
             reader.follow_until = trio.current_time() + limits.FOLLOW_SECONDS
+            reader.spendable = not attempt.adopted or _at_home(attempt)
             self.readers[key] = reader
         return self.readers[key]
 
@@ -256,7 +258,7 @@ class Keeper:
     def prune(self, attempt: Attempt, writer: int) -> None:
         """Put aside whole segments that the hub has."""
         reader = self.readers.get((attempt.id, writer))
-        old = reader.prune() if reader and reader.own else []
+        old = reader.prune() if reader and reader.spendable else []
         if old:
             self.shelf.put(attempt, writer, old)
 
@@ -322,3 +324,10 @@ class Keeper:
         self.journal.forget(attempt.file.uid, attempt.run)
         self.warn(f"{why} This node holds what it has not sent.", f"deleted {attempt.id}", attempt.file.uid)
         self.progress.moved()
+
+
+def _at_home(attempt: Attempt) -> bool:
+    """Whether a folder that is not the daemon's is this machine's alone: its disk, and all who write there."""
+    here = disk.node_name()
+    strangers = any(attempt.elsewhere(here, slot) for slot in attempt.writers)
+    return not strangers and not mounts.is_shared(mounts.kind_of(attempt.directory))

@@ -43,6 +43,11 @@ class Notes:
         lease = self._leases.get(attempt.id)
         return lease is None or lease.alone()
 
+    def share(self, attempt: Attempt) -> None:
+        """It was not deleted after all."""
+        if attempt.id in self._leases:
+            self._leases[attempt.id].share()
+
     def forget(self, attempt: Attempt) -> None:
         """The attempt is let go."""
         self._saved.pop(attempt.id, None)
@@ -51,7 +56,9 @@ class Notes:
             disk.drop_notes(self._root, attempt.id)
 
     def _place(self, attempt: Attempt) -> str:
-        """An adopted folder is only read until its run is over."""
-        if not attempt.adopted or attempt.over:
+        """An adopted folder is only read until its run is over, or something in it was deleted: then who reads there
+        must know what that was.
+        """
+        if not attempt.adopted or attempt.over or attempt.base:
             return attempt.directory
         return disk.make_notes(self._root, attempt.id)

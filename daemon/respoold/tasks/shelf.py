@@ -61,9 +61,18 @@ class Shelf:
             if attempt is None:
                 continue
             mine = [one for one in found if one.attempt_id == attempt_id]
+            if not self._notes.alone(attempt):
+                self._put_back(attempt.file.uid, mine)
+                continue
             for writer, index in {one.writer: one.number for one in mine}.items():
                 attempt.rebase(writer, index + 1)
             self._notes.save(attempt)
             for one in mine:
                 segments.delete(attempt.directory, one.writer, one.number)
+            self._notes.share(attempt)
             self.touched.add(attempt_id)
+
+    def _put_back(self, uid: int, found: list[Segment]) -> None:
+        """Somebody else reads them: another time."""
+        for one in found:
+            self._users[uid].add(one)

@@ -13,6 +13,10 @@ from fakes.daemon import frames_in
 from respool import checkpoint_file
 from respool.wire import codec
 from respool.wire.frames import Kind
+from respoold.core.attempt import Attempt
+from respoold.core.progress import progress_of
+from respoold.io import disk
+from unit.io.spools import read
 
 
 @pytest.fixture
@@ -251,6 +255,23 @@ def test_a_cut_hides_by_the_rows_that_were_logged_not_by_the_trainer_s_own_count
     again.rewind(2)
     again.log({"loss": 0.5})
     assert [(one.step, one.logged_step) for one in again.checkpoints()] == [(100, 1), (50, 0)]
+
+
+def test_those_whose_records_a_daemon_deleted_are_found_by_what_it_noted(run):
+    run.log({"a": 1}, step=4)
+    save(run, 7, b"seven", metadata={"lr": 0.1})
+    directory = run._keeper.attached.directory
+    run.finish()
+    attempt = Attempt(disk.read_attempt(directory), directory, adopted=True)
+    attempt.note(0, read(directory, own=False, attempt=attempt).frames, 0.0)
+    disk.write_progress(directory, progress_of(attempt))
+    for name in os.listdir(directory):
+        if name.endswith(".seg"):
+            os.unlink(os.path.join(directory, name))
+    again = respool.init(project="p", id="r", mode="spool", resume="allow")
+    found = again.latest_checkpoint()
+    assert (found.step, found.logged_step, found.metadata) == (7, 4, {"lr": 0.1})
+    assert content(found) == b"seven"
 
 
 def test_a_torn_blob_is_no_complete_checkpoint(run):

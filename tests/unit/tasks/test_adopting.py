@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from respool.wire.attempt import AttemptFile
 from respoold.core.attempt import Attempt, Blob, FileVersion
 from respoold.core.tail import Start
 from respoold.io import disk
+from respoold.io.lease import Lease
 from respoold.tasks.adopt import adopt_spool
 from respoold.tasks.keeper import Keeper
 from unit.io.spools import ATTEMPT_ID, REQUEST, a_spool, lay
-from unit.tasks.kit import ME, FakeHub, a_keeper
+from unit.tasks.kit import ME, FakeHub, a_keeper, people
 
 RECORDS = 12
 
@@ -80,3 +82,60 @@ async def test_what_was_deleted_when_one_hub_had_it_is_a_loss_at_another(folder:
         pending = adopted(keeper, folder).pending(0)
         assert (pending[0].first_seq, pending[0].next_seq, bool(pending[0].inline)) == (0, 4, True)
         assert pending[-1].next_seq == RECORDS
+
+
+@pytest.fixture
+def living(folder: str) -> Iterator[str]:
+    """The same, of a process that lives."""
+    with people() as who:
+        request = who.ask()._asdict()
+        disk.create_attempt(folder, AttemptFile(ATTEMPT_ID, request, ME))
+        yield folder
+
+
+def pruned(keeper: Keeper, folder: str) -> Attempt:
+    attempt = adopted(keeper, folder)
+    attempt.acknowledge(0, RECORDS)
+    keeper.prune(attempt, 0)
+    return attempt
+
+
+def segments_in(folder: str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.endswith(".seg"))
+
+
+async def test_of_what_a_living_process_keeps_by_itself_whole_segments_go_when_the_hub_has_them(
+    living: str, tmp_path: Path
+) -> None:
+    async with at(tmp_path / "a", "http://a", rows_quota=8) as keeper:
+        assert pruned(keeper, living).alive
+        assert segments_in(living) == ["w0-000002.seg"]
+    async with at(tmp_path / "b", "http://a") as keeper:
+        other = adopted(keeper, living)
+        assert (other.pending_records(), other.lost, other.rows) == (0, 0, 9)
+
+
+async def test_whole_segments_stay_while_somebody_else_reads_them(living: str, tmp_path: Path) -> None:
+    async with at(tmp_path / "a", "http://a", rows_quota=8) as keeper:
+        reading = Lease(living)
+        attempt = pruned(keeper, living)
+        assert len(segments_in(living)) == 3
+        reading.close()
+        keeper.shelf.clear(ME)
+        assert segments_in(living) == ["w0-000002.seg"]
+        later = Lease(living)
+        assert not keeper.notes.alone(attempt)
+        later.close()
+
+
+@pytest.mark.parametrize("where", ["on a shared file system", "of another node"])
+async def test_what_others_may_write_or_read_without_our_knowledge_is_only_read(
+    living: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    if where == "of another node":
+        disk.create_attempt(living, AttemptFile(ATTEMPT_ID, {**REQUEST, "node": "elsewhere"}, ME))
+    else:
+        monkeypatch.setattr("respool.mounts.kind_of", lambda _: "nfs4")
+    async with at(tmp_path / "a", "http://a", rows_quota=8) as keeper:
+        pruned(keeper, living)
+        assert (len(segments_in(living)), "progress" in os.listdir(living)) == (3, False)
