@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import Any
 
@@ -80,3 +81,33 @@ def test_offline_it_is_found_in_the_spool_and_sent_when_the_hub_is_back(site: Si
     site.hub.start()
     site.drained()
     assert at_hub(site)[0]["step"] == 2
+
+
+def test_what_is_on_its_way_is_shown_with_its_rate_within_the_limit_and_the_command_brings_it_back(
+    site: Site,
+) -> None:
+    site.hub.start()
+    site.give_keys()
+    site.node.configure(upload_limit="8M")
+    site.node.daemon.start()
+    life = site.node.train("states.py", steps=1, size=16 << 20)
+    seen: list[dict[str, Any]] = []
+
+    def moved() -> bool:
+        runs = (site.node.status() or {}).get("runs") or []
+        seen.extend(one for run in runs for one in run["uploads"] if one["rate"])
+        return len({one["sent"] for one in seen}) > 1
+
+    until(moved, "an upload that moves", why=site.words)
+    assert all(0 < one["sent"] <= one["size"] and one["seconds_left"] is not None for one in seen)
+    # Bytes are counted when their chunk has arrived, so that a rate over a short time may be one chunk off.
+    assert min(one["rate"] for one in seen) <= 12 << 20
+    assert life.process.wait(60) == 0, life.process.words()
+    here = site.node.call("restore", RUN, "--checkpoint", "-o", "here", "--json")
+    site.drained()
+    site.node.daemon.stop()
+    there = site.node.call("restore", RUN, "--checkpoint", "--step", "0", "-o", "there", "--json")
+    for done in (here, there):
+        assert done.returncode == 0, done.stdout + done.stderr
+        with open(os.path.join(site.node.work, json.loads(done.stdout)["paths"][0]), "rb") as file:
+            assert hashlib.sha256(file.read()).hexdigest() == remarks(life, "saved")[0]

@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look": {
         "status": "what waits here, for whom, since when, why, and what to do",
+        "top": "the same, again and again: what moves, how fast, until when",
         "runs": "the runs at the hub, newest activity first",
         "show": "one run: its attempts, config and summary",
         "history": "the logged rows of a run, one line a step",

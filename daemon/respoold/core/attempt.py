@@ -33,7 +33,7 @@ class Blob(StrEnum):
 
 
 class FileVersion(NamedTuple):
-    """A FILE record: a snapshot that was handed over, and how far it got."""
+    """A FILE record: a snapshot that was handed over, `how` it was made, and how far it got."""
 
     token: str
     name: str
@@ -45,6 +45,7 @@ class FileVersion(NamedTuple):
     digest: str = ""
     state: Blob = Blob.PENDING
     at: float = 0.0
+    how: str = ""
 
 
 class Pass(NamedTuple):
@@ -374,5 +375,7 @@ class Attempt:
         for other in list(self.files.values()):
             if other.name == name and other.state is Blob.PENDING:
                 self.files[other.token] = other._replace(state=Blob.SKIPPED)
-        self.files[token] = FileVersion(token, name, size, writer, frame.seq, frame.step, frame.time, at=now)
+        how = value.get("how")
+        made = FileVersion(token, name, size, writer, frame.seq, frame.step, frame.time, at=now)
+        self.files[token] = made._replace(how=how if isinstance(how, str) else "")
         return True

@@ -17,6 +17,7 @@ from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.errors import HubError
 from respoold.core.hubapi import CheckpointCommit
 from respoold.core.manifest import names_of
+from respoold.core.transfers import Transfer
 from respoold.io import blobs, chunks
 from respoold.io.chunks import Chunked
 from respoold.io.hub import HubDoor
@@ -41,15 +42,22 @@ class Moved(NamedTuple):
     sent: int
 
 
-async def bring(hub: HubDoor, bundles: list[Bundle], budget: int = TURN) -> Moved:
-    """Bring what the hub lacks of these snapshots, `budget` bytes at most (one chunk at least)."""
+async def bring(
+    hub: HubDoor, bundles: list[Bundle], budget: int = TURN, *, transfer: Transfer | None = None
+) -> Moved:
+    """Bring what the hub lacks of these snapshots, `budget` bytes at most (one chunk at least). `transfer` hears of
+    each chunk.
+    """
     there = sent = 0
+    transfer = transfer or Transfer(trio.current_time())
     for bundle in bundles:
         lacking = await _lacking(hub, bundle.chunked)
-        there += bundle.chunked.size - sum(size for _, _, size in lacking)
+        had = bundle.chunked.size - sum(size for _, _, size in lacking)
+        there += had
+        transfer.had(had)
         chosen = _within(lacking, budget - sent)
         with _opened(bundle.path) as fd:
-            await _put_all(hub, fd, chosen)
+            await _put_all(hub, fd, chosen, transfer)
         moved = sum(size for _, _, size in chosen)
         there, sent = there + moved, sent + moved
         if len(chosen) < len(lacking):
@@ -58,27 +66,28 @@ async def bring(hub: HubDoor, bundles: list[Bundle], budget: int = TURN) -> Move
 
 
 async def bring_share(
-    hub: HubDoor, attempt_id: str, directory: str, share: Share
+    hub: HubDoor, attempt_id: str, directory: str, share: Share, transfer: Transfer | None = None
 ) -> tuple[Share, int, list[dict[str, Any]]]:
     """One turn of a checkpoint's share: the share as it stands then, the bytes sent, and what the hub's retention let
     go. Raises BlobGoneError when its bytes are not what was recorded, and what the hub's door raises.
     """
     settled = [(part, await settle(directory, part)) for part in share.parts]
     bundles = [Bundle(blobs.path_of(directory, part.token), chunked) for part, chunked in settled]
-    moved = await bring(hub, bundles)
+    moved = await bring(hub, bundles, transfer=transfer)
     if not moved.whole:
         return share._replace(sent=moved.there), moved.sent, []
     taken = await hub.commit_checkpoint(attempt_id, _commit(share, settled))
     return share._replace(stage=Stage.SENT, sent=share.size), moved.sent, taken.expired
 
 
-async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]]) -> None:
+async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]], transfer: Transfer) -> None:
     """All at once, as many as the door lets through. Raises the first error of any, alone."""
     errors: list[HubError | EOFError] = []
 
     async def put(digest: str, offset: int, size: int) -> None:
         try:
             await hub.put_chunk(digest, fd, offset, size)
+            transfer.sent(size, trio.current_time())
         except (HubError, EOFError) as error:
             errors.append(error)
             nursery.cancel_scope.cancel()

@@ -27,6 +27,7 @@ from respoold.core.memory import Memory
 from respoold.core.node import Node
 from respoold.core.progress import restore_progress
 from respoold.core.schedule import streams_of
+from respoold.core.transfers import Transfers
 from respoold.doorbell import Doorbell, Progress
 from respoold.io import blobs, disk, processes, segments, tokens
 from respoold.io.journal import Journal
@@ -62,6 +63,7 @@ class Keeper:
         self.notes = Notes(root)
         self.shelf = Shelf(config, self.node, self.notes)
         self.rooms = Rooms(config, root, self.node, self.shelf, self.forget)
+        self.transfers = Transfers()
         self.clients = 0
         self._complaints = Complaints()
         self.handover: Handover | None = None
@@ -267,6 +269,7 @@ class Keeper:
         self.lost += attempt.lost
         self.forgotten.append(attempt)
         self.notes.forget(attempt)
+        self.transfers.forget(attempt.id)
         self.shelf.forget(attempt)
         for reader in self.readers_of(attempt):
             self.drop_reader(reader)

@@ -15,6 +15,7 @@ from respoold.core.node import pending_bytes
 from respoold.io import disk
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uplink import Uplink
+from respoold.tasks.uploads import snapshots, uploads
 
 
 async def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[str, Any]:
@@ -96,6 +97,8 @@ def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
         "pending_files": len(files),
         "pending_file_bytes": sum(version.size for version in files),
         "oldest_pending_seconds": max(0.0, now - min(oldest)) if oldest else None,
+        "uploads": uploads(keeper, attempt),
+        "snapshots": snapshots(attempt),
         "lost": attempt.lost,
         "why": why[0],
         "advice": why[1],

@@ -18,6 +18,7 @@ from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Appended, FileCommit
 from respoold.core.schedule import Priority, Stream
+from respoold.core.transfers import Transfer
 from respoold.io import blobs, tokens
 from respoold.io.hub import HubDoor
 from respoold.io.reader import Reader
@@ -183,17 +184,19 @@ async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
     """Bring the newest version first; the older ones of its name were skipped when it was handed over."""
     for version in attempt.pending_versions()[:1]:
         try:
-            sent = await _carry_file(uplink, attempt, version)
+            sent = await _carry_file(keeper, uplink, attempt, version)
         except blobs.BlobGoneError as error:
             sent = version._replace(state=Blob.MISSING)
             attempt.warnings.append(f"{version.name}: {error}")
         else:
             keeper.sent_files += sent.state is Blob.SENT
         attempt.files[version.token] = sent
+        if sent.state is not Blob.PENDING:
+            keeper.transfers.done(attempt.id, version.token)
         keeper.save(attempt)
 
 
-async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) -> FileVersion:
+async def _carry_file(keeper: Keeper, uplink: Uplink, attempt: Attempt, version: FileVersion) -> FileVersion:
     """Hash a snapshot once (it is durable by then), upload what the hub has not, make the version visible."""
     if not version.digest and version.size <= CHUNK:
         directory, token, size = attempt.directory, version.token, version.size
@@ -201,7 +204,8 @@ async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) ->
         attempt.files[token] = version
     hub = uplink.door_of(attempt)
     if version.size > CHUNK:
-        return await _carry_chunks(hub, attempt, version)
+        transfer = keeper.transfers.turn(attempt.id, version.token, trio.current_time())
+        return await _carry_chunks(hub, attempt, version, transfer)
     if not await hub.has_blob(version.digest):
         with blobs.open_blob(attempt.directory, version.token) as read:
             await hub.put_blob(version.digest, version.size, read)
@@ -209,11 +213,14 @@ async def _carry_file(uplink: Uplink, attempt: Attempt, version: FileVersion) ->
     return version._replace(state=Blob.SENT)
 
 
-async def _carry_chunks(hub: HubDoor, attempt: Attempt, version: FileVersion) -> FileVersion:
+async def _carry_chunks(
+    hub: HubDoor, attempt: Attempt, version: FileVersion, transfer: Transfer
+) -> FileVersion:
     """A turn of a large file; it stays pending until its last chunk is there."""
     directory, part = attempt.directory, Part("", version.token, version.size)
     chunked = await ferry.settle(directory, part)
-    moved = await ferry.bring(hub, [ferry.Bundle(blobs.path_of(directory, version.token), chunked)])
+    bundle = ferry.Bundle(blobs.path_of(directory, version.token), chunked)
+    moved = await ferry.bring(hub, [bundle], transfer=transfer)
     version = version._replace(digest=chunked.digest)
     if not moved.whole:
         return version
@@ -252,16 +259,20 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
     uplink.turns.moving(stream, share)
     try:
         vault.check(attempt, share)
+        transfer = keeper.transfers.turn(attempt.id, share.key, trio.current_time())
         moved, _sent, expired = await ferry.bring_share(
-            uplink.door_of(attempt), attempt.id, attempt.directory, share
+            uplink.door_of(attempt), attempt.id, attempt.directory, share, transfer
         )
     except blobs.BlobGoneError as error:
         if not attempt.over and _short(attempt, share):
             return
         attempt.checkpoints.moved(share, stage=Stage.MISSING)
+        keeper.transfers.done(attempt.id, share.key)
         attempt.warnings.append(f"checkpoint {share.name} at step {share.step}: {error}")
     else:
         attempt.checkpoints.moved(share, stage=moved.stage, sent=moved.sent)
+        if moved.stage is Stage.SENT:
+            keeper.transfers.done(attempt.id, share.key)
         keeper.sent_files += moved.stage is Stage.SENT
         for one in expired:
             await vault.let_go(

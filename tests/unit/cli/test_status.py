@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ import pytest
 from fakes.folders import Folder
 from respool.wire.connection import Connection, Role
 from respool.wire.messages import Hello, Refused, Status, Welcome
+from respoold.cli.commands import top
+from respoold.cli.screen import Screen
 from respoold.io import disk
 from unit.cli.fake_hub import Answer, FakeHub
 
@@ -77,6 +80,55 @@ def test_status_says_what_waits_for_whom_since_when_why_and_what_to_do(respool: 
                  "connection refused", "start the hub again", "reachable"):  # fmt: skip
         assert said in answer.out
     assert max(map(len, answer.out.splitlines())) <= 120
+
+
+UPLOADS = [
+    {"kind": "checkpoint", "name": "checkpoint", "step": 5000, "rank": None, "size": 4 << 30, "sent": 1 << 30,
+     "rate": 50 << 20, "seconds_left": 61.4, "state": "sending",
+     "deadline_source": "spot", "in_time": False},
+    {"kind": "checkpoint", "name": "ema", "step": 4000, "rank": 3, "size": 1 << 20, "sent": 0, "rate": None,
+     "seconds_left": None, "state": "writing", "deadline": None, "deadline_source": None, "in_time": None},
+]  # fmt: skip
+
+
+def moving() -> dict[str, Any]:
+    found = a_status()
+    first = UPLOADS[0] | {"deadline": time.time() + 30.5}
+    found["runs"][0] |= {"uploads": [first, UPLOADS[1]], "snapshots": {"reflink": 3, "copy": 1}}
+    return found
+
+
+def test_status_says_of_each_checkpoint_its_bytes_rate_time_left_and_deadline(respool: Respool) -> None:
+    with a_daemon(moving()):
+        lines = respool("status").out.splitlines()
+    first, second = (next(line for line in lines if name in line) for name in ("at step 5 000", "ema at"))
+    assert "1.0 GiB of 4.0 GiB  25%  50.0 MiB/s" in first
+    assert first.rstrip().endswith("1 min 01 s  spot in 30 s, too late")
+    assert "ema at step 4 000, rank 3" in second
+    assert second.split()[-3:] == ["writing", "-", "-"]
+    assert "  copies   1 by copy, 3 by reflink" in lines
+
+
+def test_top_shows_page_after_page_and_waits_for_a_daemon_that_is_away(respool: Respool) -> None:
+    pages: list[str] = []
+
+    def wait(seconds: float) -> None:
+        assert seconds == 0.5
+        if len(pages) == 2:
+            raise KeyboardInterrupt
+
+    screen = Screen(sys.stdout, sys.stderr, width=100, colour=False)
+    with a_daemon(moving()):
+        with pytest.raises(KeyboardInterrupt):
+            top.watch(screen, pages.append, 0.5, wait)
+        assert "spot in" in respool("top").out
+    assert all("50.0 MiB/s" in page for page in pages)
+    del pages[:]
+    with pytest.raises(KeyboardInterrupt):
+        top.watch(screen, pages.append, 0.5, wait)
+    assert pages == ["No daemon answers on this machine."] * 2
+    assert respool("top").code == 3
+    assert respool("top", "--interval", "0").code == 2
 
 
 def test_status_json_is_the_daemons_own_object(respool: Respool) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
+import trio
 
 from respool.wire.frames import Kind
 from respool.wire.messages import BlobDone
@@ -16,6 +18,7 @@ from respoold.core.checkpoints import Stage
 from respoold.io import blobs
 from respoold.tasks import vault
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.uploads import uploads
 from unit.tasks.kit import ME, People, a_keeper, granted, log, people
 
 SIZE = 1 << 20
@@ -72,3 +75,27 @@ async def test_unsent_ones_go_but_the_newest_and_the_new_one_is_refused_with_wha
         refusal = await vault.make_room(keeper, ME, 2 * SIZE)
         assert refusal == "this user's files hold 1.0 MiB of the 2.5 MiB allowed; 0.5 MiB are missing"
         assert held(found.attempt) == {"t2"}
+
+
+async def test_what_waits_is_shown_in_the_order_in_which_it_goes_with_its_time_and_deadline(
+    folk: People, tmp_path: Path
+) -> None:
+    async with a_keeper(str(tmp_path)) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2)
+        attempt = found.attempt
+        assert [(one["step"], one["state"], one["seconds_left"]) for one in uploads(keeper, attempt)] == [
+            (2, "waiting", None),
+            (1, "waiting", None),
+        ]
+        newest = attempt.checkpoints.pending[0]
+        transfer = keeper.transfers.turn(attempt.id, newest.key, trio.current_time() - 10.0)
+        transfer.had(SIZE // 4)
+        transfer.sent(SIZE // 4, trio.current_time())
+        attempt.notices["spot"] = time() + 30.0
+        first, second = uploads(keeper, attempt)
+        assert (first["sent"], first["state"], first["deadline_source"]) == (SIZE // 2, "sending", "spot")
+        assert first["rate"] == pytest.approx(SIZE / 40, rel=0.1)
+        assert first["seconds_left"] == pytest.approx(20.0, rel=0.1)
+        assert second["seconds_left"] == pytest.approx(60.0, rel=0.1)
+        assert (first["in_time"], second["in_time"]) == (True, False)

@@ -20,6 +20,7 @@ from respoold.cli.loose.standing import standing
 from respoold.cli.nodes import bad, print_nodes
 from respoold.cli.places import Places, here
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
+from respoold.cli.uploads import print_uploads, snapshots
 
 EXAMPLES = """
 examples:
@@ -122,10 +123,13 @@ def print_status(screen: Screen, status: dict[str, Any], now: float) -> None:
     screen.say(f"  spool    {words.clean(str(status.get('spool')))}{_quota(status.get('quota') or {})}")
     screen.say(f"  waiting  {_waiting(status)}")
     runs = status.get("runs") or []
+    if how := snapshots(runs):
+        screen.say(f"  copies   {how}")
     if runs:
         screen.say()
         screen.table(_COLUMNS, [_row(run) for run in runs])
         _explain(screen, runs)
+        print_uploads(screen, runs, now, SHOWN)
     for warning in status.get("warnings") or []:
         screen.say()
         screen.say(f"! {words.clean(str(warning))}", "yellow")
