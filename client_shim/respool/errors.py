@@ -17,6 +17,10 @@ class CommError(Error):
     """Nobody answered where somebody had to. Raised by `restore` only."""
 
 
+class NotFoundError(CommError, FileNotFoundError, ValueError):
+    """A run, file or artifact that the hub does not know. W&B raised the first and raises the last."""
+
+
 class AuthenticationError(CommError):
     """W&B's name. A key that a hub does not take is a CommError that says so."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from respool import notices, restoring
 from respool.compat import Absent
-from respool.errors import CommError, UsageError
+from respool.errors import CommError, NotFoundError, UsageError
 from respool.guard import guarded
 from respool.run_instruments import RunInstruments
 from respool.wire.frames import NO_STEP
@@ -136,6 +136,8 @@ class RunArtifacts(RunInstruments):
         try:
             api = Api({"project": project, "entity": entity})
             found: Artifact = api.artifact("/".join(part for part in (entity, project, text) if part))
+        except NotFoundError:
+            raise
         except (CommError, UsageError) as error:
             raise CommError(
                 f"This run has no artifact {text}, and other runs cannot be asked. {error}"

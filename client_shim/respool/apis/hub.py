@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from respool.apis.address import Address
-from respool.errors import CommError, UsageError
+from respool.errors import CommError, NotFoundError, UsageError
 from respool.version import __version__
 
 SECONDS = 30.0
@@ -120,7 +120,7 @@ class Hub:
         except (ValueError, KeyError, TypeError, AttributeError):
             text = f"The hub at {self.address.url} answered {response.status}. Look at the hub's log."
         if response.status == http.client.NOT_FOUND:
-            raise FileNotFoundError(text)
+            raise NotFoundError(text)
         if response.status == http.client.BAD_REQUEST:
             raise UsageError(text)
         raise CommError(text)

@@ -12,6 +12,7 @@ from respool.apis.file import File
 from respool.apis.hub import Hub, file_url, run_url
 from respool.apis.rows import framed, spread
 from respool.compat import absent
+from respool.errors import NotFoundError
 
 
 class Summary(dict[str, Any]):
@@ -175,7 +176,7 @@ class Run:
         """One file by its name. Raises FileNotFoundError."""
         for file in self.files([name]):
             return file
-        raise FileNotFoundError(f"Run {'/'.join(self.path)} has no file {name!r}. List them: run.files().")
+        raise NotFoundError(f"Run {'/'.join(self.path)} has no file {name!r}. List them: run.files().")
 
     def logged_artifacts(self, per_page: int = 100) -> list[Any]:  # noqa: ARG002 - W&B's signature
         """The artifacts it logged, every version of each."""

@@ -190,9 +190,10 @@ def test_files_are_listed_and_downloaded_whole(filed, tmp_path):
         filed.file("x")
 
 
-def test_what_the_hub_does_not_know_is_a_file_not_found(hub):
-    with pytest.raises(FileNotFoundError, match="There is no run anna/p/nope"):
-        respool.Api().run("p/nope")
+def test_what_the_hub_does_not_know_can_be_caught_as_scripts_catch_it(hub):
+    for kind in (FileNotFoundError, respool.errors.CommError, ValueError):
+        with pytest.raises(kind, match="There is no run anna/p/nope"):
+            respool.Api().run("p/nope")
     with pytest.raises(respool.UsageError, match="names no run"):
         respool.Api().run("nope")
     with pytest.raises(respool.UsageError, match="at most 3"):
