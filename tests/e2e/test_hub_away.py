@@ -31,7 +31,7 @@ def test_a_whole_run_without_the_hub_arrives_when_it_comes(site: Site) -> None:
         lambda: (found := site.node.status()) and found["pending_records"] >= 20_000 and found, "a backlog"
     )
     assert waiting["hub_reachable"] is False
-    assert waiting["runs"][0]["why"].startswith("the hub does not answer")
+    assert waiting["runs"][0]["why"].startswith("the hub is away: no answer")
     site.hub.start()
     assert site.drained()["state"] == "finished"
     assert account(site.view, PROJECT, RUN, [life]).kept == 20_000

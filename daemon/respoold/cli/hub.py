@@ -21,7 +21,7 @@ from respoold.cli.errors import CommandError, Exit
 from respoold.cli.places import Places
 from respoold.core import hubapi
 from respoold.core.address import in_the_open, normal, usable
-from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.errors import HubAway, HubDenied, HubRefused, plain
 from respoold.core.hubapi import Manifest
 from respoold.io.bulk import Bulk, Take
 
@@ -116,7 +116,7 @@ class Hub:
         try:
             bulk.get(headers, part.removeprefix(hubapi.API), start, end, take)
         except HubAway as error:
-            cause = f"The hub at {self.address.url} does not answer: {error.why}."
+            cause = f"The hub at {self.address.url} is away: {error.why}."
             raise CommandError(
                 Exit.UNREACHABLE, cause, "Say it again later: what has come is not fetched anew."
             ) from error
@@ -148,7 +148,7 @@ class Hub:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = (str(error) or type(error).__name__).rstrip(".")
+            why = plain(error).rstrip(".")
             cause = f"The hub at {self.address.url} does not answer: {why}."
             advice = f"The address came from {self.address.source}; {self.address.remedy}."
             raise CommandError(Exit.UNREACHABLE, cause, advice) from error

@@ -33,3 +33,10 @@ class HubRefused(HubError):
         super().__init__(problem.cause)
         self.status = status
         self.problem = problem
+
+
+def plain(error: Exception) -> str:
+    """What an exception says, for people: without the number in front that the system has for it."""
+    text = str(error)
+    number, bracket, rest = text.partition("] ")
+    return (rest if bracket and number.startswith("[Errno ") else text) or type(error).__name__

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from respool.wire.errors import WireError
 from respoold.core import hubapi
-from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.errors import HubAway, HubDenied, HubRefused, plain
 from respoold.core.hubapi import Problem
 
 PIECE = 1 << 20
@@ -99,7 +99,7 @@ class Bulk:
         except (OSError, http.client.HTTPException) as error:
             link.close()
             if fresh or isinstance(error, TimeoutError):
-                raise HubAway(f"{self._url} broke off: {str(error) or type(error).__name__}") from error
+                raise HubAway(f"it broke off ({plain(error)})") from error
             # A kept connection that the hub had closed meanwhile says nothing about the hub.
             return self._exchange(method, path, headers, send, take)
         except BaseException:

@@ -23,7 +23,7 @@ import zstandard
 from respool.wire.errors import WireError
 from respool.wire.shapes import build
 from respoold.core import hubapi
-from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.errors import HubAway, HubDenied, HubRefused, plain
 from respoold.core.hubapi import Problem
 from respoold.io.bulk import Bulk, Pace, Take
 
@@ -201,7 +201,7 @@ class HubDoor:
                 self._judge(response, frozenset())
                 yield response
             except httpx.TransportError as error:
-                raise HubAway(f"the hub broke off: {error!r}") from error
+                raise HubAway(f"it broke off ({plain(error)})") from error
             finally:
                 with trio.move_on_after(1, shield=True):
                     await response.aclose()
@@ -233,9 +233,9 @@ class HubDoor:
                 with trio.fail_after(DEADLINES[client is self._control]):
                     response = await _whole(await self._exchange(client, request))
             except trio.TooSlowError as error:
-                raise HubAway(f"{self.url} did not answer in time") from error
+                raise HubAway("no answer in time") from error
             except httpx.TransportError as error:
-                raise HubAway(f"{self.url} broke off: {str(error) or type(error).__name__}") from error
+                raise HubAway(f"it broke off ({plain(error)})") from error
         self._judge(response, answers)
         return response
 
@@ -247,7 +247,7 @@ class HubDoor:
         try:
             return await client.send(request, stream=True)
         except httpx.TransportError as error:
-            raise HubAway(f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
+            raise HubAway(f"no answer ({plain(error)})") from error
 
     def _judge(self, response: httpx.Response, answers: frozenset[int] | set[int]) -> None:
         status = response.status_code

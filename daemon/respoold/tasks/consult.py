@@ -209,7 +209,7 @@ async def _alone(keeper: Keeper, request: Request, ground: Ground, why: str) -> 
     here = plan(request, ground.look)
     local = await ground.answer(here.request)
     request = here.request._replace(writer=here.writer)
-    said = f"the hub is away ({why}): answered from this node's journal; nothing is lost, it will catch up."
+    said = f"the hub is away, {why}: answered from this node's journal; nothing is lost, it will catch up."
     if here.joined is not None:
         answer = joined_answer(request, await ground.of_attempt(here.joined), here.joined)
         lines = [said, *joined_lines(request, here.writer)]

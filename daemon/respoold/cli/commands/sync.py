@@ -58,6 +58,7 @@ def run(args: Namespace, screen: Screen) -> int:
     spools = _spools(args.spools, places)
     if not spools:
         screen.note("There is no spool in ./respool/spool and none is registered: nothing to upload.")
+        _tell_of_daemon(screen, places)
         return Exit.DONE
     if _keyless(args.hub, places) and (found := _any_daemon(places)) is not None:
         return _hand_over(found, spools, args, screen)
@@ -69,6 +70,8 @@ def run(args: Namespace, screen: Screen) -> int:
         screen.emit(outcome._asdict() | {"spools": spools})
     else:
         _tell(screen, outcome)
+        if not args.spools:
+            _tell_of_daemon(screen, places)
     if outcome.left_records or outcome.left_files:
         return Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
     return Exit.BAD if outcome.lost else Exit.DONE
@@ -170,6 +173,17 @@ def _tell(screen: Screen, outcome: Any) -> None:
         screen.note(
             f"  {words.counted(outcome.lost, 'record')} could not be read; the hub shows where they are missing."
         )
+
+
+def _tell_of_daemon(screen: Screen, places: Places) -> None:
+    """What else of this user waits on this machine: a daemon's spool is its own business."""
+    try:
+        with open_daemon(places) as link:
+            path, waits = link.path, what_waits(link.status())
+    except (NoDaemonError, CommandError):
+        return
+    if waits:
+        screen.note(f"The daemon at {path} sends {' and '.join(waits)} by itself; `respool status` tells.")
 
 
 def _amount(records: int, files: int) -> str:
