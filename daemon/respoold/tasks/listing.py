@@ -189,11 +189,23 @@ def _pathless(one: Told) -> Told:
 
 
 def _merged(local: list[Told], remote: list[Told]) -> list[Told]:
-    """One list: of what both have, the hub's word on who has committed and the spool's bytes."""
+    """One list: of what both have, the hub's word on who has committed and the spool's bytes. What has not come to
+    the hub stands where the spool's order puts it among what has: the newest was sent first.
+    """
     there = {(one["name"], one["step"], one["attempt_id"]): one for one in remote}
     mine = {(one["name"], one["step"], one["attempt_id"]): one for one in local}
-    fresh = [one for key, one in mine.items() if key not in there]
-    return [*fresh, *(_joined(one, mine.get(key)) for key, one in there.items())]
+    waiting, merged = list(mine), list[Told]()
+    for key, one in there.items():
+        ahead = waiting.index(key) if key in waiting else _fresh(waiting, there)
+        merged += [mine[each] for each in waiting[:ahead] if each not in there]
+        waiting = waiting[ahead + (key in waiting) :]
+        merged.append(_joined(one, mine.get(key)))
+    return merged + [mine[each] for each in waiting if each not in there]
+
+
+def _fresh(waiting: list[Any], there: dict[Any, Told]) -> int:
+    """How many at the beginning the hub has not got."""
+    return next((at for at, key in enumerate(waiting) if key in there), len(waiting))
 
 
 def _joined(remote: Told, local: Told | None) -> Told:

@@ -1,0 +1,33 @@
+"""One list of checkpoints, of what lies here and what the hub has."""
+
+from __future__ import annotations
+
+import pytest
+
+from respoold.tasks.listing import _merged
+
+
+def told(step: int, attempt_id: str = "a", source: str = "hub") -> dict[str, object]:
+    return {"name": "checkpoint", "step": step, "attempt_id": attempt_id, "parts": [], "source": source}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "wanted"),
+    [
+        ([3, 2], [1], [3, 2, 1]),
+        # 3 went to the hub first and 2 still waits: it is no newer for that.
+        ([3, 2], [3, 1], [3, 2, 1]),
+        ([5, 4, 3, 2], [4, 1], [5, 4, 3, 2, 1]),
+        ([2], [3, 2, 1], [3, 2, 1]),
+        ([], [2, 1], [2, 1]),
+        ([2, 1], [], [2, 1]),
+    ],
+)
+def test_what_waits_here_stands_at_its_place_among_what_the_hub_has(here, there, wanted) -> None:
+    merged = _merged([told(step) for step in here], [told(step) for step in there])
+    assert [one["step"] for one in merged] == wanted
+
+
+def test_a_later_attempts_wait_goes_before_what_the_hub_has_of_an_earlier_one() -> None:
+    merged = _merged([told(2, "b")], [told(5, "a"), told(4, "a")])
+    assert [(one["attempt_id"], one["step"]) for one in merged] == [("b", 2), ("a", 5), ("a", 4)]
