@@ -97,6 +97,16 @@ def test_leftovers_of_dead_uploads_go_at_the_next_start(tmp_path):
     assert content(again, blake3(b"data").hexdigest()) == b"data"
 
 
+def test_an_upload_that_had_wholly_come_when_the_hub_was_killed_is_kept(tmp_path):
+    first, digest = FolderBlobs(str(tmp_path / "blobs")), blake3(b"data").hexdigest()
+    first.upload(4, digest).write(b"data")
+    first.upload(4, blake3(b"more").hexdigest()).write(b"mor")
+    again = FolderBlobs(str(tmp_path / "blobs"))
+    assert os.listdir(tmp_path / "blobs" / "tmp") == []
+    assert content(again, digest) == b"data"
+    assert again.size(blake3(b"more").hexdigest()) is None
+
+
 def test_a_disk_that_fails_is_an_error_of_the_store(tmp_path, monkeypatch):
     blobs = FolderBlobs(str(tmp_path / "blobs"))
     upload = blobs.upload(None)

@@ -55,9 +55,15 @@ class HubView:
         answer = self._client.get(f"{path}/files/{quote(name)}")
         return answer.content if answer.status_code == 200 else None
 
-    def checkpoints(self, project: str, run_id: str) -> list[Row]:
-        """Newest first, each with its `bytes`, part after part."""
-        found = self._get(project, run_id, "/checkpoints")
+    def part(self, project: str, run_id: str, digest: str) -> bytes | None:
+        """What lies in chunks under this digest."""
+        path = self._path(project, run_id)
+        answer = self._client.get(f"{path}/parts/{digest}")
+        return answer.content if answer.status_code == 200 else None
+
+    def checkpoints(self, project: str, run_id: str, *, every: bool = False) -> list[Row]:
+        """Newest first, each with its `bytes`, part after part. `every`: those that the history hides, too."""
+        found = self._get(project, run_id, "/checkpoints", **({"all": "1"} if every else {}))
         path = self._path(project, run_id)
         for one in found["checkpoints"] if found else ():
             parts = [self._client.get(f"{path}/parts/{part['digest']}") for part in one["parts"]]

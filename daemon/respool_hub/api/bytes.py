@@ -43,7 +43,7 @@ async def put(hub: Hub, _: Caller, request: Request) -> Response:
     expected = int(announced) if announced.isdigit() and len(announced) < 18 else None
     if expected is not None and expected > MAX_BLOB:
         raise _too_large(digest)
-    upload = await hub.in_thread(lambda: hub.blobs.upload(expected))
+    upload = await hub.in_thread(lambda: hub.blobs.upload(expected, digest))
     try:
         size = await _receive(hub, request, upload, digest)
         good = await hub.in_thread(lambda: upload.commit(digest))

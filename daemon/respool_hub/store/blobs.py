@@ -1,7 +1,7 @@
 """The embedded blob store: a folder of files named by their BLAKE3.
 
     blobs/ab/abcdef...   a blob, never changed
-    blobs/tmp/RANDOM     an upload under way; what is found there at start is removed
+    blobs/tmp/abc....xy  an upload under way; what is found there at start is kept if it is whole, else removed
     blobs/doomed/abc...  a blob that is being swept; what is found there at start is put back
 
 An upload is hashed while it is written, synced, renamed to its digest, and the folder is synced: after
@@ -18,6 +18,9 @@ from blake3 import blake3
 
 from respool_hub.store.ports import StoreError, StoreFullError
 
+WHOLE = 16 << 20
+"""Bytes up to which an upload that a kill interrupted is looked at again: chunks, not whole files."""
+
 FREE_FLOOR = 64 << 20
 """Bytes that are left free on the disk: the database beside the blobs must still be able to write."""
 
@@ -30,7 +33,7 @@ class FolderBlobs:
         self._temporary = os.path.join(folder, "tmp")
         os.makedirs(self._temporary, mode=0o700, exist_ok=True)
         for name in os.listdir(self._temporary):
-            os.unlink(os.path.join(self._temporary, name))
+            self._take_up(name)
         self._doomed = os.path.join(folder, "doomed")
         os.makedirs(self._doomed, mode=0o700, exist_ok=True)
         for name in os.listdir(self._doomed):
@@ -49,11 +52,11 @@ class FolderBlobs:
         except FileNotFoundError:
             return None
 
-    def upload(self, expected: int | None) -> FolderUpload:
+    def upload(self, expected: int | None, digest: str = "") -> FolderUpload:
         free = os.statvfs(self._folder)
         if (expected or 0) + FREE_FLOOR > free.f_bavail * free.f_frsize:
             raise StoreFullError(f"{expected} bytes do not fit on the disk of {self._folder}")
-        return FolderUpload(self, os.path.join(self._temporary, secrets.token_hex(12)))
+        return FolderUpload(self, os.path.join(self._temporary, f"{digest}.{secrets.token_hex(8)}"))
 
     def want(self, digests: list[str]) -> list[int | None]:
         return [self._want(digest) for digest in digests]
@@ -79,6 +82,17 @@ class FolderBlobs:
             _sync_folder(self._folder)
         os.rename(temporary, target)
         _sync_folder(folder)
+
+    def _take_up(self, name: str) -> None:
+        """Keep an upload that had wholly come when the hub was killed, so that nobody sends it again."""
+        path, digest = os.path.join(self._temporary, name), name.partition(".")[0]
+        with open(path, "rb") as file:
+            data = file.read(WHOLE + 1) if digest else b""
+            if blake3(data).hexdigest() == digest:
+                os.fdatasync(file.fileno())
+                self.adopt(path, digest)
+                return
+        os.unlink(path)
 
     def _want(self, digest: str) -> int | None:
         path = self._path(digest)

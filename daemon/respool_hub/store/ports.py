@@ -298,7 +298,9 @@ class Blobs(Protocol):
 
     def open(self, digest: str) -> BlobFile | None: ...
 
-    def upload(self, expected: int | None) -> Upload:
-        """`expected` bytes if known. Raises StoreFullError when they cannot fit."""
+    def upload(self, expected: int | None, digest: str = "") -> Upload:
+        """`expected` bytes if known, and the digest that they shall have. Raises StoreFullError when they cannot
+        fit.
+        """
 
     def close(self) -> None: ...

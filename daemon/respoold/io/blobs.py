@@ -65,6 +65,8 @@ def settle(directory: str, token: str, size: int) -> str:
         while piece := os.read(fd, PIECE):
             hasher.update(piece)
         os.fdatasync(fd)
+    except OSError as error:
+        raise BlobGoneError(f"its snapshot cannot be read ({error})") from error
     finally:
         os.close(fd)
     sync_directory(os.path.join(directory, BLOBS))

@@ -10,6 +10,7 @@ the disk: after a reboot one without a note is not believed.
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -21,10 +22,13 @@ from respool.wire.errors import WireError
 from respoold.core.cuts import chunk_sizes
 from respoold.core.manifest import BadManifestError, check, manifest_digest
 from respoold.io.blobs import BlobGoneError, path_of
-from respoold.io.files import sync_directory, write_bytes
+from respoold.io.files import write_bytes
 
 NOTE = ".chunks"
 HASHERS = 2
+_TURNS = [threading.Lock() for _ in range(16)]
+"""Who waits for a checkpoint and who uploads it want the same snapshot settled: one does it, the other reads how."""
+
 _LARGEST = 1 << 40
 
 
@@ -42,11 +46,19 @@ class Chunked(NamedTuple):
 
 def settle(directory: str, token: str, size: int) -> Chunked:
     """Cut and hash a snapshot, sync it, and note that; durable on return. Blocks for its bytes. Raises
-    BlobGoneError for one that is gone or has another size.
+    BlobGoneError for one that is gone, cannot be read or has another size, OSError when it cannot be noted.
     """
-    noted = read_note(directory, token, size)
-    if noted is not None:
+    path = path_of(directory, token)
+    with _TURNS[hash(path) % len(_TURNS)]:
+        noted = read_note(directory, token, size)
+        if noted is None:
+            noted = synced(directory, token, size)
+            write_bytes(path + NOTE, codec.pack(noted._asdict()))
         return noted
+
+
+def synced(directory: str, token: str, size: int) -> Chunked:
+    """Cut and hash a snapshot and sync its bytes, without a note. Raises BlobGoneError."""
     path = path_of(directory, token)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -58,10 +70,10 @@ def settle(directory: str, token: str, size: int) -> Chunked:
             raise BlobGoneError(f"its snapshot has {found} bytes, {size} were recorded")
         made = hash_file(fd, size)
         os.fdatasync(fd)
+    except OSError as error:
+        raise BlobGoneError(f"its snapshot cannot be read ({error})") from error
     finally:
         os.close(fd)
-    write_bytes(path + NOTE, codec.pack(made._asdict()))
-    sync_directory(os.path.join(directory, BLOBS))
     return made
 
 

@@ -102,8 +102,13 @@ async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]], tr
 
 
 async def settle(directory: str, part: Part) -> Chunked:
-    """Hash a part and make it durable, once."""
-    return await trio.to_thread.run_sync(chunks.settle, directory, part.token, part.size)
+    """Hash a part and make it durable, once; again each time while the disk takes no note of it. Raises
+    BlobGoneError.
+    """
+    try:
+        return await trio.to_thread.run_sync(chunks.settle, directory, part.token, part.size)
+    except OSError:
+        return await trio.to_thread.run_sync(chunks.synced, directory, part.token, part.size)
 
 
 async def _lacking(hub: HubDoor, chunked: Chunked) -> list[tuple[str, int, int]]:

@@ -6,16 +6,19 @@ import os
 import random
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blake3 import blake3
 
 from respoold.core import hubapi
+from respoold.core.checkpoints import Part
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.manifest import check
 from respoold.io import chunks
 from respoold.io.blobs import BlobGoneError
 from respoold.io.bulk import Bulk, Pace
+from respoold.tasks import ferry
 from unit.hub.kit import Desk, name, served
 from unit.hub.test_http import RUN, Web
 
@@ -149,6 +152,31 @@ def test_a_snapshot_of_another_size_or_none_is_gone(spool):
     with pytest.raises(BlobGoneError, match="has 2 bytes, 3 were recorded"):
         chunks.settle(spool, "t", 3)
     assert chunks.settle(spool, "t", 2).sizes == [2]
+
+
+def test_two_who_settle_the_same_snapshot_at_once_get_the_same_and_hash_it_once(spool, monkeypatch):
+    data = noise(3, 9 * MIB)
+    blob(spool, "t", data)
+    hashed = []
+    plain = chunks.hash_file
+    monkeypatch.setattr(chunks, "hash_file", lambda *args: hashed.append(1) or plain(*args))
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: chunks.settle(spool, "t", len(data)), range(4)))
+    assert len(set(map(str, made))) == 1
+    assert hashed == [1]
+    assert sorted(os.listdir(os.path.join(spool, "blobs"))) == ["t", "t.chunks"]
+
+
+async def test_a_snapshot_that_the_disk_takes_no_note_of_is_brought_all_the_same(spool, monkeypatch):
+    blob(spool, "t", b"data")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(chunks, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        chunks.settle(spool, "t", 4)
+    assert (await ferry.settle(spool, Part("", "t", 4))).size == 4
 
 
 def test_an_empty_file_has_no_chunks(spool):

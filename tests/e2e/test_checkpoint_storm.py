@@ -1,0 +1,30 @@
+"""Promise P5: whoever is killed, and whatever is overwritten, what is visible is what was saved, and is sent once."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from e2e.checkpoint_storm import storm
+
+pytest.importorskip("torch")
+
+KILLS, SAVES = 24, 110
+
+
+def seed() -> int:
+    """A new one each time; RESPOOL_STORM_SEED repeats one."""
+    return int(os.environ.get("RESPOOL_STORM_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+@pytest.mark.slow
+def test_no_kill_tears_loses_or_sends_twice_what_was_handed_over() -> None:
+    """RESPOOL_STORM_SCALE=10 makes it ten times as long."""
+    scale, used = float(os.environ.get("RESPOOL_STORM_SCALE") or 1), seed()
+    print(f"checkpoint storm: seed {used}")
+    outcome = storm(used, kills=int(KILLS * scale), saves=int(SAVES * scale))
+    print(outcome)
+    assert outcome.saves >= SAVES * scale
+    assert outcome.received <= 1.02 * outcome.distinct, str(outcome)
