@@ -5,7 +5,8 @@ interpreter's ordinary end (0). An exception is seen even if another library too
 interpreter itself keeps the last one. A `sys.exit(n)` that the script caught and went on after is void.
 Not seen: `os._exit`, a fatal signal. Then nothing is recorded, and who watches the process judges.
 A `raise SystemExit(n)` that goes through none of them, as after `from sys import exit` before init(), is seen
-by `with respool.init()` only: the interpreter drops it before it calls what runs at the end.
+by `with respool.init()` only: the interpreter drops it before it calls what runs at the end. What is recorded then is
+0, and a daemon corrects it by the kernel's word (Linux 6.15 and later), `respool run` by what it waited for.
 """
 
 from __future__ import annotations

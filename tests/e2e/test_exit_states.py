@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -41,6 +42,26 @@ def test_an_end_with_an_exit_status_is_named_after_it(
     run = becomes(shared, state, run_id=run_id)
     assert [one["exit_code"] for one in run["attempts"]] == [exit_code]
     assert shared.drained(run_id=run_id)["rows"] == 10
+
+
+TELLS_ENDS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+
+
+@pytest.mark.skipif(not TELLS_ENDS, reason="this kernel tells nobody but its parent how a process ended")
+@pytest.mark.parametrize(
+    ("end", "code", "state"),
+    [("SystemExit", 3, "failed"), ("_exit", 4, "failed"), ("_exit", 0, "finished")],
+)
+def test_what_the_interpreter_forgets_of_its_end_the_kernel_tells(
+    shared: Site, end: str, code: int, state: str
+) -> None:
+    run_id = f"{end}-{code}"
+    life = shared.node.rows(steps=10, id=run_id, end=end, code=code)
+    assert life.process.wait() == code, life.process.words()
+    run = becomes(shared, state, run_id=run_id)
+    until(lambda: shared.view.state(PROJECT, run_id) == state, "the last word", 5, shared.words)
+    assert [one["exit_code"] for one in run["attempts"]] == [code]
+    assert shared.drained(run_id=run_id)["state"] == state
 
 
 @pytest.mark.parametrize(("preempting", "state"), [(0, "crashed"), (1, "preempted")])

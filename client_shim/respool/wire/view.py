@@ -28,6 +28,7 @@ class View:
     __slots__ = (
         "_axis_names",
         "about",
+        "at_exit",
         "axes",
         "config",
         "cut",
@@ -57,6 +58,7 @@ class View:
         self.state: str | None = None
         self.exit_code: int | None = None
         self.explicit = False
+        self.at_exit = False
         self.files: dict[str, dict[str, Any]] = {}
         self.axes: dict[str, Axis] = {}
         self.about: dict[str, Any] = {}
@@ -117,6 +119,7 @@ class View:
             code = value.get("exit_code")
             self.exit_code = code if isinstance(code, int) else None
             self.explicit = value.get("reason") == "finish"
+            self.at_exit = value.get("reason") == "exit"
 
     def _cut(self, value: dict[str, Any], _: Frame) -> None:
         if isinstance(value.get("step"), int):
@@ -160,6 +163,7 @@ _FACTS = (
     "state",
     "exit_code",
     "explicit",
+    "at_exit",
 )
 
 _HANDLERS: dict[int, Callable[[View, dict[str, Any], Frame], None]] = {

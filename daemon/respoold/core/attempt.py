@@ -138,15 +138,31 @@ class Attempt:
 
     def end_of(self, slot: int) -> End:
         """How a writer stands."""
-        writer, tail = self.writers[slot], self.tails.get(slot)
-        view = tail.facts if tail is not None and tail.facts.state == "ended" else None
+        writer, view, seen = self.writers[slot], self._ended(slot), self._seen(slot)
         end = End(slot, writer.paper.joined, writer.alive, writer.gone)
-        if writer.exit_code is not None and not (view and view.explicit):
-            # The interpreter forgets some exit codes, and os._exit() all: a parent knows them.
-            return end._replace(ended=True, exit_code=writer.exit_code)
+        if seen is not None:
+            return end._replace(ended=True, exit_code=seen)
         if view is None:
             return end
         return end._replace(ended=True, exit_code=view.exit_code, explicit=view.explicit)
+
+    def doubtful(self, slot: int) -> bool:
+        """Whether a writer's own record does not say what its process exited with: the interpreter forgets some
+        codes, and os._exit() all.
+        """
+        view = self._ended(slot)
+        return view is None or (view.at_exit and view.exit_code == 0)
+
+    def _ended(self, slot: int) -> View | None:
+        tail = self.tails.get(slot)
+        return tail.facts if tail is not None and tail.facts.state == "ended" else None
+
+    def _seen(self, slot: int) -> int | None:
+        """The exit code that others saw, where their word counts."""
+        writer, view = self.writers[slot], self._ended(slot)
+        if writer.exit_code is not None:
+            return None if view is not None and view.explicit else writer.exit_code
+        return writer.status if self.doubtful(slot) else None
 
     @property
     def alive(self) -> bool:
@@ -337,7 +353,7 @@ class Attempt:
         said = [StateReport("preempting", writer=slot)] if tail and tail.facts.preempting else []
         if end.ended:
             said.append(StateReport("ended", end.exit_code, writer=slot, explicit=end.explicit))
-            if self.writers[slot].exit_code is not None and f"{slot} ended" in self.reported:
+            if self._seen(slot) is not None and f"{slot} ended" in self.reported:
                 return [*self._corrected(slot, end), *(Report(f"{slot} {one.event}", one) for one in said)]
         if end.gone:
             said.append(StateReport("gone", writer=slot))

@@ -21,6 +21,9 @@ def progress_of(attempt: Attempt) -> dict[str, Any]:
         "exits": {
             str(slot): one.exit_code for slot, one in attempt.writers.items() if one.exit_code is not None
         },
+        "statuses": {
+            str(slot): one.status for slot, one in attempt.writers.items() if one.status is not None
+        },
         "superseded": attempt.superseded,
         "reported": sorted(attempt.reported),
         "notices": dict(attempt.notices),
@@ -42,6 +45,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
         notices = {str(source): float(at) for source, at in (progress.get("notices") or {}).items()}
         told = _told(*progress["told"]) if progress.get("told") else None
         exits = {int(slot): int(code) for slot, code in (progress.get("exits") or {}).items()}
+        statuses = {int(slot): int(code) for slot, code in (progress.get("statuses") or {}).items()}
         gone = {int(slot) for slot in progress.get("gone") or ()}
         reported = set(progress.get("reported") or ())
         attempt.checkpoints.take_facts(progress.get("checkpoints"))
@@ -59,7 +63,7 @@ def restore_progress(attempt: Attempt, progress: dict[str, Any]) -> None:
     attempt.files = {version.token: version for version in files}
     for slot, writer in attempt.writers.items():
         writer.gone = slot in gone
-        writer.exit_code = exits.get(slot)
+        writer.exit_code, writer.status = exits.get(slot), statuses.get(slot)
     for slot in base:
         attempt.tail(slot)
 

@@ -19,8 +19,9 @@ SAMPLES = "system:"
 
 class Writer:
     """One process and its slot. `alive`: it runs. `gone`: it does not, and all that it wrote was read. `exit_code`:
-    what its parent saw it end with, where somebody asked that (`respool run`). `above`: the pids that it descended
-    from, `died_at`: when it was seen to end, on the daemon's clock; neither outlives the daemon.
+    what its parent saw it end with, where somebody asked that (`respool run`). `status`: the exit code that the kernel
+    told of, where it does. `above`: the pids that it descended from, `died_at`: when it was seen to end, on the
+    daemon's clock; neither outlives the daemon.
     """
 
     def __init__(self, paper: WriterFile) -> None:
@@ -28,6 +29,7 @@ class Writer:
         self.alive = False
         self.gone = False
         self.exit_code: int | None = None
+        self.status: int | None = None
         self.above: frozenset[int] = frozenset()
         self.died_at: float | None = None
 

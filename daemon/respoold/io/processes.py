@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import struct
 
 from respool.process import boot_id, start_time
 from respool.wire.identity import Process
+
+_GET_INFO = 0xC040FF0B
+"""PIDFD_GET_INFO, for a struct pidfd_info of 64 bytes: the mask comes first, the wait status last."""
+_INFO_EXIT = 1 << 3
+_INFO = struct.Struct("=Q52xi")
+
+
+class NotYetError(Exception):
+    """What was asked for is not known yet."""
 
 
 def vouch(pid: int) -> Process | None:
@@ -54,6 +65,18 @@ def open_pidfd(process: Process) -> int | None:
 def has_ended(pidfd: int) -> bool:
     """Whether the process behind a pidfd has ended; a zombie has."""
     return bool(select.select([pidfd], [], [], 0)[0])
+
+
+def exit_code_of(pidfd: int) -> int | None:
+    """What the process behind a pidfd exited with; None when a signal ended it. Raises NotYetError as long as its
+    parent has not waited for it, and OSError where the kernel does not tell (before 6.15).
+    """
+    asked = bytearray(_INFO.pack(_INFO_EXIT, 0))
+    fcntl.ioctl(pidfd, _GET_INFO, asked)
+    told, status = _INFO.unpack(asked)
+    if not told & _INFO_EXIT:
+        raise NotYetError
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 
 
 def ancestors(pid: int) -> list[int]:

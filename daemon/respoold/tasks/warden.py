@@ -6,19 +6,18 @@ scheduler's job that it names. Its word for an exit code counts, because it is t
 
 from __future__ import annotations
 
-from contextlib import suppress
 from time import time
 
 import trio
 
 from respool.wire.messages import Foretold, Judged, Left
 from respoold.core.attempt import Attempt
-from respoold.core.errors import HubError
 from respoold.core.hubapi import StateReport
 from respoold.core.notice import Foreseen
 from respoold.core.writer import Writer
 from respoold.io import processes
 from respoold.io.socket import Peer
+from respoold.tasks.ends import learned, report_late
 from respoold.tasks.foresight import foresee
 from respoold.tasks.keeper import Keeper
 
@@ -58,7 +57,8 @@ class Warden:
             for writer in attempt.writers.values():
                 if attempt.file.uid == self._peer.uid and writer.paper.pid == message.pid:
                     self._wards[attempt.id] = attempt
-                    await self._note(attempt, writer, message.exit_code)
+                    before, writer.exit_code = attempt.end_of(writer.slot), message.exit_code
+                    await learned(self._keeper, attempt, before)
         with trio.move_on_after(READ_SECONDS):
             while any(not one.over for one in self._wards.values()):
                 with trio.move_on_after(0.1):
@@ -72,23 +72,8 @@ class Warden:
             foresee(self._keeper, attempt, notices)
         else:
             attempt.notices = notices
-            await self._report(attempt, StateReport("notice", at=time(), source=source, deadline=deadline))
-
-    async def _note(self, attempt: Attempt, writer: Writer, code: int | None) -> None:
-        before, writer.exit_code = attempt.end_of(writer.slot), code
-        after = attempt.end_of(writer.slot)
-        if attempt.id in self._keeper.node:
-            self._keeper.save(attempt)
-            self._keeper.offer(attempt)
-        elif after != before:
-            await self._report(attempt, StateReport("ended", after.exit_code, time(), writer=writer.slot))
-
-    async def _report(self, attempt: Attempt, said: StateReport) -> None:
-        """Of one that is wholly at the hub, and was let go between its last record and its exit."""
-        uplink = self._keeper.uplink_of(attempt)
-        with trio.move_on_after(READ_SECONDS), suppress(HubError):
-            if uplink is not None:
-                await uplink.door_of(attempt).report(attempt.id, said)
+            said = StateReport("notice", at=time(), source=source, deadline=deadline)
+            await report_late(self._keeper, attempt, said)
 
     def _known(self) -> list[Attempt]:
         return [*self._keeper.node, *self._keeper.forgotten]

@@ -52,6 +52,10 @@ def end(options, run) -> None:
             hang()
         case "exit":
             sys.exit(options.code)
+        case "SystemExit":
+            raise SystemExit(options.code)
+        case "_exit":
+            os._exit(options.code)
         case "fall":
             return
 
@@ -82,7 +86,9 @@ def parse():
     made.add_argument("--until", default="", help="the last step is the one at which this file is there")
     made.add_argument("--preempting", type=int, default=0)
     made.add_argument("--config", type=int, default=0)
-    made.add_argument("--end", choices=["finish", "raise", "hang", "exit", "fall"], default="finish")
+    made.add_argument(
+        "--end", choices=["finish", "raise", "hang", "exit", "fall", "SystemExit", "_exit"], default="finish"
+    )
     made.add_argument("--code", type=int, default=0)
     return made.parse_args()
 

@@ -432,3 +432,30 @@ def test_a_loss_made_here_is_a_frame_like_any_other() -> None:
     attempt.tail(0).insert_loss(0, 5, "the hub lost them", 3.0)
     (frame,) = walk(attempt.pending(0)[0].inline).frames
     assert frame._replace(payload=b"") == Frame(0, NO_STEP, Kind.LOSS, 0, 5, 0.0, b"")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "status", "code"),
+    [
+        (None, 3, 3),
+        (None, 0, 0),
+        (("exit", 0), 3, 3),
+        (("exit", 1), 3, 1),
+        (("with", 0), 3, 0),
+        (("finish", 0), 3, 0),
+        (("rewound", None), 3, None),
+    ],
+)
+def test_the_kernels_word_counts_where_the_process_said_nothing_of_its_exit_code(
+    recorded: tuple[str, int | None] | None, status: int, code: int | None
+) -> None:
+    attempt = an_attempt()
+    if recorded is not None:
+        reason, said = recorded
+        ended = record(0, Kind.STATE, {"state": "ended", "exit_code": said, "reason": reason})
+        attempt.note(0, attempt.tail(0).feed(ended, 1.0).frames, 1.0)
+    attempt.writers[0].status = status
+    assert (attempt.end_of(0).ended, attempt.end_of(0).exit_code) == (True, code)
+    other = an_attempt()
+    restore_progress(other, progress_of(attempt))
+    assert other.writers[0].status == status

@@ -126,3 +126,20 @@ def test_no_descriptor_is_left_open_for_a_process_that_is_gone() -> None:
     before = set(os.listdir("/proc/self/fd"))
     processes.open_pidfd(myself()._replace(start_time=1))
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(
+    tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15),
+    reason="this kernel tells nobody but its parent how a process ended",
+)
+def test_what_a_process_exited_with_is_told_when_its_parent_knows_it() -> None:
+    for script, code in (("exit 0", 0), ("exit 7", 7), ("kill -9 $$", None)):
+        running = subprocess.Popen(["sh", "-c", f"read line; {script}"], stdin=subprocess.PIPE)
+        pidfd = os.pidfd_open(running.pid)
+        try:
+            with pytest.raises(processes.NotYetError):
+                processes.exit_code_of(pidfd)
+            running.communicate(b"\n")
+            assert processes.exit_code_of(pidfd) == code
+        finally:
+            os.close(pidfd)
