@@ -24,11 +24,12 @@ class _Fields(NamedTuple):
     database: str | None = None
     blobs: str | None = None
     restored: bool = False
+    project_quota: int = 0
 
 
 class HubConfig(_Fields):
-    """Folder of the data, where to listen, the stores to use instead of the embedded ones, and whether the data
-    were put back from a backup.
+    """Folder of the data, where to listen, the stores to use instead of the embedded ones, whether the data were put
+    back from a backup, and how many bytes a project may hold (0: any number).
 
     Raises ConfigError naming the key and the value that cannot be used.
     """
@@ -42,13 +43,14 @@ class HubConfig(_Fields):
         database: str | None = None,
         blobs: str | None = None,
         restored: bool = False,
+        project_quota: int = 0,
     ) -> Self:
         if not data or "\0" in data:
             raise ConfigError(f"data is {data!r}, which is no folder. Use --data DIR.")
         parse_listen(listen)
         _embedded("database", database)
         _embedded("blobs", blobs)
-        return super().__new__(cls, os.path.abspath(data), listen, database, blobs, restored)
+        return super().__new__(cls, os.path.abspath(data), listen, database, blobs, restored, project_quota)
 
 
 def parse_listen(text: str) -> Listen:

@@ -33,7 +33,9 @@ STREAMS = 8
 
 @dataclass(frozen=True)
 class Hub:
-    """`name` is what people call it, `url` where they reach it (None: only over a Unix socket)."""
+    """`name` is what people call it, `url` where they reach it (None: only over a Unix socket). `project_quota`: bytes
+    that the files and checkpoints of one project may hold, 0 for no limit.
+    """
 
     store: Store
     blobs: Blobs
@@ -48,6 +50,7 @@ class Hub:
     url: str | None
     streams: ThreadPoolExecutor
     lock: int
+    project_quota: int = 0
 
     def now(self) -> Now:
         return Now(self.clock.wall(), self.ears)
@@ -116,7 +119,7 @@ def _opened(config: HubConfig, clock: Clock, lock: int, name: str, url: str | No
     cleaner = Cleaner(store)
     streams.submit(cleaner.run)
     doors = (Keyring(clock), cleaner, tidemark, incarnation, secret)
-    return Hub(store, blobs, clock, Ears(clock), *doors, name, url, streams, lock)
+    return Hub(store, blobs, clock, Ears(clock), *doors, name, url, streams, lock, config.project_quota)
 
 
 def _lock(data: str) -> int:

@@ -230,13 +230,13 @@ def _as(kind: str, value: Any) -> Any:
         if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return tuple(value)
         raise ValueError("no list of texts")
-    number = _size(value) if kind == "int" else float(value)
+    number = size_of(value) if kind == "int" else float(value)
     if number < 0:
         raise ValueError("negative")
     return number
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
     """Bytes, as a number or as text such as "500M" or "2 GiB"."""
     if isinstance(value, int):
         return value

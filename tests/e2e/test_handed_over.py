@@ -111,3 +111,27 @@ def test_what_is_on_its_way_is_shown_with_its_rate_within_the_limit_and_the_comm
         assert done.returncode == 0, done.stdout + done.stderr
         with open(os.path.join(site.node.work, json.loads(done.stdout)["paths"][0]), "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == remarks(life, "saved")[0]
+
+
+def test_what_a_project_may_not_hold_is_not_even_begun_while_rows_go_on(site: Site) -> None:
+    plain = list(site.hub.argv)
+    site.hub.argv += ["--project-quota", "9M"]
+    site.open()
+    life = site.node.train("states.py", steps=2, end="hang")
+
+    def refused() -> str | None:
+        found = [text for text in (site.node.status() or {}).get("warnings") or [] if "may" in text]
+        return found[0] if found else None
+
+    said = until(refused, "a word on the quota", why=site.words)
+    assert "holds 6.0 MiB of the 9.0 MiB that it may" in said
+    assert "has 6.0 MiB, and 3.0 MiB are missing" in said
+    until(lambda: len(site.view.history(PROJECT, RUN)) == 2, "all rows", why=site.words)
+    assert stored(site) < 7 << 20
+    shown = site.node.call("status")
+    assert "3.0 MiB are missing" in shown.stdout
+    assert site.hub.stop() == 0
+    site.hub.argv = plain
+    site.hub.start()
+    until(lambda: [one["step"] for one in at_hub(site)] == [1, 0], "both checkpoints", 90, why=site.words)
+    life.process.kill()

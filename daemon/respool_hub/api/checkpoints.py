@@ -13,7 +13,8 @@ from respool_hub.api.door import Door, flag_of, json_of, shape_of
 from respool_hub.api.parts import PartResponse, range_of
 from respool_hub.api.runs import RUN, run_of
 from respool_hub.hub import Hub
-from respool_hub.service import checkpoints, chunks, names
+from respool_hub.rehearsal import rehearse
+from respool_hub.service import checkpoints, chunks, files, names
 from respool_hub.service.access import Caller, Scope, own_run
 from respool_hub.service.chunks import Described
 from respool_hub.service.refusal import refuse
@@ -28,7 +29,9 @@ from respoold.core.hubapi import (
     CheckpointCommit,
     CheckpointList,
     CheckpointTaken,
+    FileCommit,
     Manifest,
+    RoomAsked,
 )
 
 
@@ -42,6 +45,7 @@ def routes(hub: Hub) -> list[Route]:
     return [
         writing("/v1/blobs/missing", missing),
         writing("/v1/attempts/{attempt_id}/checkpoints", commit),
+        writing("/v1/attempts/{attempt_id}/room", room),
         reading(RUN + "/checkpoints", listed),
         Route(RUN + "/checkpoints", Door(hub, Scope.WRITE, mark), methods=["PATCH"]),
         Route("/v1/gc", Door(hub, Scope.ADMIN, collect), methods=["POST"]),
@@ -56,6 +60,29 @@ async def missing(hub: Hub, _: Caller, request: Request) -> Response:
     return shaped(request, BlobsMissing(found))
 
 
+async def room(hub: Hub, caller: Caller, request: Request) -> Response:
+    """Whether there is room for what is not uploaded yet: 409 "quota" where there is none."""
+    asked: RoomAsked = await shape_of(RoomAsked, request)
+    attempt_id, cap = request.path_params["attempt_id"], hub.project_quota
+    if cap:
+        await rehearse(hub, lambda tx: _try(tx, caller, attempt_id, asked, cap))
+    return packed(request, {})
+
+
+def _try(tx: Transaction, caller: Caller, attempt_id: str, asked: RoomAsked, cap: int) -> None:
+    if asked.step is None:
+        files.commit(
+            tx, caller, attempt_id, FileCommit(asked.name, "", asked.size, asked.seq, asked.writer), cap
+        )
+        return
+    part = {"name": "", "digest": "", "size": asked.size}
+    share = CheckpointCommit(
+        asked.name, asked.step, asked.seq, [part], asked.writer, asked.rank, asked.world,
+        keep=asked.keep, score=asked.score, pinned=asked.pinned, logged=asked.logged,
+    )  # fmt: skip
+    checkpoints.commit(tx, caller, attempt_id, share, cap)
+
+
 async def commit(hub: Hub, caller: Caller, request: Request) -> Response:
     asked: CheckpointCommit = await shape_of(CheckpointCommit, request)
     attempt_id = request.path_params["attempt_id"]
@@ -64,7 +91,7 @@ async def commit(hub: Hub, caller: Caller, request: Request) -> Response:
 
     def work(tx: Transaction) -> CheckpointTaken:
         chunks.keep(tx, verified)
-        return checkpoints.commit(tx, caller, attempt_id, asked)
+        return checkpoints.commit(tx, caller, attempt_id, asked, hub.project_quota)
 
     taken: CheckpointTaken = await hub.write(work)
     return shaped(request, taken)

@@ -138,7 +138,7 @@ async def commit_file(hub: Hub, caller: Caller, request: Request) -> Response:
             "bad-request", f"Blob {digest} has {size} bytes, not {asked.size}.", "Send its own size."
         )
     attempt_id = request.path_params["attempt_id"]
-    await hub.write(lambda tx: files.commit(tx, caller, attempt_id, asked))
+    await hub.write(lambda tx: files.commit(tx, caller, attempt_id, asked, hub.project_quota))
     return packed(request, {})
 
 
@@ -149,7 +149,7 @@ async def _commit_chunks(hub: Hub, caller: Caller, request: Request, asked: File
 
     def work(tx: Transaction) -> None:
         chunks.keep(tx, [manifest])
-        files.commit(tx, caller, attempt_id, asked)
+        files.commit(tx, caller, attempt_id, asked, hub.project_quota)
 
     await hub.write(work)
     return packed(request, {})

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from respool_hub.service import names
 from respool_hub.service.access import Caller, own_attempt
+from respool_hub.service.allowance import within
 from respool_hub.service.batch import MAX_SEQ
 from respool_hub.service.fold import finite
 from respool_hub.service.plain_json import clean
 from respool_hub.service.refusal import refuse
 from respool_hub.service.story import Story, tell
 from respool_hub.store.ports import Reader, Transaction
-from respool_hub.store.rows import CheckpointRow, PartRow
+from respool_hub.store.rows import CheckpointRow, PartRow, RunRow
 from respoold.core.hubapi import CheckpointCommit, CheckpointTaken
 from respoold.core.retention import Candidate, dropped, policy_of
 
@@ -47,10 +48,20 @@ class Checkpoint(NamedTuple):
         return all(rank in self.shares and self.shares[rank].world == world for rank in range(world))
 
 
-def commit(tx: Transaction, caller: Caller, attempt_id: str, asked: CheckpointCommit) -> CheckpointTaken:
-    """Keep a share whose chunks are stored, and let go what retention no longer needs. Twice is as once."""
+def commit(
+    tx: Transaction, caller: Caller, attempt_id: str, asked: CheckpointCommit, cap: int = 0
+) -> CheckpointTaken:
+    """Keep a share whose chunks are stored, and let go what retention no longer needs. Twice is as once. Raises
+    RefusalError "quota" when its project would hold more than `cap` bytes then; 0: it may.
+    """
     _, run = own_attempt(tx, caller, attempt_id)
     _check(asked)
+    size = sum(int(part["size"]) for part in asked.parts)
+    with within(tx, run, cap, f"checkpoint {asked.name!r} at step {asked.step}", size):
+        return _commit(tx, run, attempt_id, asked)
+
+
+def _commit(tx: Transaction, run: RunRow, attempt_id: str, asked: CheckpointCommit) -> CheckpointTaken:
     name = names.file(asked.name)
     where = (attempt_id, asked.writer, asked.seq)
     row = CheckpointRow(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from respool.wire.frames import NO_STEP
 from respool_hub.service import names
 from respool_hub.service.access import Caller, own_attempt
+from respool_hub.service.allowance import within
 from respool_hub.service.batch import MAX_SEQ
 from respool_hub.service.fold import finite
 from respool_hub.service.refusal import refuse
@@ -14,9 +15,11 @@ from respool_hub.store.rows import FileRow
 from respoold.core.hubapi import FileCommit
 
 
-def commit(tx: Transaction, caller: Caller, attempt_id: str, request: FileCommit) -> None:
-    """Make a version visible; its blob was looked for by the caller. Twice is as once."""
-    own_attempt(tx, caller, attempt_id)
+def commit(tx: Transaction, caller: Caller, attempt_id: str, request: FileCommit, cap: int = 0) -> None:
+    """Make a version visible; its blob was looked for by the caller. Twice is as once. Raises RefusalError "quota"
+    when its project would hold more than `cap` bytes then; 0: it may.
+    """
+    _, run = own_attempt(tx, caller, attempt_id)
     name = names.file(request.name)
     step = None if request.step == NO_STEP else request.step
     if not (0 <= request.seq < MAX_SEQ and 0 <= request.writer < MAX_SEQ and 0 <= request.size < MAX_SEQ):
@@ -25,7 +28,9 @@ def commit(tx: Transaction, caller: Caller, attempt_id: str, request: FileCommit
         raise refuse("bad-request", f"File {name!r} has step {step}.", "Use a step of 64 bits.")
     where = (attempt_id, request.writer, request.seq)
     at = finite(request.time) or 0.0
-    tx.add_file(FileRow(*where, name, request.digest, request.size, step, at, request.metadata))
+    row = FileRow(*where, name, request.digest, request.size, step, at, request.metadata)
+    with within(tx, run, cap, f"file {name!r}", request.size):
+        tx.add_file(row)
 
 
 def shown(files: list[FileRow], story: Story) -> dict[str, FileRow]:

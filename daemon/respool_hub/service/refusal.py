@@ -20,6 +20,7 @@ STATUS = {
     "missing-blob": 409,
     "bad-range": 416,
     "too-large": 413,
+    "quota": 409,
     "bad-frames": 422,
     "digest-mismatch": 422,
     "internal": 500,

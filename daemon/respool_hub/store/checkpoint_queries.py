@@ -54,6 +54,14 @@ class CheckpointReader(Connected):
             WHERE a.run = ? AND p.digest = ? AND NOT c.dropped LIMIT 1"""
         return self._db.execute(sql, (run, digest, run, digest)).fetchone() is not None
 
+    def held(self, entity: str, project: str) -> int:
+        """Bytes of a project's files and of its checkpoints that were not dropped, each content once."""
+        where = "JOIN attempts a USING (attempt_id) JOIN runs r ON r.id = a.run WHERE r.entity = ? AND r.project = ?"
+        sql = f"""SELECT COALESCE(SUM(size), 0) FROM (SELECT f.digest, f.size FROM files f {where}
+            UNION SELECT p.digest, p.size FROM parts p JOIN checkpoints c USING (attempt_id, writer, seq) {where}
+            AND NOT c.dropped)"""
+        return int(self._db.execute(sql, (entity, project, entity, project)).fetchone()[0])
+
     def wanted(self) -> Iterator[str]:
         """The digests of the files, parts and chunks that anything visible needs; some more than once."""
         yield from (row[0] for row in self._db.execute("SELECT DISTINCT digest FROM files"))

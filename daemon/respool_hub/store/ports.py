@@ -147,6 +147,9 @@ class Reader(Protocol):
     def has_manifest(self, run: int, digest: str) -> bool:
         """Whether a file, or a part of a checkpoint that was not dropped, of this run is that manifest."""
 
+    def held(self, entity: str, project: str) -> int:
+        """Bytes of a project's files and of its checkpoints that were not dropped, each content once."""
+
     def wanted(self) -> Iterator[str]:
         """The digests of all blobs that anything visible needs; some more than once."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 
+from respoold.config import size_of
+
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
     """--hub and --json, as every reading command has them."""
@@ -18,6 +20,17 @@ def lifetime(text: str) -> float:
     if not number.isdecimal() or int(number) < 1 or unit not in units:
         raise ArgumentTypeError(f"{text!r} is no time such as 12h, 90d or 4w")
     return int(number) * units[unit]
+
+
+def octets(text: str) -> int:
+    """Bytes, of a size such as 500M or 2GiB."""
+    try:
+        size = size_of(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is {error}") from error
+    if size < 0:
+        raise ArgumentTypeError(f"{text!r} is negative")
+    return size
 
 
 def positive(text: str) -> int:

@@ -85,7 +85,8 @@ class Report(NamedTuple):
 class Attempt:
     """Mutable, pure. `directory` is where it lies; `adopted` when a process without a daemon made it there.
     `hub` is where it goes, `home` the run id that it has there, `incarnation` that hub's; `notices` are the
-    preemption notices that stand, `told` the one that the hub knows of.
+    preemption notices that stand, `told` the one that the hub knows of. `no_room`: why the hub takes none of its files
+    and checkpoints at this moment, and what to do about it.
     """
 
     def __init__(self, file: AttemptFile, directory: str, *, adopted: bool = False) -> None:
@@ -112,6 +113,7 @@ class Attempt:
         self.notices: dict[str, float] = {}
         self.told: Told | None = None
         self.held: str | None = None
+        self.no_room: tuple[str, str] | None = None
         self.deleted: str | None = None
         self.pass_ = Pass()
         self.warnings: list[str] = []

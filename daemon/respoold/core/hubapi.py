@@ -224,6 +224,24 @@ class CheckpointCommit(NamedTuple):
     logged: int | None = None
 
 
+class RoomAsked(NamedTuple):
+    """Is there room for `size` bytes that are not uploaded yet? Of a checkpoint's share, its fields as in
+    `CheckpointCommit`, so that what retention would let go for it counts; `step` None: of a file.
+    """
+
+    name: str
+    size: int
+    seq: int = 0
+    writer: int = 0
+    step: int | None = None
+    rank: int = 0
+    world: int = 1
+    keep: dict[str, Any] = {}
+    score: float | None = None
+    pinned: bool = False
+    logged: int | None = None
+
+
 class CheckpointTaken(NamedTuple):
     """It is visible, once `complete`. `expired`: checkpoints that retention has dropped since, {"name", "step",
     "attempt_id"} each, so that the spool may drop them too.

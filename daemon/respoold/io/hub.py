@@ -168,6 +168,14 @@ class HubDoor:
         headers = self._headers
         await self._in_thread(lambda: self._chunks.get(headers, path, start, end, take))
 
+    async def ask_room(self, attempt_id: str, asked: hubapi.RoomAsked) -> None:
+        """Raises HubRefused "quota" when there is none. A hub that knows no such question has room."""
+        try:
+            await self._post(None, f"/attempts/{attempt_id}/room", asked)
+        except HubRefused as error:
+            if error.problem.code not in {"missing", "method", "http"}:
+                raise
+
     async def commit_checkpoint(
         self, attempt_id: str, commit: hubapi.CheckpointCommit
     ) -> hubapi.CheckpointTaken:

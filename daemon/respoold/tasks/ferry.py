@@ -15,7 +15,7 @@ import trio
 
 from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.errors import HubError
-from respoold.core.hubapi import CheckpointCommit
+from respoold.core.hubapi import CheckpointCommit, RoomAsked
 from respoold.core.manifest import names_of
 from respoold.core.transfers import Transfer
 from respoold.io import blobs, chunks
@@ -71,6 +71,8 @@ async def bring_share(
     """One turn of a checkpoint's share: the share as it stands then, the bytes sent, and what the hub's retention let
     go. Raises BlobGoneError when its bytes are not what was recorded, and what the hub's door raises.
     """
+    if not share.sent:
+        await hub.ask_room(attempt_id, _room(share))
     settled = [(part, await settle(directory, part)) for part in share.parts]
     bundles = [Bundle(blobs.path_of(directory, part.token), chunked) for part, chunked in settled]
     moved = await bring(hub, bundles, transfer=transfer)
@@ -146,6 +148,13 @@ def _opened(path: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _room(share: Share) -> RoomAsked:
+    return RoomAsked(
+        share.name, share.size, share.seq, share.writer, share.step, share.rank, share.world,
+        share.keep, share.score, share.pinned, share.logged,
+    )  # fmt: skip
 
 
 def _commit(share: Share, settled: list[tuple[Part, Chunked]]) -> CheckpointCommit:

@@ -270,6 +270,7 @@ class Keeper:
         self.forgotten.append(attempt)
         self.notes.forget(attempt)
         self.transfers.forget(attempt.id)
+        self.resolve(f"room {attempt.id}", attempt.file.uid)
         self.shelf.forget(attempt)
         for reader in self.readers_of(attempt):
             self.drop_reader(reader)

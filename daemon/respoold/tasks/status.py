@@ -131,6 +131,8 @@ def _why_unsent(uplink: Uplink, attempt: Attempt) -> tuple[str | None, str | Non
         return away, "nothing is lost; it is tried again by itself"
     if attempt.held:
         return attempt.held, "it is tried again by itself; the hub's log says more"
+    if attempt.no_room:
+        return attempt.no_room[0], f"{attempt.no_room[1]} Rows go on, and it is tried again by itself."
     if not attempt.registered:
         return "waiting to be registered at the hub", None
     return "being sent", None

@@ -16,7 +16,7 @@ from respoold.core.attempt import Attempt, Blob, FileVersion, Pass
 from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
-from respoold.core.hubapi import Appended, FileCommit
+from respoold.core.hubapi import Appended, FileCommit, RoomAsked
 from respoold.core.schedule import Priority, Stream
 from respoold.core.transfers import Transfer
 from respoold.io import blobs, tokens
@@ -69,6 +69,9 @@ async def _send(keeper: Keeper, uplink: Uplink, stream: Stream) -> None:
     if attempt.held:
         attempt.held = None
         keeper.resolve(attempt.id, attempt.file.uid)
+    if attempt.no_room and stream.priority in {Priority.FILES, Priority.CHECKPOINTS}:
+        attempt.no_room = None
+        keeper.resolve(f"room {attempt.id}", attempt.file.uid)
     uplink.answered()
     uplink.schedule.done(stream)
     keeper.offer(attempt)
@@ -96,6 +99,12 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
             send_again(keeper, attempt)
             schedule.failed(stream, now, jitter())
             schedule.offer(Stream(Priority.STATE, attempt.id))
+        case HubRefused() if error.problem.code == "quota":
+            attempt.no_room = (error.problem.cause, error.problem.advice)
+            schedule.failed(stream, now, jitter())
+            text = f"{'/'.join(attempt.run)}: {error} {error.problem.advice}"
+            keeper.warn(text, f"room {attempt.id}", attempt.file.uid)
+            return
         case _:
             attempt.held = f"the hub refuses: {error}"
             schedule.failed(stream, now, jitter())
@@ -217,6 +226,8 @@ async def _carry_chunks(
     hub: HubDoor, attempt: Attempt, version: FileVersion, transfer: Transfer
 ) -> FileVersion:
     """A turn of a large file; it stays pending until its last chunk is there."""
+    if not version.digest:
+        await hub.ask_room(attempt.id, RoomAsked(version.name, version.size, version.seq, version.writer))
     directory, part = attempt.directory, Part("", version.token, version.size)
     chunked = await ferry.settle(directory, part)
     bundle = ferry.Bundle(blobs.path_of(directory, version.token), chunked)

@@ -7,10 +7,12 @@ import pytest
 from blake3 import blake3
 
 from respool.wire import codec
+from respool_hub.config import HubConfig
+from respool_hub.hub import open_hub
 from respoold.core import hubapi
 from respoold.core.cuts import chunk_sizes
 from respoold.core.manifest import manifest_digest
-from unit.hub.kit import name, rows, served
+from unit.hub.kit import FakeClock, name, rows, served
 from unit.hub.test_http import RUN, Web
 
 A, B, C = name(1), name(2), name(3)
@@ -222,6 +224,45 @@ def test_files_come_in_chunks_too_and_read_as_before(web):
     got = web.ask("GET", RUN + "/files/model.pt")
     assert (got.content, got.headers["x-respool-digest"]) == (data, part["digest"])
     assert web.ask("HEAD", RUN + "/files/model.pt").headers["content-length"] == str(len(data))
+
+
+def test_a_project_holds_no_more_than_it_may_and_who_asks_first_need_send_nothing(tmp_path):
+    hub = open_hub(HubConfig(str(tmp_path / "data"), "127.0.0.1:0", project_quota=25_000), clock=FakeClock())
+    with served(hub, tmp_path / "hub.sock") as client:
+        root = Web(client, (tmp_path / "data" / "admin-key").read_text().strip())
+        key = root.json("POST", "/v1/keys", 201, json={"user": "anna", "scope": "write"})["key"]
+        web = Web(client, key)
+        web.attach(A)
+
+        def room(step, size, status=200, **more):
+            asked = hubapi.RoomAsked("checkpoint", size, step or 99, step=step, **more)
+            return web.pack(f"/v1/attempts/{A}/room", asked, status)
+
+        keep = {"last": 2}
+        for step in (1, 2):
+            saved(web, A, step, noise(step, 10_000), keep=keep)
+        said = room(3, 16_000, 409, keep=keep)
+        assert said["code"] == "quota"
+        assert said["cause"] == (
+            "Project anna/p holds 19.5 KiB of the 24.4 KiB that it may; checkpoint 'checkpoint' at step 3 has "
+            "15.6 KiB, and 1000 B are missing."
+        )
+        room(3, 10_000, keep=keep)  # the oldest goes for it
+        room(3, 10_000, 409, keep={"last": 3})
+        room(None, 6_000, 409)
+        assert steps(web) == [2, 1], "a question changes nothing"
+        assert saved(web, A, 3, noise(3, 16_000), status=409, keep=keep)["code"] == "quota"
+        assert steps(web) == [2, 1]
+        saved(web, A, 3, noise(3, 10_000), keep=keep)
+        saved(web, A, 3, noise(3, 10_000), keep=keep)
+        upload(web, noise(9, 6_000))
+        digest = blake3(noise(9, 6_000)).hexdigest()
+        file = hubapi.FileCommit("log.txt", digest, 6_000, 50)
+        assert web.pack(f"/v1/attempts/{A}/files", file, 409)["code"] == "quota"
+        assert web.json("GET", RUN + "/files") == {"files": []}
+        web.json("PATCH", RUN + "/checkpoints", json={"step": 2, "dropped": True})
+        web.pack(f"/v1/attempts/{A}/files", file)
+    hub.close()
 
 
 def test_nonsense_is_refused_with_its_reason(web):

@@ -12,6 +12,7 @@ from argparse import ArgumentParser, Namespace
 
 from respool_hub.app import serve
 from respool_hub.config import ConfigError, HubConfig
+from respoold.cli.arguments import octets
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.screen import Screen
 
@@ -31,12 +32,20 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--restored", action="store_true", help="DIR was put back from a snapshot of the whole disk"
     )
+    parser.add_argument(
+        "--project-quota",
+        metavar="SIZE",
+        type=octets,
+        default=0,
+        help="what a project's files and checkpoints may hold, such as 500G; any amount unless given",
+    )
 
 
 def run(args: Namespace, _screen: Screen) -> int:
     """Serve until a signal."""
     try:
-        serve(HubConfig(args.data, args.listen, args.database, args.blobs, args.restored))
+        where = (args.data, args.listen, args.database, args.blobs)
+        serve(HubConfig(*where, args.restored, args.project_quota))
     except ConfigError as error:
         cause, _, advice = str(error).partition(". ")
         raise CommandError(Exit.USAGE, f"{cause.rstrip('.')}.", advice) from error
