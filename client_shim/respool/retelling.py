@@ -30,7 +30,7 @@ def rewound(attached: Attached, path: str, to: int) -> str:
 
 def _text(attached: Attached, path: str, axis: str, first: float, last: float) -> str:
     what = f"what it had logged there ({first} to {last})" if first < last else "what it had logged there"
-    attempt = attached.attempt_id if attached.number is None else attached.number
+    attempt = attached.attempt_id[:8] if attached.number is None else attached.number
     return (
         f"run {path} continues at {axis} {first}: {what} is hidden, not deleted; "
         f"`respool lineage {path} --cut {attempt} none` shows it again."

@@ -88,8 +88,10 @@ def one_history(site: Site, lives: list[Life]) -> None:
     account(site.view, PROJECT, "mine", lives)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("often", [False, slowly(True)])
+@pytest.mark.parametrize(
+    ("script", "often"),
+    [*((script, False) for script in SCRIPTS), slowly("resumed", True), slowly("rewound", True)],
+)
 def test_on_one_node_it_is_one_history(land: Site, script: str, often: bool) -> None:
     """`often`: the hub is there between any two lives, or only at the end."""
     lives = []

@@ -42,7 +42,8 @@ def _brief(story: Story, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
         "attempts": len(attempts),
         "last_step": number_or_none(story.last_step),
         "rows": sum(row.rows for row in writers),
-        "created_at": run.created_at,
+        # One that began offline is older than what this hub knows of it.
+        "created_at": min([run.created_at, *(a.started_at for a in attempts if a.started_at > 0)]),
         "heartbeat_at": max((a.heartbeat_at for a in attempts if a.heartbeat_at is not None), default=None),
         "ended_at": current.ended_at if current else None,
         "pending_records": sum(attempt.pending_records for attempt in attempts),

@@ -429,3 +429,8 @@ def test_what_a_run_printed_streams_by_kind(web):
     assert web.ask("GET", RUN + "/beside/console?attempt=7").status_code == 404
     answer = web.ask("GET", RUN + "/beside/secrets")
     assert (answer.status_code, "console, system, packages" in answer.json()["advice"]) == (404, True)
+
+
+def test_a_run_that_began_offline_is_as_old_as_its_first_attempt(web):
+    web.attach(A, offline=True, started_at=5.0)
+    assert web.json("GET", RUN)["created_at"] == 5.0
