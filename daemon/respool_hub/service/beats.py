@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from respool_hub.clock import Now
+from respool_hub.service import bulletin
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.append import superseded
 from respool_hub.service.fold import finite
@@ -48,7 +49,7 @@ def beat(
         if superseded(tx, attempt, run):
             commands[attempt_id] = [{"command": "superseded", "head": run.head}]
         tx.put_run(run._replace(active_at=now.wall))
-    return BeatAnswer(tx.incarnation(), commands, unknown)
+    return BeatAnswer(tx.incarnation(), commands, unknown, *bulletin.post(tx, caller, request, now))
 
 
 def _beaten(tx: Transaction, attempt: AttemptRow, node: str, sent: Any, now: Now) -> AttemptRow:

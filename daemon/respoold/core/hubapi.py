@@ -260,20 +260,26 @@ class CheckpointList(NamedTuple):
 class Beat(NamedTuple):
     """One node's heartbeat for all attempts of one key: attempt_id -> {"alive", "writers": {slot: alive},
     "pending_records", "pending_bytes", "pending_files", "pending_file_bytes", "oldest" (seconds), "why"}. What
-    is pending is this node's part of it; the hub keeps it by (attempt, node).
+    is pending is this node's part of it; the hub keeps it by (attempt, node). `watched`: of each SLURM cluster that
+    the node has jobs of their numbers, "jobs", and where it leads what it "found", see `respoold.core.bulletin`.
     """
 
     node: str
     daemon: str
     attempts: dict[str, dict[str, Any]]
+    watched: dict[str, dict[str, Any]] = {}
 
 
 class BeatAnswer(NamedTuple):
-    """`commands`: attempt_id -> list of {"command": "superseded" | ...}; `unknown`: attempts to register."""
+    """`commands`: attempt_id -> list of {"command": "superseded" | ...}; `unknown`: attempts to register. `leads`: the
+    clusters that this node asks for all; `foreseen`: cluster -> job -> [source, deadline] of those it watches.
+    """
 
     incarnation: str
     commands: dict[str, list[dict[str, Any]]] = {}
     unknown: list[str] = []
+    leads: list[str] = []
+    foreseen: dict[str, dict[str, Any]] = {}
 
 
 Shape = Any

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -128,18 +128,33 @@ def slurm_job(line: str) -> SlurmJob | None:
     return SlurmJob(fields["JobId"], fields["JobState"], *times)
 
 
-def slurm_events(job: SlurmJob, identity: str, now: float, warning: float) -> list[Event]:
-    """PreemptTime is set when the grace begins, and EndTime is then the grace's end: the only sign for a job whose
-    processes get no signal. `warning`: seconds before the job's time limit from which it counts as a notice.
+_COLUMNS = 4
+
+
+def slurm_queue(text: str) -> list[SlurmJob]:
+    """Lines of `squeue` about running jobs: JobArrayID, PreemptTime, StartTime, EndTime; SLURM_TIME_FORMAT=%s."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == _COLUMNS:
+            # The components of a heterogeneous job are 12+0, 12+1, and bear the name of the first.
+            name, (preempted, started, ends) = words[0].partition("+")[0], map(_slurm_time, words[1:])
+            found.append(SlurmJob(name, "RUNNING", preempted, ends, started))
+    return found
+
+
+def slurm_near(jobs: Iterable[SlurmJob], now: float, warning: float) -> dict[str, tuple[str, float]]:
+    """(source, deadline) of each job whose end is near. PreemptTime is set when the grace begins, and EndTime is then
+    the grace's end: the only sign for a job whose processes get no signal. `warning`: seconds before the job's time
+    limit from which it counts as a notice.
     """
-    running = job.state == "RUNNING"
-    limited = running and job.ends_at and job.ends_at - now <= warning
-    events: list[Event] = [Withdrawn(SLURM, identity), Withdrawn(SLURM_LIMIT, identity)]
-    if running and job.preempted:
-        events[0] = Foreseen(SLURM, job.ends_at, identity)
-    elif limited:
-        events[1] = Foreseen(SLURM_LIMIT, job.ends_at, identity)
-    return events
+    found = {}
+    for job in jobs:
+        if job.preempted:
+            found[job.job_id] = (SLURM, job.ends_at)
+        elif job.ends_at and job.ends_at - now <= warning:
+            found[job.job_id] = (SLURM_LIMIT, job.ends_at)
+    return found
 
 
 def _slurm_time(text: str) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from time import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import trio
 
 from respool.wire.messages import Notice
 from respoold.config import Config
+from respoold.core import bulletin
 from respoold.core.attempt import Attempt
+from respoold.core.bulletin import Bulletin, Found, cluster_of
 from respoold.core.notice import Event, Foreseen, Standing
 from respoold.core.notice_words import cloud_of
 from respoold.doorbell import Doorbell
@@ -41,6 +43,7 @@ class Foresight:
         self._standing = Standing()
         self._bell = Doorbell()
         self._advised: set[str] = set()
+        self.bulletin = Bulletin()
         for attempt in keeper.node:
             # Of a daemon before this one: it stands until somebody withdraws it, or it expires.
             for source, deadline in attempt.notices.items():
@@ -56,7 +59,7 @@ class Foresight:
     async def watch(self) -> NoReturn:
         """Ask every source, until cancelled."""
         async with trio.open_nursery() as nursery:
-            for source in _sources(self._keeper):
+            for source in _sources(self._keeper, self.bulletin):
                 nursery.start_soon(source.watch, self.heard)
             while True:
                 if not self._standing:
@@ -64,6 +67,11 @@ class Foresight:
                 await trio.sleep(LOOK_SECONDS)
                 self._standing.expire(time())
                 self._apply()
+
+    def told(self, foreseen: dict[str, Any]) -> None:
+        """What the hub answered of the jobs here."""
+        for event in bulletin.events(jobs_of(self._keeper.node), foreseen):
+            self.heard(event)
 
     def _apply(self) -> None:
         for attempt in self._keeper.node:
@@ -103,7 +111,7 @@ def foresee(keeper: Keeper, attempt: Attempt, notices: dict[str, float]) -> None
     keeper.offer(attempt)
 
 
-def _sources(keeper: Keeper) -> Iterator[Source]:
+def _sources(keeper: Keeper, board: Bulletin) -> Iterator[Source]:
     """Those that are configured. Which cloud this is, is read off the machine before any packet is sent."""
     config = keeper.config
     cloud = cloud_of(machine.dmi()) if config.cloud == "auto" else config.cloud
@@ -112,7 +120,9 @@ def _sources(keeper: Keeper) -> Iterator[Source]:
         yield make(config.metadata or base, jitter)
     yield from _own(config)
     if config.slurm:
-        yield Slurm(lambda: _jobs(keeper.node), jitter, config.slurm_period, config.slurm_warning)
+        yield Slurm(
+            _led(keeper, board), _publish(keeper, board), jitter, config.slurm_period, config.slurm_warning
+        )
 
 
 def _own(config: Config) -> Iterator[Source]:
@@ -122,7 +132,29 @@ def _own(config: Config) -> Iterator[Source]:
         yield Command(config.notice_command)
 
 
-def _jobs(attempts: Iterable[Attempt]) -> set[str]:
+def _led(keeper: Keeper, board: Bulletin) -> Callable[[], list[str]]:
+    """The clusters to ask: those that we lead, and still have jobs of."""
+
+    def led() -> list[str]:
+        here = {named[0] for one in jobs_of(keeper.node) if (named := cluster_of(one)) is not None}
+        return [one for one in board.led(trio.current_time()) if one in here]
+
+    return led
+
+
+def _publish(keeper: Keeper, board: Bulletin) -> Callable[[str, Found], None]:
+    """News do not wait for the next heartbeat."""
+
+    def publish(cluster: str, found: Found) -> None:
+        if board.found(cluster, found):
+            for uplink in keeper.uplinks:
+                uplink.beat_soon()
+
+    return publish
+
+
+def jobs_of(attempts: Iterable[Attempt]) -> set[str]:
+    """The identities of the jobs that have living trainers here."""
     return {one.request.identity for one in attempts if one.alive and one.request.identity}
 
 

@@ -16,6 +16,7 @@ from respoold import __version__
 from respoold.core.attempt import Attempt
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Beat, BeatAnswer
+from respoold.tasks.foresight import jobs_of
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.restored import met, send_again
 from respoold.tasks.status import why_of
@@ -37,7 +38,7 @@ async def heartbeat_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
             await _beat(keeper, uplink)
         if not uplink.breaker.closed:
             due = uplink.breaker.wake_at
-        elif uplink.caught_up:
+        elif uplink.caught_up or uplink.news:
             due = min(due, now + CAUGHT_UP_SECONDS)
         with trio.move_on_at(due):
             await uplink.pulse.wait()
@@ -63,6 +64,7 @@ async def _beat(keeper: Keeper, uplink: Uplink) -> None:
         uplink.told_of(beat.attempts)
         met(keeper, uplink, answer.incarnation)
         _obey(keeper, answer)
+        _learn(keeper, beat, answer)
         uplink.answered()
 
 
@@ -86,7 +88,20 @@ def _compose(keeper: Keeper, uplink: Uplink) -> Beat:
     mine = [one for one in keeper.node if one.registered and keeper.uplink_of(one) is uplink]
     attempts = {one.id: _report(keeper, one) for one in mine if not (_silent(one) or one.deleted)}
     done = dict.fromkeys(uplink.caught_up, _NOTHING)
-    return Beat(os.uname().nodename, __version__, done | attempts)
+    return Beat(os.uname().nodename, __version__, done | attempts, _watched(keeper, mine))
+
+
+def _watched(keeper: Keeper, mine: list[Attempt]) -> dict[str, dict[str, Any]]:
+    """The SLURM jobs here, where the administrator wants their ends to be foreseen."""
+    if not keeper.config.slurm or keeper.foresight is None:
+        return {}
+    return keeper.foresight.bulletin.watched(sorted(jobs_of(mine)), trio.current_time())
+
+
+def _learn(keeper: Keeper, beat: Beat, answer: BeatAnswer) -> None:
+    if keeper.config.slurm and keeper.foresight is not None:
+        keeper.foresight.bulletin.answered(beat.watched, answer.leads, trio.current_time())
+        keeper.foresight.told(answer.foreseen)
 
 
 _NOTHING = {

@@ -105,6 +105,12 @@ class Uplink:
             one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
         }
         self.caught_up -= reports.keys()
+        self.news = False
+
+    def beat_soon(self) -> None:
+        """The next heartbeat has news for other nodes."""
+        self.news = True
+        self.pulse.ring()
 
     def sent_some(self, attempt: Attempt) -> None:
         """Something of this attempt reached the hub."""

@@ -116,29 +116,24 @@ def test_azures_list_is_read_for_this_machine_alone(events: str, found: Event) -
     assert words.azure_events(f'{{"DocumentIncarnation":1,"Events":[{events}]}}', "me") == found
 
 
-LINE = "JobId=7 JobName=a JobState={} EndTime={} PreemptTime={} Deadline=N/A Command=/x EndTime=1"
-
-
 @pytest.mark.parametrize(
-    ("state", "end", "preempt", "warning", "told"),
+    ("line", "warning", "told"),
     [
-        ("RUNNING", "Unknown", "None", 60.0, {}),
-        ("RUNNING", "1060", "990", 0.0, {"slurm-preemption": 1060.0}),
-        ("RUNNING", "1060", "None", 60.0, {"slurm-time-limit": 1060.0}),
-        ("RUNNING", "1061", "None", 60.0, {}),
-        ("RUNNING", "1060", "None", 0.0, {}),
-        ("COMPLETING", "1060", "990", 60.0, {}),
+        ("7 N/A 900 N/A", 60.0, {}),
+        ("7 990 900 1060", 0.0, {"7": ("slurm-preemption", 1060.0)}),
+        ("33_3 990 900 1060", 0.0, {"33_3": ("slurm-preemption", 1060.0)}),
+        ("12+1 990 900 1060", 0.0, {"12": ("slurm-preemption", 1060.0)}),
+        ("7 890 900 1060", 0.0, {}),
+        ("7 N/A 900 1060", 60.0, {"7": ("slurm-time-limit", 1060.0)}),
+        ("7 N/A 900 1061", 60.0, {}),
+        ("7 N/A 900 1060", 0.0, {}),
+        ("slurm_load_jobs error: Unable to contact slurm controller", 60.0, {}),
     ],
 )
-def test_a_slurm_job_is_noticed_by_its_preempt_time_or_near_its_limit(
-    state: str, end: str, preempt: str, warning: float, told: dict[str, float]
+def test_a_slurm_job_is_noticed_by_its_preempt_time_in_this_life_or_near_its_limit(
+    line: str, warning: float, told: dict[str, tuple[str, float]]
 ) -> None:
-    job = words.slurm_job(LINE.format(state, end, preempt))
-    assert job is not None
-    events = words.slurm_events(job, "slurm:m:7", NOW, warning)
-    assert {one.source: one.deadline for one in events if isinstance(one, Foreseen)} == told
-    assert {one.source for one in events} == {"slurm-preemption", "slurm-time-limit"}
-    assert {one.job for one in events} == {"slurm:m:7"}
+    assert words.slurm_near(words.slurm_queue(line), NOW, warning) == told
 
 
 def test_slurms_local_times_are_understood_too() -> None:
@@ -154,5 +149,6 @@ def test_no_text_whatever_raises_or_is_a_notice_by_chance(text: str) -> None:
     assert words.ec2_rebalance(text) is None
     assert words.azure_events(text, "me") is None
     assert words.slurm_job(text) is None or "JobId=" in text
+    assert words.slurm_near(words.slurm_queue(text), NOW, 0.0) == {} or len(text.split()) >= 4
     for found in (words.gcp_preempted(text, NOW), words.gcp_maintenance(text, NOW)):
         assert found is None or text.strip() in {"TRUE", "FALSE", "NONE"}

@@ -289,44 +289,57 @@ async def test_a_command_is_a_notice_while_it_succeeds(tmp_path: Path) -> None:
         await trio.sleep(0.05)
 
 
-def scontrol(tmp_path: Path, text: str) -> list[str]:
-    """A command in scontrol's place; it notes what it was asked."""
-    (tmp_path / "answer").write_text(text)
+def squeue(folder: Path, answer: str) -> list[str]:
+    """A squeue that notes what it was asked; a file `answer` is what it says."""
+    (folder / "answer").write_text(answer)
     code = f"""
 import os, sys
-with open({str(tmp_path / "asked")!r}, "a") as file:
+with open({str(folder / "asked")!r}, "a") as file:
     print(*sys.argv[1:], os.environ["SLURM_TIME_FORMAT"], file=file)
-print(open({str(tmp_path / "answer")!r}).read())
+print(open({str(folder / "answer")!r}).read())
 """
-    (tmp_path / "scontrol.py").write_text(code)
-    return [sys.executable, str(tmp_path / "scontrol.py")]
+    (folder / "squeue.py").write_text(code)
+    return [sys.executable, str(folder / "squeue.py"), "--noheader"]
 
 
-JOB = "JobId=34 ArrayJobId=33 JobName=x JobState=RUNNING EndTime={end} PreemptTime={preempt} Partition=low"
-
-
-async def test_slurm_is_asked_about_the_jobs_here_and_its_preempt_time_is_a_notice(tmp_path: Path) -> None:
+async def test_slurm_is_asked_once_for_all_jobs_by_who_leads(tmp_path: Path) -> None:
     now = int(time.time())
-    command = scontrol(tmp_path, JOB.format(end=now + 60, preempt=now))
-    jobs = {"slurm:mini:33_3", "k8s:whatever"}
-    source = Slurm(lambda: jobs, no_jitter, 0.01, 0.0, command)
-    async with hearing(source) as heard:
-        await heard(Foreseen("slurm-preemption", float(now + 60), "slurm:mini:33_3"))
-    assert set((tmp_path / "asked").read_text().splitlines()) == {"-o show job 33_3 %s"}
+    command = squeue(tmp_path, f"33_3 {now} {now - 9} {now + 60}\n34 N/A {now - 9} {now + 60}")
+    leads, found = list[str](), list[Any]()
+    source = Slurm(lambda: leads, lambda *said: found.append(said), no_jitter, 0.01, 0.0, command)
+    async with hearing(source):
+        await trio.sleep(0.1)
+        assert not (tmp_path / "asked").exists()
+        leads.append("mini")
+        await until(lambda: found)
+    assert found[0] == ("mini", {"33_3": ["slurm-preemption", float(now + 60)]})
+    assert set((tmp_path / "asked").read_text().splitlines()) == {"--noheader %s"}
 
 
-async def test_a_controller_that_fails_is_asked_less_and_less(tmp_path: Path, autojump_clock: Any) -> None:
+async def test_a_controller_that_fails_is_asked_less_and_less(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[float] = []
 
-    def jobs() -> set[str]:
+    async def fail(_: list[str]) -> None:
         asked.append(trio.current_time())
-        return set()
 
-    source = Slurm(jobs, no_jitter, 30.0, 0.0, ["/nowhere/scontrol"])
-    said: list[Any] = []
-    with trio.move_on_after(100):
-        await source.watch(said.append)
-    assert [round(at - asked[0]) for at in asked] == [0, 30, 60]
+    # No process: the clock of this test does not wait for one.
+    monkeypatch.setattr("respoold.io.notices.slurm._output", fail)
+    began, source = trio.current_time(), Slurm(lambda: ["mini"], lambda *_: None, no_jitter)
+    with trio.move_on_after(2000):
+        await source.watch(lambda _: None)
+    assert [round(at - began) for at in asked] == [30, 90, 210, 450, 930, 1530]
+
+
+async def test_a_squeue_that_is_missing_finds_nothing(tmp_path: Path) -> None:
+    found = list[Any]()
+    source = Slurm(
+        lambda: ["mini"], lambda *said: found.append(said), no_jitter, 0.01, 0.0, ["/nowhere/squeue"]
+    )
+    with trio.move_on_after(0.2):
+        await source.watch(lambda _: None)
+    assert found == []
 
 
 def test_the_machines_own_names_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:

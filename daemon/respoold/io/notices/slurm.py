@@ -1,13 +1,12 @@
-"""SLURM: asks the controller about the jobs that log here, one `scontrol` a job.
+"""SLURM: one `squeue` for all jobs of the cluster, by the one daemon that the hub lets ask.
 
-Off until the administrator turns it on: a controller that hundreds of nodes ask every few seconds is an outage. So
-there is one question per job and period, which is 30 s at least, with jitter, and fewer the more often it fails.
+Off until the administrator turns it on. A question every 30 s at least, with jitter, and fewer the more often they
+fail. See `respoold.core.bulletin` for how the others hear of it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,62 +15,62 @@ from typing import NoReturn
 
 import trio
 
-from respoold.core.notice_words import slurm_events, slurm_job
+from respoold.core.bulletin import MAX_JOBS, Found
+from respoold.core.notice_words import slurm_near, slurm_queue
 from respoold.io.notices.metadata import Tell
 
 SHORTEST = 30.0
 SLOWEST = 600.0
-ANSWER_SECONDS = 10.0
-_JOB = re.compile(r"slurm:(?:[^:]*:)?(\d+(?:_\d+)?)")
+ANSWER_SECONDS = 20.0
+COLUMNS = "JobArrayID:60,PreemptTime:24,StartTime:24,EndTime:24"
+SQUEUE = ("squeue", "--noheader", "--array", "--states=RUNNING", f"--Format={COLUMNS}")
 
 
 class Slurm:
-    """`jobs` gives the identities of the jobs that have living trainers here. `warning`: seconds before a job's time
-    limit from which it is a notice; `command` comes before `-o show job ID`.
+    """`led` gives the clusters that may be asked, `publish` takes what was found. `warning`: seconds before a job's
+    time limit from which it is a notice.
     """
 
     def __init__(
         self,
-        jobs: Callable[[], set[str]],
+        led: Callable[[], list[str]],
+        publish: Callable[[str, Found], None],
         jitter: Callable[[], float],
         period: float = SHORTEST,
         warning: float = 0.0,
-        command: Sequence[str] = ("scontrol",),
+        command: Sequence[str] = SQUEUE,
     ) -> None:
-        self._jobs = jobs
+        self._led, self._publish = led, publish
         self._jitter = jitter
         self._period = period
         self._warning = warning
         self._command = list(command)
 
-    async def watch(self, tell: Tell) -> NoReturn:
+    async def watch(self, _: Tell) -> NoReturn:
+        """What it finds goes to the hub, which tells all daemons, this one too."""
         pause = self._period
         while True:
-            # Full jitter on top: nodes that were started together do not ask together.
+            # Full jitter on top: a controller that was restarted is not asked by all clusters at once.
             await trio.sleep(pause * (1.0 + self._jitter() / 2))
-            well = all([await self._ask(identity, tell) for identity in sorted(self._jobs())])
+            well = all([await self._ask(cluster) for cluster in self._led()[:1]])
             pause = self._period if well else min(2 * pause, SLOWEST)
 
-    async def _ask(self, identity: str, tell: Tell) -> bool:
-        """Whether the controller answered. A job that it knows no more is one that has ended."""
-        named = _JOB.fullmatch(identity)
-        if named is None:
-            return True
-        text = await _output([*self._command, "-o", "show", "job", named[1]])
-        job = slurm_job(text.splitlines()[0]) if text.strip() else None
-        if job is None:
+    async def _ask(self, cluster: str) -> bool:
+        """Whether the controller answered."""
+        text = await _output(self._command)
+        if text is None:
             return False
-        for event in slurm_events(job, identity, time(), self._warning):
-            tell(event)
+        near = slurm_near(slurm_queue(text), time(), self._warning)
+        self._publish(cluster, {name: list(found) for name, found in list(near.items())[:MAX_JOBS]})
         return True
 
 
-async def _output(argv: list[str]) -> str:
-    """What a command prints; nothing when it fails, or takes too long."""
+async def _output(argv: list[str]) -> str | None:
+    """What a command prints; None when it fails, or takes too long."""
     environ = {**os.environ, "SLURM_TIME_FORMAT": "%s"}
     with trio.move_on_after(ANSWER_SECONDS), suppress(OSError):
         done = await trio.run_process(
             argv, capture_stdout=True, stderr=subprocess.DEVNULL, stdin=b"", check=False, env=environ
         )
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
-    return ""
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return None
