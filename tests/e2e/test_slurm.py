@@ -33,10 +33,9 @@ MORE, BACK = 30, 5
 
 
 class Played(NamedTuple):
-    """A job's lives, what the run was called between them, what SLURM calls the job, and the run as it is now."""
+    """A job's lives, what SLURM calls it in the end, and the run as it is then."""
 
     lives: list[Life]
-    between: str
     final: str
     run: dict[str, Any]
 
@@ -59,21 +58,21 @@ def life(site: Site, name: str, job: Job, number: int, task: str = "x") -> Life:
 
 
 def follow(site: Site, name: str, job: Job, first: Life, task: str = "x") -> Played:
-    """From the requeue on to the end of the second life."""
+    """From the requeue on to the end of the second life; the first was preempted, and is called so."""
     run_id = str(first.begun()["run_id"])
     job.requeued()
-    alive = {"running", "preempting", None}
-    between = until(
-        lambda: (found := site.view.state(PROJECT, run_id)) not in alive and found,
-        "the end of the first life",
+    # Dead for a moment before anybody knows why, it may be called crashed till then.
+    until(
+        lambda: site.view.state(PROJECT, run_id) == "preempted",
+        "state preempted between the lives",
         20,
-        job.words,
+        lambda: f"it is {site.view.state(PROJECT, run_id)}\n{job.words()}",
     )
     job.start_now()
-    return end(site, job, [first, life(site, name, job, 1, task)], str(between))
+    return end(site, job, [first, life(site, name, job, 1, task)])
 
 
-def end(site: Site, job: Job, lives: list[Life], between: str = "") -> Played:
+def end(site: Site, job: Job, lives: list[Life]) -> Played:
     """The second life, to its end; no row of either is lost, and both are one history."""
     run_id = str(lives[0].begun()["run_id"])
     assert lives[1].begun(90)["run_id"] == run_id
@@ -86,7 +85,7 @@ def end(site: Site, job: Job, lives: list[Life], between: str = "") -> Played:
     account(site.view, PROJECT, run_id, lives)
     shown = site.view.show(PROJECT, run_id)
     assert shown is not None
-    return Played(lives, between, final, shown)
+    return Played(lives, final, shown)
 
 
 def complete(site: Site, run_id: str) -> bool:
@@ -189,7 +188,7 @@ def test_a_job_that_is_preempted_and_requeued_goes_on_as_the_same_run(
     played: dict[str, Future[Any]], case: str
 ) -> None:
     one = played[case].result()
-    assert (one.between, one.final, one.run["state"]) == ("preempted", "COMPLETED", "finished")
+    assert (one.final, one.run["state"]) == ("COMPLETED", "finished")
     continues(one)
 
 
@@ -210,7 +209,7 @@ def test_the_tasks_of_an_array_are_runs_of_their_own(played: dict[str, Future[An
     several = played["array"].result()
     assert len({one.run["run_id"] for one in several}) == 2
     for one in several:
-        assert (one.between, one.final, one.run["state"]) == ("preempted", "COMPLETED", "finished")
+        assert (one.final, one.run["state"]) == ("COMPLETED", "finished")
         continues(one)
 
 
