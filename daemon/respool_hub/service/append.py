@@ -116,7 +116,9 @@ def _claim(
     first = row.steps[0] if row.steps else row.cut
     step = NO_STEP if first is None else first
     fixed = grafted(tx.orders(run.id))
-    decided = claim(attempts, run.head, attempt.attempt_id, step, now.ears.quiet, fixed)
+    of_head = [one.steps[0] for one in tx.writers(run.id) if one.attempt_id == run.head and one.steps]
+    began = min(of_head, default=NO_STEP)
+    decided = claim(attempts, run.head, attempt.attempt_id, step, now.ears.quiet, fixed, began)
     for changed in decided.changed:
         tx.put_attempt(changed)
         if changed.attempt_id == attempt.attempt_id:

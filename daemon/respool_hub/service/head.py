@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from respool.wire.frames import NO_STEP
 from respool_hub.service.lives import adopt, follows, is_later, order_lives, origin
 from respool_hub.service.standing import Quiet, ancestors, state
 from respool_hub.store.rows import AttemptRow
@@ -35,14 +36,17 @@ def claim(
     first_step: int,
     quiet: Quiet,
     fixed: Collection[str] = (),
+    head_first: int = NO_STEP,
 ) -> Claim:
     """`who` has its first row, at `first_step`, or has rewound. The caller stores what changed. `fixed`: attempts
-    whose parent was set by hand.
+    whose parent was set by hand. `head_first`: where the head began; what nobody knows the parent of and begins
+    before that came rather before it.
     """
     known = dict(attempts)
     known[who] = known[who]._replace(claimed=True)
     order_lives(known, known[who].identity, fixed)
-    if first_step > 0 and head is not None and state(known[head], quiet) in OVER:
+    after = first_step > 0 and first_step >= head_first
+    if after and head is not None and state(known[head], quiet) in OVER:
         adopt(known, head, who)
     if head is None or head == who or _may_take(known, head, who, quiet):
         head = _give(known, head, who)

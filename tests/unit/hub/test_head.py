@@ -129,3 +129,18 @@ def test_the_state_is_the_heads_unless_a_younger_one_lives(desk):
     assert desk.show()["state"] == "running"
     desk.clock.advance(60)
     assert desk.show()["state"] == "silent"
+
+
+@pytest.mark.parametrize(("first", "diverged"), [(40, False), (45, False), (20, True)])
+def test_who_begins_before_the_head_did_is_not_taken_for_its_successor(desk, first, diverged):
+    """Nobody knows what the third continued; as a child it would hide all of the second."""
+    desk.attach(A, offline=True, parent_known=True)
+    desk.append(A, 0, rows(0, range(25)))
+    desk.attach(B, offline=True, parent_known=True, parent=A)
+    desk.append(B, 0, rows(0, range(40, 60)))
+    for one in (A, B):
+        desk.report(one, "gone")
+    desk.attach(C, offline=True, parent_known=False)
+    desk.append(C, 0, rows(0, range(first, first + 30)))
+    assert desk.show()["diverged"] is diverged
+    assert desk.head() == (B if diverged else C)
