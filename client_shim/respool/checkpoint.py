@@ -135,6 +135,8 @@ class Checkpoint(StagedFile):
         named = () if abandoned or why else written
         room.drop([file for file in everything if file.token and file not in named])
         self.ok = bool(named)
+        if self.ok:
+            room.committed(self._what, [file.token for file in written])
         if why and not abandoned:
             self._complain(why)
 

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from respool.blobs import SnapshotError
+from respool.local_quota import refuse_blob
+from respool.local_retention import Handed, LocalRetention
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
@@ -14,25 +17,51 @@ WRITE_SECONDS = 3600.0
 
 if TYPE_CHECKING:
     from respool.arena import StagedFile
+    from respool.checkpoint import Description
     from respool.checkpoint_file import CheckpointFile
     from respool.keeper import Keeper
 
 
 class CheckpointRoom:
-    """The blobs of one attempt's checkpoints."""
+    """The blobs of one attempt's checkpoints. `retention` where no daemon looks after them."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, retention: LocalRetention | None = None) -> None:
         self._keeper = keeper
+        self._retention = retention
 
     def grant(self, name: str, expected: int) -> Grant:
         """An empty file. Raises SnapshotError when `expected` bytes are known not to fit, or nobody can be asked."""
+        try:
+            return self._keeper.room.grant(name, expected)
+        except SnapshotError:
+            if self._retention is None or not self._retention.make_room():
+                raise
         return self._keeper.room.grant(name, expected)
 
     def kept(self, sizes: dict[str, int]) -> str | None:
         """Why these blobs may not stay, or None. A daemon that is away is not waited for: what was granted stays."""
         tether = self._keeper.tether
+        if self._retention is not None:
+            return self._judged(self._retention)
         answer = None if tether is None else tether.ask(BlobDone(sizes), GRANT_SECONDS)
         return answer.message.error if answer is not None and isinstance(answer.message, BlobKept) else None
+
+    def _judged(self, retention: LocalRetention) -> str | None:
+        spool = os.path.dirname(self._keeper.attached.directory)
+        try:
+            refusal = refuse_blob(spool, 0)
+            if refusal is not None and retention.make_room():
+                refusal = refuse_blob(spool, 0)
+        except OSError as error:
+            return f"the spool {spool} cannot be read: {error.strerror}"
+        return refusal
+
+    def committed(self, what: Description, tokens: Iterable[str]) -> None:
+        """A record names these. Where no daemon does it, what they outlive is removed now."""
+        if self._retention is not None and what.world == 1:
+            folder = os.path.join(self._keeper.attached.directory, BLOBS)
+            files = tuple(os.path.join(folder, token) for token in tokens)
+            self._retention.took(Handed(what.name, what.step, files, what.keep, what.score, what.pinned))
 
     def stage(self, file: StagedFile) -> Callable[[], bool]:
         """Have a file's arena written to disk behind the trainer's back; how to wait for that. The daemon does it, and

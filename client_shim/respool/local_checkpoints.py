@@ -34,7 +34,8 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
             if name in {None, key[0]} and (limit is None or _logged(shares) < limit):
                 found.setdefault(key, (one, shares))
         limit = _lower(limit, spool_history.cut_of(one))
-    return [(_told(key, *place), _fetch(*place)) for key, place in found.items()]
+    there = {key: place for key, place in found.items() if not _removed(*place)}
+    return [(_told(key, *place), _fetch(*place)) for key, place in there.items()]
 
 
 def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:
@@ -108,6 +109,12 @@ def _fetch(attempt: Earlier, shares: Shares) -> Any:
         return os.open(_path(attempt, record), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     return fetch
+
+
+def _removed(attempt: Earlier, shares: Shares) -> bool:
+    """Whether newer ones outlived it: none of its bytes are here."""
+    parts = [part for share in shares.values() for part in share["parts"]]
+    return not any(os.path.lexists(_path(attempt, part)) for part in parts)
 
 
 def _whole(attempt: Earlier, part: dict[str, Any]) -> bool:

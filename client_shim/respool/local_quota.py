@@ -32,13 +32,21 @@ def refuse_blob(spool: str, size: int) -> str | None:
     """Why a file of `size` bytes may not be added, or None. Raises OSError."""
     disk = os.statvfs(spool)
     free = disk.f_bavail * disk.f_frsize
-    if free - size < disk.f_blocks * disk.f_frsize * FREE_FLOOR:
-        return f"the disk of {spool} must keep {FREE_FLOOR:.0%} free, and has {_mib(free)}"
+    short = int(disk.f_blocks * disk.f_frsize * FREE_FLOOR) - (free - size)
+    if short > 0:
+        return f"the disk of {spool} must keep {FREE_FLOOR:.0%} free, and has {_mib(free)}; {_missing(short)} missing"
     held = sum(_allocated(os.path.join(folder, BLOBS), "") for folder in _attempts(spool))
     cap = read(os.environ).blobs_quota or min(BLOBS_QUOTA, (free + held) // _SHARE_OF_FREE)
-    if held + size <= cap:
+    over = held + size - cap
+    if over <= 0:
         return None
-    return f"files in {spool} hold {_mib(held)} of the {_mib(cap)} allowed; `respool sync` makes room"
+    allowed = f"files in {spool} hold {_mib(held)} of the {_mib(cap)} allowed"
+    return f"{allowed}; {_missing(over)} missing; `respool sync` makes room"
+
+
+def _missing(size: int) -> str:
+    """Never less than it is."""
+    return f"{-(-size // (1 << 20))} MiB are"
 
 
 def _attempts(spool: str) -> Iterator[str]:

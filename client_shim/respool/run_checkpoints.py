@@ -16,6 +16,7 @@ from respool.wire.frames import Kind
 if TYPE_CHECKING:
     from respool.arena import Arena
     from respool.checkpoint import Checkpoint
+    from respool.local_retention import LocalRetention
     from respool.saved_checkpoint import SavedCheckpoint
 
 DEFAULT = "checkpoint"
@@ -64,7 +65,7 @@ class RunCheckpoints(RunFiles):
         )
         if self._off:
             self._unusual({})
-        room = None if self._off else CheckpointRoom(self._keeper)
+        room = None if self._off else CheckpointRoom(self._keeper, self._retention())
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
         return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
@@ -113,6 +114,16 @@ class RunCheckpoints(RunFiles):
         from respool import saved_checkpoint  # noqa: PLC0415 - json, which init() need not pay for
 
         return saved_checkpoint.listed(self._keeper, name, run_path, self.dir)
+
+    def _retention(self) -> LocalRetention | None:
+        """What removes outlived checkpoints; None where a daemon does."""
+        from respool.local_retention import LocalRetention  # noqa: PLC0415 - init() need not pay for it
+
+        if self._keeper.tether is not None:
+            return None
+        if self._local_retention is None:
+            self._local_retention = LocalRetention()
+        return self._local_retention
 
     def _arena(self) -> Arena | None:
         """The memory to stage in, once nobody reads it any more; None where there is none to be had."""

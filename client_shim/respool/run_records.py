@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from respool.arena import Arena
     from respool.keeper import Keeper
+    from respool.local_retention import LocalRetention
     from respool.segment_writer import SegmentWriter
 
 LIVE, FINISHED, FORKED, DISABLED = "live", "finished", "forked", "disabled"
@@ -32,6 +33,7 @@ class RunRecords(RunFacts):
     _writer: SegmentWriter
 
     _staging: Arena | None = None
+    _local_retention: LocalRetention | None = None
     _stop = False
 
     def __init__(self, keeper: Keeper, place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from respool.wire.retention import Candidate, dropped, policy_of
 from respool_hub.service import names
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.allowance import within
@@ -16,7 +17,6 @@ from respool_hub.service.story import Story, tell
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import CheckpointRow, PartRow, RunRow
 from respoold.core.hubapi import CheckpointCommit, CheckpointTaken
-from respoold.core.retention import Candidate, dropped, policy_of
 
 MAX_PARTS = 1 << 16
 MAX_WORLD = 1 << 16

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from respool.wire import codec
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame
+from respool.wire.retention import Candidate, dropped, policy_of
 from respoold.core.handover import is_token
-from respoold.core.retention import Candidate, dropped, policy_of
 
 
 class Stage(StrEnum):

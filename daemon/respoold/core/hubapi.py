@@ -205,7 +205,7 @@ class CheckpointCommit(NamedTuple):
     """One rank's share of a checkpoint becomes visible. `step` is what the trainer calls it, `logged` the last row's
     step when it was saved, by which a cut hides it. `parts`: {"name", "size", "digest" (the manifest's),
     "digests", "sizes"} each. `seq`: of its CHECKPOINT record; of two with one name, step and rank the later wins.
-    `keep`: {"last", "every", "mode"} as `respoold.core.retention.policy_of` reads it, `score`: what is best by
+    `keep`: {"last", "every", "mode"} as `respool.wire.retention.policy_of` reads it, `score`: what is best by
     `mode`, `pinned`: never dropped.
     """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from respool.wire.retention import Candidate, dropped, policy_of
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share, Stage
-from respoold.core.retention import Candidate, dropped, policy_of
 
 Held = tuple[Attempt, Share]
 

@@ -156,11 +156,13 @@ def test_a_folder_s_checkpoints_are_listed_and_copied_without_any_hub(
     monkeypatch.setenv("RESPOOL_LASTING", "1")
     monkeypatch.setenv("RESPOOL_SPOOL_DIR", str(tmp_path / "spool"))
     run = shim.init(project="p", id="r", mode="spool", settings={"silent": True, "console": "off"})
-    with run.checkpoint(7) as file:
-        file.write(b"seven")
+    for step, data in ((5, b"five"), (6, b"six"), (7, b"seven")):
+        with run.checkpoint(step) as file:
+            file.write(data)
     run.finish()
     where = ("--spool", str(tmp_path / "spool"))
-    assert "here" in respool("checkpoints", "p/r", *where).out
+    listed = respool("checkpoints", "p/r", *where).out.splitlines()
+    assert [(line.split()[1], line.split()[-1]) for line in listed[1:]] == [("7", "here"), ("6", "here")]
     answer = respool("restore", "p/r", "--checkpoint", "-o", "out", *where)
     assert answer.code == 0, answer.err
     assert (tmp_path / "out" / "checkpoint").read_bytes() == b"seven"

@@ -202,6 +202,40 @@ def test_the_policy_and_the_score_travel_with_the_record(run):
     assert said == [(policy, 0.25), (policy, 0.125)]
 
 
+def test_without_a_daemon_what_newer_ones_outlive_goes_by_the_same_rule(run):
+    run.keep_checkpoints(last=2, every=40, best="loss", mode="min")
+    for step, loss in ((10, 0.9), (20, 0.1), (30, 0.5), (40, 0.6), (50, 0.7), (60, 0.8), (70, 0.8)):
+        save(run, step, b"%d" % step, metadata={"loss": loss}, pinned=step == 30)
+    save(run, 80, b"ema", name="ema")
+    assert [(one.name, one.step, one.complete) for one in run.checkpoints()] == [
+        ("ema", 80, True), *(("checkpoint", step, True) for step in (70, 60, 40, 30, 20))
+    ]  # fmt: skip
+    assert len(blobs(run)) == 6
+    assert content(run.latest_checkpoint()) == b"70"
+
+
+def test_without_a_daemon_a_full_spool_keeps_the_newest_and_undoes_what_does_not_fit(
+    run, monkeypatch, capsys
+):
+    monkeypatch.setenv("RESPOOL_BLOBS_QUOTA", "2500K")
+    mib = b"x" * (1 << 20)
+    assert [save(run, step, mib, expected=1 << 20).ok for step in (1, 2, 3)] == [True, True, True]
+    assert [one.step for one in run.checkpoints()] == [3, 2]
+    assert save(run, 4, mib).ok, "of unknown size: room is made when it is written"
+    assert [one.step for one in run.checkpoints()] == [4, 3]
+    made = save(run, 5, 3 * mib)
+    assert (made.ok, [one.step for one in run.checkpoints()]) == (False, [4])
+    said = capsys.readouterr().err
+    assert "checkpoint checkpoint at step 5 was not kept: files in " in said
+    assert "hold 4 MiB of the 2 MiB allowed; 2 MiB are missing" in said
+    with run.checkpoint(6, expected=2 << 20) as file:
+        assert file.error is not None, "refused before it began"
+        file.write(2 * mib)
+    assert (file.ok, len(blobs(run))) == (False, 1)
+    run.log({"a": 1})
+    assert save(run, 7).ok
+
+
 @pytest.mark.parametrize("wrong", [{"last": 0}, {"every": -1}, {"mode": "best"}])
 def test_a_policy_that_means_nothing_is_refused(run, wrong):
     with pytest.raises(respool.UsageError, match="means nothing"):
@@ -235,6 +269,7 @@ def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch,
 
 
 def test_a_resumed_run_finds_them_and_a_rewound_one_only_those_before(run):
+    run.keep_checkpoints(last=9)
     for step in (1, 5, 9):
         run.log({"a": 1}, step=step)
         save(run, step)
@@ -247,6 +282,7 @@ def test_a_resumed_run_finds_them_and_a_rewound_one_only_those_before(run):
 
 
 def test_a_cut_hides_by_the_rows_that_were_logged_not_by_the_trainer_s_own_count(run):
+    run.keep_checkpoints(last=9)
     for step in range(4):
         run.log({"loss": 1.0})
         save(run, 50 * (step + 1))

@@ -65,7 +65,7 @@ def test_a_file_beyond_the_quota_is_refused(spool, monkeypatch, capsys):
             file.write(b"x" * size)
     assert run.save("small")
     assert run.save("large") is False
-    assert "MiB of the 1 MiB allowed; `respool sync` makes room" in capsys.readouterr().err
+    assert "MiB of the 1 MiB allowed; 1 MiB are missing; `respool sync` makes room" in capsys.readouterr().err
 
 
 def test_a_disk_keeps_its_free_share(spool, monkeypatch):

@@ -126,7 +126,9 @@ class FolderTransport(httpx.BaseTransport):
         return found
 
     def _checkpoints(self, run: RunRow, story: Story) -> list[dict[str, Any]]:
-        """Those that the lineage shows; of each part the path of its bytes, where they lie in this folder."""
+        """Those that the lineage shows and of which anything lies in this folder; of each part the path of its bytes,
+        if they do. A part that was removed makes the rest incomplete.
+        """
         paths: dict[tuple[str, str, int, int, str], str] = {}
         shares = {row[:3]: row for row in self._filling.tx.checkpoints(run.id)}
         for part in self._filling.tx.parts(run.id):
@@ -139,7 +141,8 @@ class FolderTransport(httpx.BaseTransport):
                 key = (one["attempt_id"], one["name"], one["step"], told["rank"], told["name"])
                 told["path"] = paths.get(key)
             one["source"] = "spool"
-        return found
+            one["complete"] = one["complete"] and all(told["path"] for told in one["parts"])
+        return [one for one in found if any(told["path"] for told in one["parts"])]
 
     def _path(self, row: FileRow) -> str | None:
         """Where a version's bytes are, if they are all there."""

@@ -2,7 +2,8 @@
 
 Kept are the last `last` complete ones (never fewer than one), those at multiples of `every` steps, the best by
 score, and the pinned ones. An incomplete one, of which some ranks have not committed, is kept as long as it is
-not older than what is kept as last: it may still become whole.
+not older than what is kept as last: it may still become whole. Of several of one step only the newest counts, and
+where that is complete the others go.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def policy_of(values: Any) -> Policy:
 
 def dropped(policy: Policy, newest_first: Sequence[Candidate]) -> list[Any]:
     """The keys of those that need not be kept. Of each name a list of its own."""
+    every, newest_first = newest_first, _unreplaced(newest_first)
     complete = [one for one in newest_first if one.complete]
     last = complete[: max(1, policy.last)]
     kept = {id(one) for one in last}
@@ -58,7 +60,19 @@ def dropped(policy: Policy, newest_first: Sequence[Candidate]) -> list[Any]:
             kept.add(id(one))
         if oldest is None or (not one.complete and one.step >= oldest.step):
             kept.add(id(one))
-    return [one.key for one in newest_first if id(one) not in kept]
+    return [one.key for one in every if id(one) not in kept]
+
+
+def _unreplaced(newest_first: Sequence[Candidate]) -> list[Candidate]:
+    """Without those of whose step there is a newer complete one."""
+    steps: set[int] = set()
+    found: list[Candidate] = []
+    for one in newest_first:
+        if one.step not in steps:
+            found.append(one)
+        if one.complete:
+            steps.add(one.step)
+    return found
 
 
 def _best(policy: Policy, complete: Sequence[Candidate]) -> Candidate | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from respoold.core.retention import DEFAULT, Candidate, Policy, dropped, policy_of
+from respool.wire.retention import DEFAULT, Candidate, Policy, dropped, policy_of
 
 
 def ladder(*steps: int, **more: object) -> list[Candidate]:
@@ -20,6 +20,13 @@ def kept(policy: Policy, candidates: list[Candidate]) -> list[int]:
 
 def test_the_last_ones_stay() -> None:
     assert kept(Policy(last=2), ladder(100, 200, 300, 400)) == [300, 400]
+
+
+def test_of_one_step_only_the_newest_counts() -> None:
+    again = [Candidate("c", 20), Candidate("b", 20, pinned=True), Candidate("a", 10), Candidate("0", 5)]
+    assert dropped(Policy(last=2), again) == ["b", "0"]
+    torn = [Candidate("c", 20, complete=False), Candidate("b", 20), Candidate("a", 10), Candidate("0", 5)]
+    assert dropped(Policy(last=2), torn) == ["0"]
 
 
 def test_multiples_pinned_and_best_stay_beside_the_last() -> None:
