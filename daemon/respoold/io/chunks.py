@@ -108,6 +108,17 @@ def hash_file(fd: int, size: int) -> Chunked:
     return Chunked(manifest_digest(digests, sizes), digests, sizes)
 
 
+def intact(directory: str, token: str, fd: int, size: int) -> bool:
+    """Whether an open snapshot still is what was noted when it was settled; True where nothing was. Blocks for its
+    bytes.
+    """
+    noted = read_note(directory, token, size)
+    try:
+        return noted is None or hash_file(fd, size) == noted
+    except (OSError, BlobGoneError):
+        return False
+
+
 def remove(directory: str, name: str) -> None:
     """Remove one name of a blobs folder, a snapshot's or a note's."""
     try:

@@ -14,7 +14,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.lineage import Link, visible
-from respoold.io import blobs
+from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
 from respoold.tasks.keeper import Keeper
@@ -72,14 +72,18 @@ async def _fetched(
     told: Told,
     run: tuple[str | None, str, str],
 ) -> tuple[Restored, int | None]:
-    here = _opened(told.get("path"), told["size"])
+    here, damaged = await trio.to_thread.run_sync(_opened, told.get("path"), told["size"])
+    if damaged:
+        about = f"damaged {told['path']}"
+        keeper.warn(f"checkpoint {one['name']} at step {one['step']} is damaged in this spool", about, uid)
     if here is not None:
         return Restored(
             told["size"], told["digest"], one["attempt_id"], one["step"], "this node's spool"
         ), here
     door = _door(keeper, uid, attempt)
     if door is None or not told["digest"]:
-        return Restored(error="its bytes are not on this node and no hub has them"), None
+        lying = "are damaged on this node" if damaged else "are not on this node"
+        return Restored(error=f"its bytes {lying} and no hub has them"), None
     folder = os.path.join(keeper.root, f"u{uid}")
     try:
         fd = await recall.fetch(door, (run[0] or "-", run[1], run[2]), told["digest"], folder)
@@ -88,18 +92,20 @@ async def _fetched(
     return Restored(told["size"], told["digest"], one["attempt_id"], one["step"], "the hub"), fd
 
 
-def _opened(path: str | None, size: int) -> int | None:
-    """A descriptor of a whole snapshot in this spool, or None."""
+def _opened(path: str | None, size: int) -> tuple[int | None, bool]:
+    """A descriptor of a whole snapshot in this spool, or None; and whether it lies here, but not as it was."""
     if path is None:
-        return None
+        return None, False
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return None
-    if os.fstat(fd).st_size == size:
-        return fd
+        return None, False
+    folder, token = os.path.split(path)
+    whole = os.fstat(fd).st_size == size
+    if whole and chunks.intact(os.path.dirname(folder), token, fd, size):
+        return fd, False
     os.close(fd)
-    return None
+    return None, whole
 
 
 async def _local(

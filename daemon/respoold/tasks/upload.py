@@ -245,6 +245,13 @@ def _commit(version: FileVersion, digest: str) -> FileCommit:
     return FileCommit(version.name, digest, version.size, version.seq, version.writer, step, version.time)
 
 
+def _outlived_meanwhile(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
+    """Whether a process that keeps its own spool has removed it for newer ones, whose records say so."""
+    for reader in keeper.readers_of(attempt):
+        keeper.look(reader)
+    return share in attempt.checkpoints.outlived()
+
+
 def _short(attempt: Attempt, share: Share) -> bool:
     """Whether a part is shorter than recorded: its writer may still be copying it from shared memory."""
     return any(blobs.size_of(attempt.directory, part.token) < part.size for part in share.parts)
@@ -276,6 +283,9 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
         )
     except blobs.BlobGoneError as error:
         if not attempt.over and _short(attempt, share):
+            return
+        if _outlived_meanwhile(keeper, attempt, share):
+            await vault.let_go(attempt, [share])
             return
         attempt.checkpoints.moved(share, stage=Stage.MISSING)
         keeper.transfers.done(attempt.id, share.key)

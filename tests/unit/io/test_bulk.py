@@ -145,6 +145,20 @@ def test_a_settled_snapshot_is_not_hashed_again_and_a_changed_one_is(spool):
     assert os.listdir(os.path.join(spool, "blobs")) == []
 
 
+def test_a_snapshot_that_changed_after_it_was_settled_is_not_intact(spool):
+    data = noise(2, 5 * MIB)
+    blob(spool, "t", data)
+    fd = os.open(os.path.join(spool, "blobs", "t"), os.O_RDWR)
+    assert chunks.intact(spool, "t", fd, len(data)), "nothing was noted yet"
+    chunks.settle(spool, "t", len(data))
+    assert chunks.intact(spool, "t", fd, len(data))
+    os.pwrite(fd, bytes([data[MIB] ^ 1]), MIB)
+    assert not chunks.intact(spool, "t", fd, len(data))
+    os.ftruncate(fd, MIB)
+    assert not chunks.intact(spool, "t", fd, len(data))
+    os.close(fd)
+
+
 def test_a_snapshot_of_another_size_or_none_is_gone(spool):
     with pytest.raises(BlobGoneError):
         chunks.settle(spool, "t", 1)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import trio
 
-from respool.wire.frames import Kind
-from respool.wire.messages import BlobDone
+from respool.wire import codec
+from respool.wire.frames import Kind, encode
+from respool.wire.messages import BlobDone, RestorePart
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
-from respoold.io import blobs
-from respoold.tasks import vault
+from respoold.io import blobs, chunks
+from respoold.tasks import listing, upload, vault
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.uploads import uploads
 from unit.tasks.kit import ME, People, a_keeper, granted, log, people
@@ -35,6 +36,11 @@ def blob(attempt: Attempt, token: str) -> None:
     os.write(fd, os.urandom(SIZE))
     os.fsync(fd)
     os.close(fd)
+
+
+def damage(attempt: Attempt, token: str) -> None:
+    with open(blobs.path_of(attempt.directory, token), "r+b") as file:
+        file.write(b"damage")
 
 
 async def saved(keeper: Keeper, found: Any, *steps: int) -> None:
@@ -99,3 +105,51 @@ async def test_what_waits_is_shown_in_the_order_in_which_it_goes_with_its_time_a
         assert first["seconds_left"] == pytest.approx(20.0, rel=0.1)
         assert second["seconds_left"] == pytest.approx(60.0, rel=0.1)
         assert (first["in_time"], second["in_time"]) == (True, False)
+
+
+async def test_a_copy_that_is_damaged_here_is_not_given_out_and_comes_from_the_hub(
+    folk: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_keeper(str(tmp_path)) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1)
+        attempt, asked = found.attempt, RestorePart("c", 1, "", 0, None, None)
+        chunks.settle(attempt.directory, "t1", SIZE)
+        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        assert answer.source == "this node's spool"
+        os.close(fd or -1)
+        damage(attempt, "t1")
+        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        assert (fd, answer.error) == (None, "its bytes are damaged on this node and no hub has them")
+        assert keeper.complaints(ME) == ["checkpoint c at step 1 is damaged in this spool"]
+
+        async def remote(*_: Any) -> list[dict[str, Any]]:
+            part = {"rank": 0, "name": "", "size": SIZE, "digest": "d1"}
+            return [{"name": "c", "step": 1, "attempt_id": attempt.id, "parts": [part]}]
+
+        async def fetch(_hub: Any, _run: Any, digest: str, _folder: str) -> int:
+            assert digest == "d1"
+            return os.open("/dev/null", os.O_RDONLY)
+
+        monkeypatch.setattr(listing, "_remote", remote)
+        monkeypatch.setattr(listing, "_door", lambda *_: object())
+        monkeypatch.setattr(listing.recall, "fetch", fetch)
+        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        assert (answer.error, answer.source) == (None, "the hub")
+        os.close(fd or -1)
+
+
+async def test_one_that_its_process_removed_for_newer_ones_is_no_loss(folk: People, tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path)) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2)
+        attempt, reader = found.attempt, keeper.readers[found.attempt.id, found.attached.writer]
+        oldest = attempt.checkpoints.pending[-1]
+        assert not upload._outlived_meanwhile(keeper, attempt, oldest), "nobody has said so"
+        said = {"name": "c", "step": 3, "parts": [{"name": "", "blob": "t3", "size": SIZE}]}
+        os.pwrite(
+            reader.descriptor(0),
+            encode(Kind.CHECKPOINT, codec.pack(said), seq=reader.tail.next_seq, step=3, time=0.0),
+            reader.tail.offset,
+        )
+        assert upload._outlived_meanwhile(keeper, attempt, oldest)
