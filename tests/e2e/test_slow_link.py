@@ -101,6 +101,15 @@ def test_of_a_notice_the_hub_hears_at_once_and_of_the_newest_checkpoint_before_t
     account(slow.view, PROJECT, RUN, [life])
 
 
+def test_a_script_that_marks_itself_is_heard_at_once_whatever_is_queued(slow: Site) -> None:
+    life = slow.node.train("laden.py", size=SIZE, count=OLDER, mark_at=100)
+    life.remark("marked")
+    began = time.monotonic()
+    until(lambda: slow.view.state(PROJECT, RUN) == "preempting", "preempting", 10, slow.words)
+    assert time.monotonic() - began <= AT_ONCE
+    assert arrived(slow) == []
+
+
 def arrived(site: Site) -> list[int]:
     """The steps of the checkpoints that the hub shows, the newest first."""
     run = site.view.find(PROJECT, RUN)

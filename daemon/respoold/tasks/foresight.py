@@ -59,7 +59,7 @@ class Foresight:
     async def watch(self) -> NoReturn:
         """Ask every source, until cancelled."""
         async with trio.open_nursery() as nursery:
-            for source in _sources(self._keeper, self.bulletin):
+            for source in sources(self._keeper, self.bulletin):
                 nursery.start_soon(source.watch, self.heard)
             while True:
                 if not self._standing:
@@ -111,7 +111,7 @@ def foresee(keeper: Keeper, attempt: Attempt, notices: dict[str, float]) -> None
     keeper.offer(attempt)
 
 
-def _sources(keeper: Keeper, board: Bulletin) -> Iterator[Source]:
+def sources(keeper: Keeper, board: Bulletin) -> Iterator[Source]:
     """Those that are configured. Which cloud this is, is read off the machine before any packet is sent."""
     config = keeper.config
     cloud = cloud_of(machine.dmi()) if config.cloud == "auto" else config.cloud

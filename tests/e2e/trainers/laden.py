@@ -16,6 +16,7 @@ def main() -> None:
     made = parser()
     made.add_argument("--size", type=int, default=40 << 20)
     made.add_argument("--count", type=int, default=3)
+    made.add_argument("--mark-at", type=int, default=-1)
     options = made.parse_args()
     run, notes = begin(options)
     run.keep_checkpoints(last=10)
@@ -27,6 +28,9 @@ def main() -> None:
         if step < options.count:
             save(run, step, blocks[step])
             notes.remark(f"saved {step}")
+        if step == options.mark_at:
+            run.mark_preempting()
+            notes.remark("marked")
         if run.preempting:
             break
         time.sleep(0.01)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from respool.wire.frames import Kind
+from respoold.core.bulletin import Bulletin
 from respoold.core.notice import Foreseen, Withdrawn
 from respoold.core.schedule import Priority, Stream
 from respoold.core.states import State
 from respoold.io.registration import report
-from respoold.tasks.foresight import Foresight
+from respoold.tasks.foresight import Foresight, shut_down, sources
 from respoold.tasks.voices import standing
 from unit.tasks.kit import FakeHub, People, a_keeper, granted, log, people
 
@@ -58,6 +59,36 @@ async def test_a_notice_reaches_every_trainer_and_the_hub_and_can_be_withdrawn(
         told = [(one.event, one.source, one.deadline) for _, one in hub.told]
         assert told == [("notice", "spot", 90.0), ("withdrawn", "spot", 0.0)]
         assert attempt.state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        ({"cloud": "none"}, []),
+        ({"cloud": "ec2"}, ["Ec2"]),
+        ({"cloud": "gcp"}, ["Gcp"]),
+        ({"cloud": "azure"}, ["Azure"]),
+        ({"cloud": "none", "notice_file": "/x", "notice_command": ("true",)}, ["File", "Command"]),
+        ({"cloud": "none", "slurm": True}, ["Slurm"]),
+    ],
+)
+async def test_only_sources_that_are_configured_are_asked(
+    spool: str, config: dict[str, Any], asked: list[str]
+) -> None:
+    async with a_keeper(spool, **config) as keeper:
+        assert [type(one).__name__ for one in sources(keeper, Bulletin())] == asked
+
+
+async def test_a_shutdown_that_is_switched_off_is_not_looked_for(
+    spool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stops() -> bool:
+        return True
+
+    monkeypatch.setattr("respoold.io.notices.machine.stopping", stops)
+    for wanted in (True, False):
+        async with a_keeper(spool, shutdown=wanted) as keeper:
+            assert await shut_down(keeper, Foresight(keeper)) is wanted
 
 
 async def test_a_notice_does_not_wait_for_the_pause_of_what_failed_before(spool: str, who: People) -> None:
