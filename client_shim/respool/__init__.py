@@ -224,7 +224,9 @@ _ELSEWHERE = {
     "Table": "respool.media",
     "Video": "respool.media",
     "WandbCallback": "respool.keras",
+    "agent": "respool.sweeping",
     "plot_table": "respool.plot",
+    "sweep": "respool.sweeping",
 }
 """Names whose module is loaded when a script first uses them."""
 

@@ -9,9 +9,9 @@ from respool import notices
 
 NAMES = frozenset(
     """
-    ArtifactTTL Classes EvalTable Graph JoinedTable agent agents analytics api attach box3d catboost
+    ArtifactTTL Classes EvalTable Graph JoinedTable agents analytics api attach box3d catboost
     controller gym helper join jupyter lightgbm log_code patched pin_config_keys profiler proto sacred
-    sagemaker_auth sklearn sweep tensorboard tensorflow trigger visualize wandb_agent wandb_lib wandb_sdk
+    sagemaker_auth sklearn tensorboard tensorflow trigger visualize wandb_agent wandb_lib wandb_sdk
     wandb_torch xgboost
     """.split()  # noqa: SIM905 - as a list it is ninety lines
 )

@@ -24,18 +24,29 @@ class Config(MutableMapping[str, Any]):
         self.__dict__["_values"] = values
         self.__dict__["_changed"] = changed
         self.__dict__["_strict"] = strict
+        self.__dict__["_locked"] = {}
 
     def update(self, values: Any = (), /, allow_val_change: bool | None = None, **more: Any) -> None:
         """Set several at once. A key that had another value is changed with a warning, or raises UsageError in
         strict mode, unless `allow_val_change`.
         """
-        given = {**self._readable(values), **more}
+        given = self._unlocked({**self._readable(values), **more})
         if not allow_val_change:
             self._guard(given)
         new = {key: value for key, value in given.items() if not self._has(key, value)}
         self._values.update(new)
         if new:
             self._changed(new, [])
+
+    def lock(self, values: dict[str, Any]) -> None:
+        """What a sweep wants tried: these keys keep these values, whatever the script sets."""
+        self.__dict__["_locked"] = dict(values)
+
+    def _unlocked(self, given: dict[str, Any]) -> dict[str, Any]:
+        held = [key for key in given if key in self._locked and not self._has(key, given[key])]
+        for key in held:
+            notices.warn(f"locked {key}", f"config {key!r} is the sweep's; {given[key]!r:.60} is ignored.")
+        return {key: value for key, value in given.items() if key not in held}
 
     def setdefaults(self, values: Any) -> dict[str, Any]:
         """Set what is not set yet; returns the whole config."""

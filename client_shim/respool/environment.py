@@ -125,6 +125,8 @@ TABLE = (
     Variable("WANDB_ENTITY", "entity", str, "the same"),
     Variable("RESPOOL_RUN_ID", "run_id", str, "run id, when init() names none"),
     Variable("WANDB_RUN_ID", "run_id", str, "the same"),
+    Variable("RESPOOL_SWEEP_ID", "sweep", str, "the sweep that this run is one of; an agent sets it"),
+    Variable("RESPOOL_SWEEP_PARAMETERS", "parameters", str, "what the sweep wants tried, as JSON; as above"),
     Variable("RESPOOL_RESUME", "resume", resume_of, "allow, must, never, auto (also true, 1), none"),
     Variable("WANDB_RESUME", "resume", resume_of, "the same"),
     Variable("RESPOOL_LAUNCH_ID", "launch", str, "names this launch; exported to what the script starts"),
@@ -176,6 +178,8 @@ class Environment(NamedTuple):
     project: str | None = None
     entity: str | None = None
     run_id: str | None = None
+    sweep: str | None = None
+    parameters: str | None = None
     resume: str | None = None
     launch: str | None = None
     dir: str | None = None

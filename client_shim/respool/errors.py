@@ -21,6 +21,10 @@ class NotFoundError(CommError, FileNotFoundError, ValueError):
     """A run, file or artifact that the hub does not know. W&B raised the first and raises the last."""
 
 
+class AwayError(CommError):
+    """The hub does not answer, or cannot now. Waiting may help."""
+
+
 class AuthenticationError(CommError):
     """W&B's name. A key that a hub does not take is a CommError that says so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from respool import current, notices
+from respool import current, notices, swept
 from respool.attaching import attach, renewal
 from respool.config_map import mapping_of
 from respool.errors import UsageError
@@ -46,14 +46,19 @@ def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
             previous.finish()
         elif reinit != _CREATE_NEW:
             return _already(previous, arguments)
-    plan = plan_of(arguments, os.environ)
+    given = swept.named(arguments, os.environ)
+    plan = plan_of(given, os.environ)
     notices.silent = plan.silent
     notices.forget()
-    config = _config_of(arguments, foreign)
+    swept.say(arguments, given)
+    config, wanted = _config_of(arguments, foreign), swept.parameters(os.environ)
     keeper, state_file = attach(plan, _CLIENT)
     run = _open(plan, keeper, state_file, meant=reinit != _CREATE_NEW)
-    if config:
-        run.update_config(config)
+    if config or wanted:
+        run.update_config({**config, **wanted})
+    if wanted:
+        run.sweep_id = os.environ.get("RESPOOL_SWEEP_ID")
+        run.config.lock(wanted)
     _announce(run, keeper)
     return run
 

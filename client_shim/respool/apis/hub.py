@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from respool.apis.address import Address
-from respool.errors import CommError, NotFoundError, UsageError
+from respool.errors import AwayError, CommError, NotFoundError, UsageError
 from respool.version import __version__
 
 SECONDS = 30.0
@@ -123,6 +123,8 @@ class Hub:
             raise NotFoundError(text)
         if response.status == http.client.BAD_REQUEST:
             raise UsageError(text)
+        if response.status >= http.client.INTERNAL_SERVER_ERROR:
+            raise AwayError(text)
         raise CommError(text)
 
     def _open(self) -> http.client.HTTPConnection:
@@ -143,7 +145,7 @@ class Hub:
 
     def _away(self, error: Exception) -> CommError:
         why = str(error) or type(error).__name__
-        return CommError(
+        return AwayError(
             f"The hub at {self.address.url} does not answer: {why}. Its address came from {self.address.source}."
         )
 

@@ -9,8 +9,8 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from respoold.cli import words
-from respoold.cli.errors import Exit
+from respoold.cli import shown_sweep, words
+from respoold.cli.errors import CommandError, Exit
 from respoold.cli.media_words import brief
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
@@ -19,6 +19,7 @@ from respoold.cli.source import add_source_arguments, open_source
 EXAMPLES = """
 examples:
   respool show digits/mlp-1
+  respool show k3x9p2aq                         a sweep: how far, its best run
   respool show mlp-1 --spool /scratch/job-17/respool/spool
   respool show mlp-1 --json | jq .summary.loss
 """
@@ -49,7 +50,13 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, screen: Screen) -> int:
     """Print the run; 1 if it is in a bad state."""
     with open_source(args, screen) as hub:
-        found = hub.get(resolve(hub, args.run).url())
+        try:
+            found = hub.get(resolve(hub, args.run).url())
+        except CommandError:
+            sweep = None if args.spool is not None else shown_sweep.named(hub, args.run)
+            if sweep is None:
+                raise
+            return shown_sweep.show(screen, sweep, as_json=args.json)
     if args.json:
         screen.emit(found)
     else:
