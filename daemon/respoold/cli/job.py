@@ -27,13 +27,14 @@ class Job:
     """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        # The child hears them all, whoever blocked them before us: it could not be told of its end.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         self._apart = not (sys.stdin and sys.stdin.isatty())
         self._process = subprocess.Popen(  # noqa: S603 - it is what the user asked for
             argv,
             env=environ,
             process_group=0 if self._apart else None,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),  # noqa: PLW1509 - no threads here
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before - _WATCHED),  # noqa: PLW1509 - no threads here
         )
 
     @property

@@ -12,6 +12,7 @@ from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import Hub
 from respoold.cli.screen import STATE_STYLE, Cell, Column, Screen
 
+ID_LENGTH = 8
 _COLUMNS = (
     Column("RUN", middle=True),
     Column("STATE"),
@@ -26,6 +27,8 @@ def named(hub: Hub, text: str) -> dict[str, Any] | None:
     """The sweep of that name, with its runs; None where there is none, or several."""
     try:
         entity, project, sweep_id = split_run_path(text)
+        if len(sweep_id) != ID_LENGTH:
+            return None
         listed = hub.get("/v1/sweeps", project=project, sweep_id=sweep_id).get("sweeps") or []
     except (BadNameError, CommandError):
         return None

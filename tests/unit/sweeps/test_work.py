@@ -6,7 +6,7 @@ from respool.wire.frames import Kind
 from respool_hub.service.refusal import RefusalError
 from respool_hub.service.sweeps import making, renewal, work
 from respool_hub.service.sweeps.config import sweep_of
-from respool_hub.service.sweeps.leases import LEASE_SECONDS
+from respool_hub.service.sweeps.leases import DEAD_SECONDS, LEASE_SECONDS
 from respool_hub.service.sweeps.search import suggest
 from unit.hub.kit import ANNA, BERT, ROOT, record, rows
 
@@ -150,6 +150,13 @@ def test_a_lease_that_nobody_renews_runs_out_unless_the_run_itself_is_heard(agen
     assert (again.row.number, again.again) == (lost.row.number, True)
     assert agents.ask("d").row.number == 2
     assert isinstance(agents.ask("e"), work.Wait)
+
+
+def test_a_run_that_died_with_its_agent_comes_back_sooner(agents, desk):
+    lost = agents.ask("a")
+    desk.report(agents.begin(lost, [1.0]), "gone")
+    desk.clock.advance(DEAD_SECONDS + 1)
+    assert agents.ask("b").row.number == lost.row.number
 
 
 def test_a_restarted_hub_gives_every_agent_its_time_again(agents, desk):

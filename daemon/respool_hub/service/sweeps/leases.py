@@ -21,6 +21,9 @@ LEASED, QUEUED, DONE = "leased", "queued", "done"
 STOPPED, LOST = "stopped", "lost"
 LEASE_SECONDS = 120.0
 """Hub uptime after which a lease that nobody renews has run out."""
+LATECOMERS = 50
+DEAD_SECONDS = LEASE_SECONDS * 3 / 8
+"""The same where the process is known to be dead: an agent that lives had reported it, or renewed twice."""
 
 
 def ear_of(lease: str) -> str:
@@ -47,7 +50,8 @@ def judged(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str, now
     if row.state == DONE:
         return row
     stands = life(reader, sweep, row, now)
-    expired = row.state == QUEUED or now.ears.quiet(ear_of(row.lease)) > LEASE_SECONDS
+    bound = DEAD_SECONDS if stands is State.CRASHED else LEASE_SECONDS
+    expired = row.state == QUEUED or now.ears.quiet(ear_of(row.lease)) > bound
     outcome = _outcome(row, stands, expired=expired)
     if outcome is None:
         return row
@@ -93,6 +97,14 @@ def value_of(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str) -
     found = _at(total(reader, tell(reader, run.id, run.head)).summary, metric)
     number = isinstance(found, (int, float)) and not isinstance(found, bool)
     return float(found) if number and math.isfinite(found) else None
+
+
+def late_values(
+    reader: Reader, sweep: SweepRow, rows: list[AssignmentRow], metric: str
+) -> dict[int, float | None]:
+    """By number the values of runs that had none when they ended: their rows may have come later."""
+    late = [row for row in rows if row.value is None and row.outcome in {State.FINISHED, STOPPED}]
+    return {row.number: value_of(reader, sweep, row, metric) for row in late[-LATECOMERS:]}
 
 
 def _at(summary: dict[str, Any], metric: str) -> Any:

@@ -11,7 +11,7 @@ from respool_hub.service.access import Caller, enter_entity, entities, sees
 from respool_hub.service.plain_json import clean
 from respool_hub.service.refusal import refuse
 from respool_hub.service.sweeps.config import sweep_of
-from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, judged, life
+from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, judged, late_values, life
 from respool_hub.service.sweeps.work import OVER, PAUSED, RUNNING, limit_of
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AssignmentRow, SweepRow
@@ -88,6 +88,8 @@ def shown(reader: Reader, sweep: SweepRow, now: Now) -> dict[str, Any]:
     """A sweep with all its runs, as they stand now, and the best of them."""
     parsed = sweep_of(sweep.config)
     rows = [judged(reader, sweep, row, parsed.metric, now) for row in reader.assignments(sweep.id)]
+    late = late_values(reader, sweep, rows, parsed.metric)
+    rows = [row._replace(value=late.get(row.number, row.value)) for row in rows]
     runs = [_run(reader, sweep, row, now) for row in rows]
     valued = [one for one in runs if one["value"] is not None]
     best = (max if parsed.maximize else min)(valued, key=lambda one: one["value"], default=None)

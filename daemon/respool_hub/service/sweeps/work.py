@@ -10,15 +10,12 @@ from typing import NamedTuple
 
 from respool_hub.clock import Now
 from respool_hub.service.sweeps.config import Sweep, sweep_of
-from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, ear_of, held, judged, run_of, value_of
+from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, ear_of, held, judged, late_values, run_of
 from respool_hub.service.sweeps.search import Suggestion, Trial, grid_size
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AssignmentRow, SweepRow
-from respoold.core.states import State
 
 RUNNING, PAUSED, OVER = "running", "paused", "finished"
-LATECOMERS = 50
-"""Done runs without a value that are looked at again: their rows may come after their end."""
 
 
 class Work(NamedTuple):
@@ -101,8 +98,7 @@ def trials(reader: Reader, sweep: SweepRow) -> list[Trial]:
     """What is known of the points so far."""
     metric = sweep_of(sweep.config).metric
     rows = reader.assignments(sweep.id)
-    late = [row for row in rows if row.value is None and row.outcome in {State.FINISHED, "stopped"}]
-    found = {row.number: value_of(reader, sweep, row, metric) for row in late[-LATECOMERS:]}
+    found = late_values(reader, sweep, rows, metric)
     return [Trial(row.point, found.get(row.number, row.value), row.state == DONE) for row in rows]
 
 
