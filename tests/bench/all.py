@@ -25,6 +25,8 @@ NAMES = (
     "log_paced",
     "log_daemon_stopped",
     "bounds",
+    "checkpoint_save",
+    "checkpoint_travel",
     "daemon_ready",
     "daemon_sustained",
     "daemon_idle",

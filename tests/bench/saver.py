@@ -65,9 +65,9 @@ class Saver:
         self.state["adapter"] = torch.randn(PARAMETERS // 4)
         return self.checkpoint()
 
-    def flush(self) -> float:
-        """Seconds until everything is at the hub."""
-        return _timed(lambda: self.run.flush(600))
+    def renew(self) -> float:
+        """Not a byte stays as it was."""
+        return _timed(lambda: [one.normal_() for one in self.state.values()])
 
     def restore(self) -> float:
         """Seconds to read the newest one back, from wherever it is."""

@@ -11,6 +11,8 @@ from bench.report import Result, quantile, spread, table
 
 NAMES = (
     "bounds",
+    "checkpoint_save",
+    "checkpoint_travel",
     "daemon_idle",
     "daemon_ready",
     "daemon_sustained",
@@ -24,8 +26,16 @@ NAMES = (
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("checkpoint") else name
+        for name in NAMES
+    ],
+)
 def test_a_benchmark_measures_something_against_its_budget(name):
+    if name.startswith("checkpoint"):
+        pytest.importorskip("torch")
     module = importlib.import_module(f"bench.{name}")
     results = module.run(module.TINY)
     assert any(one.budget and one.met is not None for one in results)
