@@ -89,7 +89,9 @@ def _measured(stand: Stand, size: Size) -> Found:
     for _ in range(size.rounds):
         saver.ask(do="renew")
         quiet.append(subject.ask(do="log", calls=size.calls, gap=0.001))
-        upload.append(_uploaded(stand, hub, saver, "checkpoint", subject if size.calls else None, busy, size.calls))
+        upload.append(
+            _uploaded(stand, hub, saver, "checkpoint", subject if size.calls else None, busy, size.calls)
+        )
         floors.append(copier.copied(f"{stand.folder}/copier", _newest(stand)))
     stored = _stored(stand)
     _uploaded(stand, hub, saver, "tune", None, busy, 0)
@@ -109,7 +111,13 @@ def _saver(stand: Stand, daemon: str, size: Size, *, restores: bool = False) -> 
 
 
 def _uploaded(
-    stand: Stand, hub: Process, saver: Process, way: str, subject: Process | None, turns: list[Any], calls: int
+    stand: Stand,
+    hub: Process,
+    saver: Process,
+    way: str,
+    subject: Process | None,
+    turns: list[Any],
+    calls: int,
 ) -> float:
     """Seconds from the hub's going on until it shows one checkpoint more; `subject` logs meanwhile."""
     with contextlib.closing(connect(stand)) as connection:

@@ -1,5 +1,5 @@
 """The floor under an upload and a restore: a plain socket copy to another process, which hashes what comes and stores
-it on the same disk, synced. `python -m bench.copier SOCKET FOLDER` is that process.
+it on the same disk, synced; each copy stays, as the hub's bytes do. `python -m bench.copier SOCKET FOLDER` is that process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(path: str, folder: str) -> None:
         print("ready", flush=True)
         while True:
             channel, hasher, buffer = server.accept()[0], blake3(), memoryview(bytearray(PIECE))
-            target = os.path.join(folder, "copy")
+            target = os.path.join(folder, f"copy-{time.monotonic_ns()}")
             with channel, open(target, "wb", buffering=0) as file:
                 while got := channel.recv_into(buffer):
                     hasher.update(buffer[:got])
@@ -42,7 +42,6 @@ def main(path: str, folder: str) -> None:
                 os.fdatasync(file.fileno())
                 hasher.digest()
                 channel.sendall(b"k")
-            os.unlink(target)
 
 
 if __name__ == "__main__":

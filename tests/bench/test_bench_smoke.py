@@ -28,10 +28,7 @@ NAMES = (
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith("checkpoint") else name
-        for name in NAMES
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) if name.startswith("checkpoint") else name for name in NAMES],
 )
 def test_a_benchmark_measures_something_against_its_budget(name):
     if name.startswith("checkpoint"):

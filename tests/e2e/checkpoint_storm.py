@@ -28,7 +28,7 @@ from fakes.relay import Relay
 
 TRAINER, DAEMON, HUB = "trainer", "daemon", "hub"
 ACTS = (
-    ((TRAINER,), 4),
+    ((TRAINER,), 3),
     ((DAEMON,), 5),
     ((HUB,), 5),
     ((DAEMON, HUB), 3),
@@ -121,15 +121,10 @@ class CheckpointStorm:
         self.random.shuffle(victims)
         life = self.lives[-1]
         life.remark("begin", BEGUN)
-        life.remark("try", BEGUN, len(told(life, "try")) + self.random.randint(1, 3))
+        life.remark("try", BEGUN, len(told(life, "try")) + self.random.randint(1, 4))
         time.sleep(self.random.uniform(0, 0.5))
         for name in victims:
             self._kill(name)
-        if os.environ.get("RESPOOL_STORM_TELL"):
-            print(
-                f"{len(self.lives)} lives, {self._made('try')} saves; killed {victims}, newest {self.newest}",
-                flush=True,
-            )
         time.sleep(self.random.choice([0.0, 0.0, 0.3]))
         self._restart(victims)
 

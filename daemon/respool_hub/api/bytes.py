@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -43,34 +45,68 @@ async def put(hub: Hub, _: Caller, request: Request) -> Response:
     expected = int(announced) if announced.isdigit() and len(announced) < 18 else None
     if expected is not None and expected > MAX_BLOB:
         raise _too_large(digest)
-    upload = await hub.in_thread(lambda: hub.blobs.upload(expected, digest))
+    intake = Intake(hub, digest, expected)
     try:
-        size = await _receive(hub, request, upload, digest)
-        good = await hub.in_thread(lambda: upload.commit(digest))
+        good = await intake.take(request)
     finally:
-        await hub.in_thread(upload.abort)
+        if intake.open:
+            await hub.in_thread(intake.abort)
     if not good:
-        cause = f"The {size} bytes that came are not blob {digest}."
+        cause = f"The {intake.size} bytes that came are not blob {digest}."
         raise refuse("digest-mismatch", cause, "Read the file again and send it with its own digest.")
     return packed(request, {})
 
 
-async def _receive(hub: Hub, request: Request, upload: Upload, digest: str) -> int:
-    size, more = 0, True
-    held = bytearray()
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise refuse("bad-request", f"The body of blob {digest} ended early.", "Send it again.")
-        held += message.get("body", b"")
-        more = message.get("more_body", False)
-        if held and (len(held) >= PIECE or not more):
-            size += len(held)
-            if size > MAX_BLOB:
-                raise _too_large(digest)
-            piece, held = held, bytearray()
-            await hub.in_thread(lambda data=piece: upload.write(data))  # type: ignore[misc]
-    return size
+class Intake:
+    """A body on its way to the store. What came is handed over as it is, PIECE bytes and more at a time, and the last
+    of it together with the commit: joining it, and each hop to a thread, cost more than the hash. `open`: there is
+    something to abort.
+    """
+
+    def __init__(self, hub: Hub, digest: str, expected: int | None) -> None:
+        self._hub, self._digest, self._expected = hub, digest, expected
+        self._upload: Upload | None = None
+        self.size = 0
+
+    @property
+    def open(self) -> bool:
+        return self._upload is not None
+
+    async def take(self, request: Request) -> bool:
+        """Whether it was what its digest says, and is stored durably. Raises RefusalError, StoreError."""
+        held, count = list[bytes](), 0
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise refuse("bad-request", f"The body of blob {self._digest} ended early.", "Send it again.")
+            body = message.get("body", b"")
+            held.append(body)
+            count += len(body)
+            if self.size + count > MAX_BLOB:
+                raise _too_large(self._digest)
+            last = not message.get("more_body", False)
+            if last or count >= PIECE:
+                self.size += count
+                good = await self._hub.in_thread(partial(self._store, held, last=last))
+                if last:
+                    return good
+                held, count = [], 0
+
+    def abort(self) -> None:
+        """Leave nothing of it; in a thread."""
+        if self._upload is not None:
+            self._upload.abort()
+
+    def _store(self, held: list[bytes], *, last: bool) -> bool:
+        if self._upload is None:
+            self._upload = self._hub.blobs.upload(self._expected, self._digest)
+        for body in held:
+            self._upload.write(body)
+        if not last:
+            return False
+        good = self._upload.commit(self._digest)
+        self._upload = None
+        return good
 
 
 class FileResponse:
