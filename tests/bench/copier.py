@@ -1,5 +1,6 @@
 """The floor under an upload and a restore: a plain socket copy to another process, which hashes what comes and stores
-it on the same disk, synced; each copy stays, as the hub's bytes do. `python -m bench.copier SOCKET FOLDER` is that process.
+it on the same disk, synced; each copy stays, as the bytes at a hub do. `python -m bench.copier SOCKET FOLDER` is that
+process.
 """
 
 from __future__ import annotations

@@ -1,105 +1,80 @@
-"""Several processes of one attempt that end one after the other, each in its own way."""
+"""Sharded checkpoints of real torch.distributed ranks: complete when all have committed, and not before."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import socket
 
 import pytest
 
 from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
+from e2e.truths import Life
 
-KILLED: dict[str, Any] = {}
-FINISHES: dict[str, Any] = {"end": "finish"}
-
-
-def exits(code: int) -> dict[str, Any]:
-    return {"end": "exit", "code": code}
+pytest.importorskip("torch")
 
 
-class Rank:
-    """One rank, which logs until `close` gives it the end that it was started for."""
-
-    def __init__(self, site: Site, run_id: str, rank: int, options: dict[str, Any]) -> None:
-        environ = {
-            "RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-            "RESPOOL_LAUNCH_ID": run_id,
-        }
-        self._sign, self._options = site.path(f"{run_id}-{rank}"), options
-        given = {"steps": 10**6, "pace": 0.01, "until": self._sign, **options}
-        self.life = site.node.rows(id=run_id, environ=environ, **given).reach(10)
-
-    def close(self) -> None:
-        if not self._options:
-            self.life.process.kill()
-            return
-        with open(self._sign, "w", encoding="ascii"):
-            pass
-        code = self._options.get("code", 0)
-        assert self.life.process.wait(60) == code, self.life.process.words()
+def launch(site: Site, world: int, again: int = 0, **options: object) -> list[Life]:
+    """All ranks of one launch, as torchrun starts them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(world),
+        "TORCHELASTIC_RUN_ID": "e2e-ranks",
+        "TORCHELASTIC_RESTART_COUNT": str(again),
+    }
+    ranks = [{**given, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
+    return [site.node.train("ranks.py", environ=environ, **options) for environ in ranks]
 
 
-def become(site: Site, run_id: str, state: str) -> dict[str, Any]:
-    until(lambda: site.view.state(PROJECT, run_id) == state, f"{run_id} {state}", 20, site.words)
-    run = site.view.show(PROJECT, run_id)
-    assert run is not None
-    return run
+def told(life: Life, word: str) -> dict[int, str]:
+    found = (one.split(" ", 2) for one in life.remarks if one.startswith(word + " "))
+    return {int(one[1]): one[2] for one in found if one[1] != "none"}
 
 
-@pytest.mark.parametrize(
-    ("zero", "one", "state", "code"),
-    [
-        (KILLED, KILLED, "crashed", None),
-        (KILLED, FINISHES, "crashed", None),
-        (KILLED, exits(3), "failed", 3),
-        (FINISHES, KILLED, "finished", 0),
-        (FINISHES, exits(3), "finished", 0),
-        (exits(4), FINISHES, "failed", 4),
-    ],
-)
-def test_the_attempt_runs_while_a_rank_does_and_then_ends_as_rank_0_did(
-    shared: Site, zero: dict[str, Any], one: dict[str, Any], state: str, code: int | None
+def ended(lives: list[Life]) -> None:
+    for life in lives:
+        assert life.process.wait(90) == 0, life.process.words()
+
+
+def killed_in_the_middle(site: Site) -> list[Life]:
+    """Four ranks, killed while one of them was still writing its share of step 3."""
+    lives = launch(site, 4, stuck=3, steps=9)
+    for life in lives[:3]:
+        life.remark("saved 3 ", 90)
+    lives[3].remark("try 3 ", 90)
+    for life in lives:
+        life.process.kill()
+    return lives
+
+
+@pytest.mark.slow
+def test_four_ranks_killed_in_the_middle_of_one_go_on_from_the_newest_that_all_had_committed(
+    site: Site,
 ) -> None:
-    run_id = "-".join([state, *(str(each.get("code", each.get("end", "killed"))) for each in (zero, one))])
-    first, last = Rank(shared, run_id, 0, zero), Rank(shared, run_id, 1, one)
-    first.close()
-    reached = last.life.last_step + 50
-    last.life.reach(reached)
-
-    def there() -> bool:
-        every = shared.view.history(PROJECT, run_id, every=True)
-        return any(row["_writer"] == 1 and row["_step"] >= reached for row in every)
-
-    until(there, "rows of the rank that goes on", 20, shared.words)
-    assert shared.view.state(PROJECT, run_id) == "running"
-    last.close()
-    (attempt,) = become(shared, run_id, state)["attempts"]
-    assert attempt["exit_code"] == code
-
-
-def test_samples_are_of_every_rank_and_go_on_when_rank_0_is_gone(site: Site) -> None:
-    site.node.configure(system_period=0.2)
     site.open()
-    zero, one = (Rank(site, RUN, rank, KILLED) for rank in (0, 1))
+    first = killed_in_the_middle(site)
+    second = launch(site, 4, again=1, steps=5)
+    ended(second)
+    for before, after in zip(first, second, strict=True):
+        assert told(after, "found") == {2: told(before, "saved")[2]}
+    site.drained()
+    listed = site.view.checkpoints(PROJECT, RUN)
+    assert [(one["step"], one["complete"], one["ranks"]) for one in listed][:1] == [(4, True, [0, 1, 2, 3])]
+    found = site.view.find(PROJECT, RUN)
+    assert found is not None
+    assert found["attempts"] == 2
 
-    def samples() -> list[dict[str, Any]]:
-        done = site.node.call("system", f"{PROJECT}/{RUN}", "--json", "--all")
-        return [json.loads(line) for line in done.stdout.splitlines()]
 
-    until(lambda: any(found["processes"] == 2 for found in samples()), "both sampled", 30, site.words)
-    slots = {found["_writer"] for found in samples()}
-    zero.close()
-    alone = until(
-        lambda: [found for found in samples() if found["_writer"] not in slots] or None,
-        "samples",
-        30,
-        site.words,
-    )
-    assert {found["processes"] for found in alone} == {1}
-    assert all(found["rss"] > 1 << 20 for found in alone)
-    one.close()
-    run = site.drained()
-    assert (run["state"], run["lost"]) == ("crashed", 0)
+@pytest.mark.slow
+def test_a_world_that_shrank_is_told_and_may_read_all_shares(site: Site) -> None:
+    site.open()
+    first = killed_in_the_middle(site)
+    second = launch(site, 2, again=1, steps=4)
+    ended(second)
+    wanted = " ".join(told(life, "saved")[2] for life in first)
+    for life in second:
+        assert "written by 4 ranks and is read by 2" in life.remark("refused", 5)
+        assert told(life, "all") == {2: wanted}
+    until(lambda: site.view.state(PROJECT, RUN) == "finished", "finished", why=site.words)
