@@ -109,7 +109,7 @@ def _kept(kept: Balance) -> str:
 def _waits(kept: Balance) -> str:
     if kept.waiting is None and kept.spool is not None:
         return f"for `respool sync {kept.spool}`, or for your daemon when it starts"
-    what = kept.waiting or "the daemon sends it"
+    what = kept.waiting or "for the daemon, which did not answer at the end: `respool status` tells more"
     why = f": {kept.why}" if kept.why and kept.why != "being sent" else ""
     return f"{what}{why}; the daemon goes on, `respool status` tells" if kept.waiting else what
 

@@ -178,6 +178,7 @@ def test_without_a_daemon_status_json_is_one_object_of_the_same_shape(
     assert answer.code == 3
     status = json.loads(answer.out)
     assert (status["daemon"], status["pending_records"]) == (None, 12)
+    assert 0 < status["pending_bytes"] < 2000, "what was written, not the room that was taken"
     (run,) = status["runs"]
     assert (run["state"], run["last_step"], run["spool"]) == ("failed", 9, str(spool))
     assert set(a_status()["runs"][0]) - {"rows", "lost"} <= set(run)

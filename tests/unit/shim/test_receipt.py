@@ -81,7 +81,7 @@ def test_a_daemon_that_does_not_answer_delays_the_receipt_by_a_second_at_most(
     daemon.mute = True
     run.log({"a": 1})
     run.finish()
-    assert "waiting  the daemon sends it" in "\n".join(said(capsys))
+    assert "waiting  for the daemon, which did not answer at the end" in "\n".join(said(capsys))
 
 
 def test_a_job_that_ends_by_an_exception_gets_its_receipt_once(tmp_path):

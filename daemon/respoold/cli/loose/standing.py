@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from respool import own_daemons
 from respool.spool_history import frames_of, segments_of
 from respool.wire import codec
 from respool.wire.attempt import BLOBS
 from respool.wire.errors import WireError
-from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.frames import HEADER_SIZE, NO_STEP, Frame, Kind
 from respoold import __version__
 from respoold.cli.loose.folder import BELOW, Lying, lives, lying_in
 from respoold.cli.places import Places
+from respoold.core.attempt import Blob, FileVersion
 from respoold.core.states import Facts, state_of
-from respoold.io import disk
+from respoold.io import blobs, disk
+
+
+class End(NamedTuple):
+    """How far a writer came, how it ended, and the bytes of what the hub has not acknowledged."""
+
+    seq: int = 0
+    last_step: int = NO_STEP
+    ended: Frame | None = None
+    octets: int = 0
 
 
 def standing(places: Places, now: float) -> dict[str, Any]:
@@ -50,13 +60,13 @@ def _line(one: Lying, spool: str, now: float) -> dict[str, Any] | None:
     """One attempt, or None where the hub has all of it."""
     progress = disk.read_progress(one.directory)
     acked = {int(writer): int(seq) for writer, seq in (progress.get("acked") or {}).items()}
-    ends = {writer.writer: _end(one, writer.writer) for writer in one.writers}
-    pending = sum(max(0, seq - acked.get(writer, 0)) for writer, (seq, _, _) in ends.items())
-    blobs, used = _blobs(one), disk.usage(one.directory)
-    if not pending and not blobs:
+    ends = {writer.writer: _end(one, writer.writer, acked.get(writer.writer, 0)) for writer in one.writers}
+    pending = sum(max(0, end.seq - acked.get(writer, 0)) for writer, end in ends.items())
+    files = _unsent(one, progress)
+    if not pending and not files:
         return None
     alive = any(lives(writer) for writer in one.writers)
-    last = max((step for _, step, _ in ends.values()), default=NO_STEP)
+    last = max((end.last_step for end in ends.values()), default=NO_STEP)
     return {
         "entity": one.entity,
         "project": one.request.project,
@@ -68,9 +78,9 @@ def _line(one: Lying, spool: str, now: float) -> dict[str, Any] | None:
         "alive": alive,
         "last_step": None if last == NO_STEP else last,
         "pending_records": pending,
-        "pending_bytes": used.rows if pending else 0,
-        "pending_files": len(blobs),
-        "pending_file_bytes": used.blobs,
+        "pending_bytes": sum(end.octets for end in ends.values()) if pending else 0,
+        "pending_files": len(files),
+        "pending_file_bytes": sum(blobs.size_of(one.directory, token) for token in files),
         "oldest_pending_seconds": max(0.0, now - one.request.started_at),
         "spool": spool,
         "why": "no daemon runs here to bring it",
@@ -84,27 +94,42 @@ def _sync(spool: str) -> str:
     return f"respool sync {root}" if root and corner.startswith("u") else "respool sync"
 
 
-def _end(one: Lying, writer: int) -> tuple[int, int, Frame | None]:
-    """(next seq, last step, how it ended) of a writer, from its newest segment."""
-    for name in reversed(segments_of(one.directory, writer)):
-        frames = frames_of(one.directory, name)
+def _end(one: Lying, writer: int, acked: int) -> End:
+    """Of a writer, from its newest segment with frames; the ones before it count whole."""
+    names = segments_of(one.directory, writer)
+    while names:
+        frames = frames_of(one.directory, names.pop())
         if frames:
+            octets = sum(HEADER_SIZE + len(frame.payload) for frame in frames if frame.next_seq > acked)
+            octets += sum(_size(one.directory, name) for name in names)
             steps = (frame.step for frame in frames if frame.kind == Kind.ROW)
             ended = [frame for frame in frames if frame.kind == Kind.STATE]
-            return frames[-1].next_seq, max(steps, default=NO_STEP), ended[-1] if ended else None
-    return 0, NO_STEP, None
+            last = max(steps, default=NO_STEP)
+            return End(frames[-1].next_seq, last, ended[-1] if ended else None, octets)
+    return End()
 
 
-def _blobs(one: Lying) -> list[str]:
+def _size(directory: str, name: str) -> int:
     try:
-        return os.listdir(os.path.join(one.directory, BLOBS))
-    except OSError:
+        return os.stat(os.path.join(directory, name)).st_size
+    except FileNotFoundError:  # an adopter was quicker
+        return 0
+
+
+def _unsent(one: Lying, progress: dict[str, Any]) -> list[str]:
+    """The snapshots that lie here and that a daemon has not brought to the hub already."""
+    try:
+        found = os.listdir(os.path.join(one.directory, BLOBS))
+        known = [FileVersion(*values) for values in (progress.get("files") or {}).values()]
+    except (OSError, TypeError):
         return []
+    done = {version.token for version in known if version.state != Blob.PENDING}
+    return [token for token in found if token not in done]
 
 
-def _state(one: Lying, ends: dict[int, tuple[int, int, Frame | None]], *, alive: bool) -> str:
+def _state(one: Lying, ends: dict[int, End], *, alive: bool) -> str:
     primary = ends.get(one.request.writer)
-    said = _said(primary[2]) if primary and primary[2] else {}
+    said = _said(primary.ended) if primary and primary.ended else {}
     code = said.get("exit_code")
     gone = not alive and lives(one.writers[0]) is False
     facts = Facts(
