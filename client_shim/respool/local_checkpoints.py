@@ -10,6 +10,7 @@ from respool import restoring, spool_history, spool_papers
 from respool.keeper import Keeper
 from respool.spool_history import Earlier
 from respool.spool_papers import names
+from respool.spool_shown import shown
 from respool.wire import codec
 from respool.wire.attempt import BLOBS
 from respool.wire.errors import WireError
@@ -28,12 +29,10 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
     own = [one for one in attempts if one.file.attempt_id == keeper.attached.attempt_id]
     head = own[0] if own else spool_history.head_of(attempts)
     found: dict[tuple[str, int], tuple[Earlier, Shares]] = {}
-    limit: int | None = None
-    for one in spool_history.lineage_of(attempts, head):
-        for key, shares in _gathered(one).items():
-            if name in {None, key[0]} and (limit is None or _logged(shares) < limit):
-                found.setdefault(key, (one, shares))
-        limit = _lower(limit, spool_history.cut_of(one))
+    for part in shown(attempts, head):
+        for key, shares in _gathered(part.attempt).items():
+            if name in {None, key[0]} and part.shows(_logged(shares)):
+                found.setdefault(key, (part.attempt, shares))
     there = {key: place for key, place in found.items() if not _removed(*place)}
     return [(_told(key, *place), _fetch(*place)) for key, place in there.items()]
 
@@ -126,7 +125,3 @@ def _whole(attempt: Earlier, part: dict[str, Any]) -> bool:
 
 def _path(attempt: Earlier, part: dict[str, Any]) -> str:
     return os.path.join(attempt.directory, BLOBS, os.path.basename(str(part.get("blob"))))
-
-
-def _lower(limit: int | None, cut: int | None) -> int | None:
-    return limit if cut is None else cut if limit is None else min(limit, cut)

@@ -6,7 +6,8 @@ import os
 from typing import Any, NamedTuple
 
 from respool import notices, spool_papers
-from respool.spool_history import Earlier, frames_of, lineage_of, segments_of
+from respool.spool_history import Earlier, frames_of, segments_of
+from respool.spool_shown import shown
 from respool.wire.attempt import BLOBS
 from respool.wire.frames import Kind
 from respool.wire.view import View
@@ -22,12 +23,13 @@ class FileVersion(NamedTuple):
 
 
 def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> FileVersion | None:
-    """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record.
-    Before an attempt that is only remembered all that lies here is searched, for its parent is not known.
+    """The newest committed version of `name` along the lineage of `head`: newest attempt, then newest record that no
+    cut hides. Before an attempt that is only remembered all that lies here is searched, for its parent is not known.
     """
-    for one in lineage_of(attempts, head):
-        for record in reversed(_files(one)):
-            version = _version(one, record, name) if record["name"] == name else None
+    for part in shown(attempts, head):
+        for record in reversed(_files(part.attempt)):
+            named = record["name"] == name and part.shows(int(record["step"]))
+            version = _version(part.attempt, record, name) if named else None
             if version is not None:
                 return version
     return None

@@ -88,6 +88,11 @@ class View:
                 setattr(self, name, facts[name])
         self.first_steps = list(self.first_steps)
 
+    @property
+    def axis_names(self) -> frozenset[str]:
+        """The metrics that may be axes."""
+        return self._axis_names
+
     def take_meta(self, meta: dict[str, Any]) -> None:
         """What the run is called and how its metrics are defined is now `meta`."""
         self.meta = meta

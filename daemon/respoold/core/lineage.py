@@ -10,12 +10,12 @@ who asks only for that need not know any axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from respool.wire.axes import First
 from respool.wire.frames import NO_STEP
+from respool.wire.repeats import Reach, lower, repeated
 
 
 class Link(NamedTuple):
@@ -31,10 +31,6 @@ class Link(NamedTuple):
     rewound: int | None = None
     ordered: int | None = None
     axes: Mapping[str, First] = {}
-
-
-Reach = Callable[[str, str, float], int | None]
-"""The step of the first row of an attempt (its id) that reached, on an axis (its name), a value; None if none did."""
 
 
 class Visible(NamedTuple):
@@ -83,7 +79,7 @@ def limited(chain: Sequence[Link], cuts: Sequence[int | None]) -> list[Visible]:
     limit: int | None = None
     for link, cut in zip(reversed(chain), reversed(cuts), strict=True):
         result.append(Visible(link.attempt_id, limit))
-        limit = _lower(limit, cut)
+        limit = lower(limit, cut)
     return result[::-1]
 
 
@@ -95,10 +91,11 @@ def cuts_of(chain: Sequence[Link], reach: Reach | None = None) -> list[int | Non
     for index, link in enumerate(chain):
         cut = cut_of(link, last)
         if reach is not None and link.axes and link.rewound is None and link.ordered is None:
-            cut = _lower(cut, _repeated(link, list(zip(chain[:index], limits, strict=True)), reach))
+            ancestors = [(one.attempt_id, limit) for one, limit in zip(chain[:index], limits, strict=True)]
+            cut = lower(cut, repeated(link.axes, ancestors, reach))
         last = _after(last, link, cut)
         cuts.append(cut)
-        limits = [*(_lower(limit, cut) for limit in limits), None]
+        limits = [*(lower(limit, cut) for limit in limits), None]
     return cuts
 
 
@@ -112,36 +109,3 @@ def last_step(chain: Sequence[Link]) -> int:
 
 def _after(last: int, link: Link, cut: int | None) -> int:
     return max(last if cut is None else min(last, cut - 1), link.last_step)
-
-
-def _repeated(link: Link, ancestors: Sequence[tuple[Link, int | None]], reach: Reach) -> int | None:
-    """The step of the ancestors' first visible row that was as far as this attempt's first rows are.
-
-    A row that is on several axes repeats one that was as far on each of them: the first iteration that is done
-    again lies in an epoch that began earlier. Rows that are on different axes speak for themselves.
-    """
-    cut: int | None = None
-    for _, row in groupby(sorted(link.axes.items(), key=_seq), key=_seq):
-        steps = [_reached(ancestors, name, first.value, reach) for name, first in row]
-        cut = _lower(cut, max((step for step in steps if step is not None), default=None))
-    return cut
-
-
-def _reached(
-    ancestors: Sequence[tuple[Link, int | None]], axis: str, value: float, reach: Reach
-) -> int | None:
-    for link, limit in ancestors:
-        step = reach(link.attempt_id, axis, value)
-        if step is not None and (limit is None or step < limit):
-            return step
-    return None
-
-
-def _seq(item: tuple[str, First]) -> int:
-    return item[1].seq
-
-
-def _lower(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)

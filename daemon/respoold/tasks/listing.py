@@ -13,12 +13,12 @@ from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, Resto
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.errors import HubAway, HubDenied, HubRefused
-from respoold.core.lineage import Link, visible
 from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
 from respoold.tasks.keeper import Keeper
-from respoold.tasks.restore import lineage_of, run_of
+from respoold.tasks.restore import run_of
+from respoold.tasks.shown import shown
 
 Told = dict[str, Any]
 
@@ -116,24 +116,16 @@ async def _local(
         for reader in keeper.readers_of(one):
             while keeper.look(reader):
                 await trio.lowlevel.checkpoint()
-    chain = lineage_of(here, attempt)[::-1]
-    limits = {shown.attempt_id: shown.limit for shown in visible([_rooted(one) for one in chain])}
     found: dict[tuple[str, int], list[tuple[Attempt, Share]]] = {}
-    for one in chain:
-        limit = limits[one.id]
+    for part in reversed(await shown(here, attempt)):
+        one = part.attempt
         for share in one.checkpoints:
             at = share.step if share.logged is None else share.logged
-            if share.here and (limit is None or at < limit):
+            if share.here and part.shows(at):
                 known = found.pop((share.name, share.step), [])
                 others = [old for old in known if old[0] is one and old[1].rank != share.rank]
                 found[share.name, share.step] = [*others, (one, share)]
     return [_told(shares) for shares in found.values()][::-1]
-
-
-def _rooted(attempt: Attempt) -> Link:
-    """The attempt for the fold, its rows behind the step that it continued with: its parent may lie elsewhere."""
-    link = attempt.link
-    return link if attempt.file.parent else link._replace(parent=None)
 
 
 def _told(shares: list[tuple[Attempt, Share]]) -> Told:

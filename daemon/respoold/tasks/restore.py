@@ -17,6 +17,7 @@ from respoold.io import blobs
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.shown import Shown, shown
 
 
 async def restore(
@@ -32,7 +33,7 @@ async def restore(
         for reader in keeper.readers_of(one):
             while keeper.look(reader):
                 await trio.lowlevel.checkpoint()
-    found = _newest(lineage_of(here, attempt), message.name)
+    found = _newest(await shown(here, attempt), message.name)
     if found is not None:
         return await trio.to_thread.run_sync(_open_local, *found)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
@@ -55,21 +56,15 @@ def run_of(named: str | None, attempt: Attempt | None) -> tuple[str | None, str,
     return entity, project, run_id_of(run_id)
 
 
-def lineage_of(here: list[Attempt], attempt: Attempt | None) -> list[Attempt]:
-    """The attempts whose files count, the newest first; stops where the lineage leaves this node."""
-    by_id = {one.id: one for one in here}
-    at = attempt if attempt is not None and attempt.id in by_id else (here[-1] if here else None)
-    chain: list[Attempt] = []
-    while at is not None and at not in chain:
-        chain.append(at)
-        at = by_id.get(at.file.parent or "")
-    return chain
-
-
-def _newest(chain: Iterable[Attempt], name: str) -> tuple[Attempt, FileVersion] | None:
-    for attempt in chain:
+def _newest(chain: Iterable[Shown], name: str) -> tuple[Attempt, FileVersion] | None:
+    for part in chain:
+        attempt = part.attempt
         versions = [
-            one for one in attempt.files.values() if one.name == name and one.state is not Blob.MISSING
+            one
+            for one in attempt.files.values()
+            if one.name == name
+            and one.state is not Blob.MISSING
+            and part.shows(None if one.step == NO_STEP else one.step)
         ]
         if versions:
             version = max(versions, key=lambda one: one.seq)

@@ -293,6 +293,52 @@ def test_a_cut_hides_by_the_rows_that_were_logged_not_by_the_trainer_s_own_count
     assert [(one.step, one.logged_step) for one in again.checkpoints()] == [(100, 1), (50, 0)]
 
 
+def lightning(run, first, last, name="trainer/global_step"):
+    """Rows, checkpoints and files as of a trainer that never names a step."""
+    run.keep_checkpoints(last=20)
+    for at in range(first, last):
+        run.log({"loss": 1.0, name: at})
+        save(run, at, f"{at}".encode())
+        with open("state.txt", "w", encoding="utf-8") as file:
+            file.write(str(at))
+        run.save("state.txt", policy="now")
+
+
+@pytest.mark.parametrize("name", ["trainer/global_step", "my_step"])
+def test_of_a_trainer_that_names_no_step_those_that_it_repeats_are_hidden_by_how_far_it_is(run, name):
+    run.define_metric("loss", step_metric=name)
+    lightning(run, 0, 10, name)
+    run.finish()
+    again = respool.init(project="p", id="r", mode="spool", resume="allow")
+    again.define_metric("loss", step_metric=name)
+    again.log({"loss": 1.0, name: 6})
+    assert [one.step for one in again.checkpoints()] == [5, 4, 3, 2, 1, 0]
+    with again.restore("state.txt", root="there") as file:
+        assert file.read() == b"5"
+    again.finish()
+    # The next goes back behind the one before it, and behind what that one repeated.
+    third = respool.init(project="p", id="r", mode="spool", resume="allow")
+    third.define_metric("loss", step_metric=name)
+    lightning(third, 3, 5, name)
+    assert [(one.step, content(one)) for one in third.checkpoints()][:3] == [(4, b"4"), (3, b"3"), (2, b"2")]
+    assert len(third.checkpoints()) == 5
+
+
+def test_files_of_rows_that_were_rewound_are_hidden_too(run, tmp_path):
+    for step in (1, 5, 9):
+        run.log({"a": 1}, step=step)
+        with open("state.txt", "w", encoding="utf-8") as file:
+            file.write(str(step))
+        run.save("state.txt", policy="now")
+    run.finish()
+    again = respool.init(project="p", id="r", mode="spool", resume="allow")
+    with again.restore("state.txt", root=tmp_path / "1") as file:
+        assert file.read() == b"9"
+    again.rewind(6)
+    with again.restore("state.txt", root=tmp_path / "2") as file:
+        assert file.read() == b"5"
+
+
 def test_those_whose_records_a_daemon_deleted_are_found_by_what_it_noted(run):
     run.log({"a": 1}, step=4)
     save(run, 7, b"seven", metadata={"lr": 0.1})

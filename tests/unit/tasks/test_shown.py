@@ -1,0 +1,72 @@
+"""What a node gives back of a run by itself: files and checkpoints that its history shows, as the hub would."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from respool.wire.frames import Kind
+from respool.wire.messages import CheckpointsAsked, Restore
+from respoold.io import blobs
+from respoold.tasks.attach import Granted
+from respoold.tasks.keeper import Keeper
+from respoold.tasks.listing import listed
+from respoold.tasks.restore import restore
+from unit.tasks.kit import ME, People, a_keeper, granted, log, people
+
+AXIS = "trainer/global_step"
+
+
+def train(keeper: Keeper, found: Granted, first: int, *steps: int, axis: bool = False) -> None:
+    """At each of these steps of the run a row, a version of a file and a checkpoint; the trainer is at `first`."""
+    for at, step in enumerate(steps, first):
+        token = f"t{found.attempt.id[:6]}-{step}"
+        for name in (f"{token}-f", f"{token}-c"):
+            Path(blobs.path_of(found.attempt.directory, name)).write_bytes(f"{at}".encode())
+        size, where = len(f"{at}"), found
+        log(keeper, where, step, value={"loss": 1.0, **({AXIS: at} if axis else {})})
+        part = {"name": "", "blob": f"{token}-c", "size": size}
+        value: dict[str, Any] = {"name": "checkpoint", "step": at, "parts": [part]}
+        log(keeper, where, step, kind=Kind.CHECKPOINT, value=value)
+        log(keeper, where, step, kind=Kind.FILE, value={"name": "f", "blob": f"{token}-f", "size": size})
+
+
+async def next_life(keeper: Keeper, who: People, before: Granted | None = None) -> Granted:
+    if before is not None:
+        who.kill(before.attempt.request)
+    return await granted(keeper, who.ask(launch=f"L{len(list(keeper.node))}", resume="allow"))
+
+
+async def given_back(keeper: Keeper, found: Granted) -> tuple[str, list[int]]:
+    """The file's content, and the steps of the checkpoints."""
+    answer, fd = await restore(keeper, ME, found.attempt, Restore("f"))
+    assert fd is not None, answer
+    with os.fdopen(fd, "rb") as file:
+        content = file.read().decode()
+    told = await listed(keeper, ME, found.attempt, CheckpointsAsked())
+    return content, [one["step"] for one in told.checkpoints]
+
+
+@pytest.mark.parametrize("how", ["rewound", "logged again", "on an axis"])
+async def test_what_a_cut_hides_is_not_given_back_without_the_hub(tmp_path: Path, how: str) -> None:
+    axis = how == "on an axis"
+    async with a_keeper(str(tmp_path / "spool")) as keeper:
+        with people() as who:
+            first = await next_life(keeper, who)
+            train(keeper, first, 0, *range(10), axis=axis)
+            second = await next_life(keeper, who, first)
+            assert await given_back(keeper, second) == ("9", [*range(9, -1, -1)])
+            match how:
+                case "rewound":
+                    log(keeper, second, kind=Kind.CUT, value={"step": 6})
+                case "logged again":
+                    log(keeper, second, 6, 7)
+                case "on an axis":
+                    log(keeper, second, 10, value={AXIS: 6})
+            assert await given_back(keeper, second) == ("5", [5, 4, 3, 2, 1, 0])
+            third = await next_life(keeper, who, second)
+            train(keeper, third, 3, *((11, 12) if axis else (3, 4)), axis=axis)
+            assert await given_back(keeper, third) == ("4", [4, 3, 2, 1, 0])
