@@ -1,0 +1,41 @@
+"""The words of `command:` in a sweep, filled in."""
+
+import sys
+
+import pytest
+
+from respoold.cli.errors import CommandError
+from respoold.cli.sweep_command import filled
+
+TRIED = {"lr": 0.1, "deep": {"a": [1]}, "amp": True, "slow": False}
+
+
+def words(*command, program=sys.executable, **environ):
+    return filled(command, program, TRIED, environ, lambda: "p.json")
+
+
+def test_every_word_of_wandb_means_what_it_does_there():
+    assert words("${interpreter}", "${program}") == [sys.executable, sys.executable]
+    assert words("${args}") == ["--lr=0.1", '--deep={"a": [1]}', "--amp=True", "--slow=False"]
+    assert words("${args_no_hyphens}")[0] == "lr=0.1"
+    assert words("${args_no_equals}")[:2] == ["--lr", "0.1"]
+    assert words("${args_no_boolean_flags}") == ["--lr=0.1", '--deep={"a": [1]}', "--amp"]
+    assert words("${args_append_hydra}")[0] == "+lr=0.1"
+    assert words("${args_override_hydra}")[0] == "++lr=0.1"
+    assert words("${args_json}") == ['{"lr": 0.1, "deep": {"a": [1]}, "amp": true, "slow": false}']
+    assert words("${args_json_file}") == ["p.json"]
+    assert words("${envvar:HOME}/x", HOME="/h") == ["/h/x"]
+    assert words("--plain") == ["--plain"]
+
+
+@pytest.mark.parametrize(
+    ("command", "program", "said"),
+    [
+        ("${arg}", "t.py", r"\$\{arg\}, which means nothing"),
+        ("${program}", "", "names no program"),
+        ("${program}", "missing-script.py", "is not here"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_named(command, program, said):
+    with pytest.raises(CommandError, match=said):
+        words(command, program=program)

@@ -1,0 +1,154 @@
+"""An agent's side of a sweep: it asks until it is answered, keeps what it holds, and tells a process what to try."""
+
+import json
+import threading
+
+import pytest
+
+from respool import swept
+from respool.config_map import Config
+from respool.errors import AwayError, CommError, UsageError
+from respool.sweeping.assignment import read, variables
+from respool.sweeping.flapping import IN_A_ROW, Flapping
+from respool.sweeping.foreman import Foreman
+from respool.sweeping.path import Path, resolve
+from respool.sweeping.renewal import RENEWALS, Renewal
+
+PATH = Path("ada", "digits", "k3x9p2aq")
+WORK = {
+    "work": {"run_id": "k3x9p2aq-1", "number": 1, "parameters": {"x": 1}, "lease": "L", "requeues": 2},
+    "entity": "ada", "project": "digits", "program": "t.py", "command": ["${program}"], "lease_seconds": 0.06,
+}  # fmt: skip
+
+
+class FakeHub:
+    """Answers what it is given, in order; an exception is raised. `asked` is what came in."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def ask(self, method, path, body=None):
+        self.asked.append((method, path, body))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def get(self, path, **query):
+        return self.ask("GET", path, query)
+
+
+def foreman(hub, patience=1e9, ends=False):
+    return Foreman(hub, PATH, "agent", patience=patience, pause=lambda _: ends)
+
+
+def test_a_question_that_was_not_answered_is_asked_again_under_the_same_name():
+    hub = FakeHub(AwayError("gone"), AwayError("gone"), {"wait": "paused"}, WORK)
+    work = foreman(hub).next()
+    assert (work.run_id, work.requeues, work.parameters) == ("k3x9p2aq-1", 2, {"x": 1})
+    assert len({body["lease"] for _, _, body in hub.asked}) == 1
+    assert {path for _, path, _ in hub.asked} == {"/v1/sweeps/ada/digits/k3x9p2aq/work"}
+
+
+def test_after_its_patience_it_gives_a_missing_hub_up_and_ends_well_where_there_is_nothing_to_do():
+    with pytest.raises(AwayError, match="Gave up after 0 s"):
+        foreman(FakeHub(AwayError("gone")), patience=0).next()
+    assert foreman(FakeHub({"wait": "all handed out"}), patience=0).next() is None
+    assert foreman(FakeHub({"over": "it is finished"})).next() is None
+    assert foreman(FakeHub({"wait": "paused"}), ends=True).next() is None
+
+
+def test_what_waiting_does_not_mend_is_raised_at_once():
+    hub = FakeHub(CommError("not yours"))
+    with pytest.raises(CommError, match="not yours"):
+        foreman(hub).next()
+    assert len(hub.asked) == 1
+
+
+def test_a_report_is_made_until_it_is_heard():
+    hub = FakeHub(AwayError("gone"), {})
+    foreman(hub).report("L", -9)
+    assert [body for _, _, body in hub.asked] == [{"lease": "L", "code": -9}] * 2
+
+
+def test_a_lease_is_renewed_while_its_run_is_at_work_and_a_stop_is_told_once():
+    hub = FakeHub(AwayError("gone"), {"orders": {"L": "go"}}, {"orders": {"L": "stop"}})
+    told, enough = [], threading.Event()
+
+    def stop():
+        told.append(1)
+        enough.set()
+
+    assert WORK["lease_seconds"] / RENEWALS < 0.1
+    with Renewal(foreman(hub), read(WORK, "k3x9p2aq"), stop) as renewal:
+        assert enough.wait(10)
+        asked = len(hub.asked)
+        while len(hub.asked) < asked + 3:
+            threading.Event().wait(0.01)
+    assert (told, renewal.stopped) == ([1], True)
+
+
+def test_an_agent_gives_up_only_when_all_fail_at_once():
+    flapping = Flapping()
+    for code, seconds in [
+        *[(1, 1.0)] * (IN_A_ROW - 1),
+        (0, 1.0),
+        *[(1, 999.0)] * 9,
+        *[(1, 1.0)] * (IN_A_ROW - 1),
+    ]:
+        flapping.ended(code, seconds)
+        assert not flapping.given_up
+    flapping.ended(-9, 1.0)
+    assert flapping.given_up
+
+
+def test_a_process_is_told_which_run_it_is_what_to_try_and_whether_it_was_begun_before():
+    told = variables(read(WORK, "k3x9p2aq"))
+    assert (told["RESPOOL_RUN_ID"], told["RESPOOL_PROJECT"], told["RESPOOL_REQUEUED"]) == (
+        "k3x9p2aq-1",
+        "digits",
+        "1",
+    )
+    assert json.loads(told["RESPOOL_SWEEP_PARAMETERS"]) == {"x": 1}
+    fresh = read({**WORK, "work": {**WORK["work"], "requeues": 0}}, "s")
+    assert "RESPOOL_REQUEUED" not in variables(fresh)
+
+
+def test_in_a_sweep_the_names_of_a_script_yield_and_outside_they_count():
+    given = {"id": "mine", "project": "p", "entity": None, "name": "n"}
+    assert swept.named(given, {}) is given
+    inside = swept.named(given, {"RESPOOL_SWEEP_ID": "s"})
+    assert inside == {"id": None, "project": None, "entity": None, "name": "n"}
+
+
+def test_parameters_that_no_agent_wrote_are_refused_and_outside_of_a_sweep_there_are_none():
+    assert swept.parameters({"RESPOOL_SWEEP_PARAMETERS": "{}"}) == {}
+    with pytest.raises(UsageError, match="no JSON object"):
+        swept.parameters({"RESPOOL_SWEEP_ID": "s", "RESPOOL_SWEEP_PARAMETERS": "[1]"})
+
+
+def test_what_a_sweep_tries_stays_whatever_the_script_sets(capsys):
+    config = Config({"x": 1, "y": 2}, lambda *_: None)
+    config.lock({"x": 1})
+    config.update({"x": 5, "y": 3}, allow_val_change=True)
+    config.x = 7
+    assert config.as_dict() == {"x": 1, "y": 3}
+    assert "the sweep's" in capsys.readouterr().err
+
+
+def test_a_sweep_is_found_by_as_much_of_its_path_as_it_takes():
+    def listed(*paths):
+        keys = ("entity", "project", "sweep_id")
+        return FakeHub({"sweeps": [dict(zip(keys, path, strict=True)) for path in paths]})
+
+    hub = listed(PATH)
+    hub.address = type("Address", (), {"url": "http://hub"})
+    assert resolve(hub, "k3x9p2aq") == PATH
+    assert hub.asked[-1][2] == {"project": None, "sweep_id": "k3x9p2aq"}
+    with pytest.raises(UsageError, match="ada/digits/k3x9p2aq or bob/digits/k3x9p2aq"):
+        resolve(listed(PATH, PATH._replace(entity="bob")), "k3x9p2aq")
+    with pytest.raises(FileNotFoundError, match="no sweep"):
+        resolve(hub, "eve/digits/k3x9p2aq")
+    with pytest.raises(UsageError, match="names no sweep"):
+        resolve(hub, "a/b/c/d")
