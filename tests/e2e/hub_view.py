@@ -61,6 +61,11 @@ class HubView:
         answer = self._client.get(f"{path}/parts/{digest}")
         return answer.content if answer.status_code == 200 else None
 
+    def steps(self, project: str, run_id: str) -> list[int]:
+        """Of its checkpoints, newest first."""
+        found = self._get(project, run_id, "/checkpoints")
+        return [one["step"] for one in found["checkpoints"]] if found else []
+
     def checkpoints(self, project: str, run_id: str, *, every: bool = False) -> list[Row]:
         """Newest first, each with its `bytes`, part after part. `every`: those that the history hides, too."""
         found = self._get(project, run_id, "/checkpoints", **({"all": "1"} if every else {}))

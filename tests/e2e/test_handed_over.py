@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
 
 from e2e.processes import until
-from e2e.sites import PROJECT, RUN, Site
+from e2e.sites import PROJECT, RUN, Node, Site
 from e2e.truths import Life
 
 
@@ -67,6 +69,45 @@ def test_a_killed_trainer_goes_on_from_its_last_one_on_another_node(site: Site) 
         (4, True),
         (3, True),
     ]
+
+
+def apart(site: Site, node: Node) -> None:
+    """Put a node into a network of its own, where none of another's sockets is; if this user may make one."""
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
+        return
+    place = site.process("place", ["unshare", "--net", "sleep", "infinity"], dict(os.environ)).launch()
+    ours = os.readlink("/proc/self/ns/net")
+    until(lambda: os.readlink(f"/proc/{place.pid}/ns/net") != ours, "a network", 10, place.words)
+    node.wrapper = ["nsenter", f"--net=/proc/{place.pid}/ns/net", "--"]
+    node.daemon.argv = [*node.wrapper, *node.daemon.argv]
+
+
+@pytest.mark.slow
+def test_a_node_with_nothing_of_it_restores_a_models_state_when_the_first_is_gone_for_good(
+    site: Site,
+) -> None:
+    pytest.importorskip("torch")
+    site.open()
+    life = site.node.train("weights.py", steps=5, hang=1)
+    saved = life.remark("saved plain 3 ", 90).split()[3]
+    until(lambda: site.view.steps(PROJECT, RUN)[:1] == [3], "it is at the hub", 60, site.words)
+    life.process.kill()
+    site.node.daemon.kill()
+    shutil.rmtree(site.node.spool)
+    shutil.rmtree(site.node.work)
+    other = site.add_node("b")
+    apart(site, other)
+    site.give_keys()
+    other.daemon.start()
+    again = other.train("weights.py", steps=1, takeover=1)
+    assert again.process.wait(120) == 0, again.process.words()
+    assert [one for one in again.remarks if one.startswith("found")] == [f"found 3 {saved} ok"]
+    folder = site.path("restored")
+    done = other.call("restore", RUN, "--checkpoint", "--step", "3", "-o", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (name,) = os.listdir(folder)
+    with open(os.path.join(folder, name), "rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == saved
 
 
 def test_offline_it_is_found_in_the_spool_and_sent_when_the_hub_is_back(site: Site) -> None:

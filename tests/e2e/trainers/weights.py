@@ -47,7 +47,7 @@ def digest_of(file) -> str:
 class Trainer:
     def __init__(self, options) -> None:
         self.options = options
-        self.run, self.notes = begin(options)
+        self.run, self.notes = begin(options, takeover=bool(options.takeover))
         self.run.keep_checkpoints(last=2)
         self.state = state_of(self.run.attempt_id, 0, options.size)
 
@@ -99,6 +99,7 @@ def main() -> None:
     made.add_argument("--size", type=int, default=64 << 20)
     made.add_argument("--pace", type=float, default=0.0)
     made.add_argument("--hang", type=int, default=0)
+    made.add_argument("--takeover", type=int, default=0)
     options = made.parse_args()
     trainer = Trainer(options)
     begin_at = trainer.found()
