@@ -21,6 +21,10 @@ HUB = "10.213.0.1"
 LISTEN = f"http://{HUB}:8412"
 ALONE = ("unshare", "--net", "--uts", "--mount", "--propagation=private")
 SLEEP = 'hostname "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && exec sleep infinity'
+TRIAL = """
+hostname trial && mount --bind "$1" /proc/sys/kernel/random/boot_id &&
+ip link add one type veth peer name other && ip route add unreachable 10.213.0.1
+"""
 BACK = 'cd "$1" && shift && exec "$@"'
 _NEWNET = 0x40000000
 
@@ -30,7 +34,7 @@ def cannot() -> str | None:
     missing = [tool for tool in ("ip", "unshare", "nsenter", "hostname") if not shutil.which(tool)]
     if missing:
         return f"{', '.join(missing)} missing"
-    trial = [*ALONE, "ip", "link", "add", "one", "type", "veth", "peer", "name", "other"]
+    trial = [*ALONE, "sh", "-c", TRIAL, "sh", __file__]
     done = subprocess.run(trial, capture_output=True, text=True)
     return None if done.returncode == 0 else f"no networks can be made: {done.stderr.strip()}"
 
