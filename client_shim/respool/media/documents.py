@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, ClassVar
 
@@ -47,13 +48,15 @@ class Video(Media):
 
 
 class Object3D(Media):
-    """A 3D object, by the path of its file."""
+    """A 3D object, by the path of its file, or a cloud of points: an array or list of rows x, y, z, with a category
+    (4 columns) or a colour r, g, b (6) behind, kept as JSON.
+    """
 
     kind: ClassVar[str] = "object3D-file"
     folder: ClassVar[str] = "object3D"
 
     def __init__(self, data_or_path: Any, caption: str | None = None, **_: Any) -> None:
-        super().__init__(lambda: _file(data_or_path, "Object3D"), caption)
+        super().__init__(lambda: _cloud(data_or_path), caption)
 
 
 class Molecule(Media):
@@ -64,6 +67,16 @@ class Molecule(Media):
 
     def __init__(self, data_or_path: Any, caption: str | None = None, **_: Any) -> None:
         super().__init__(lambda: _file(data_or_path, "Molecule"), caption)
+
+
+def _cloud(value: Any) -> Source:
+    rows = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(rows, (list, tuple)):
+        return _file(value, "Object3D")
+    points = [[float(part) for part in row] for row in rows]
+    if {len(point) for point in points} - {3, 4, 6}:
+        raise ValueError("a cloud of points takes rows of 3, 4 or 6 numbers")
+    return Source(".pts.json", json.dumps(points).encode(), facts={"points": len(points)})
 
 
 def _file(value: Any, what: str) -> Source:

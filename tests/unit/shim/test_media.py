@@ -166,6 +166,13 @@ def test_a_histogram_takes_what_numpy_counted(run, capsys):
     assert "1 counts and 1 edges" in capsys.readouterr().err
 
 
+def test_points_become_a_cloud(run):
+    _, found = logged(run, respool.Object3D(np.arange(6).reshape(2, 3), caption="two"))
+    assert (found["_type"], found["points"], found["caption"]) == ("object3D-file", 2, "two")
+    assert found["path"].endswith(".pts.json")
+    assert json.loads(content(run, found["path"])) == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_samples_become_a_wav(run):
     _, found = logged(run, respool.Audio(np.array([0.0, 1.0, -1.0, 2.0]), sample_rate=8000))
     with wave.open(io.BytesIO(content(run, found["path"]))) as file:
@@ -210,6 +217,7 @@ def test_figures_may_be_logged_as_they_are(run):
         lambda: respool.Audio([1.0]),
         lambda: respool.Html(5),
         lambda: respool.Object3D({}),
+        lambda: respool.Object3D([[1.0, 2.0]]),
     ],
 )
 def test_what_cannot_be_encoded_is_a_warning_and_the_row_is_kept(run, make, capsys):
