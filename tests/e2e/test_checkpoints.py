@@ -152,3 +152,27 @@ def test_a_resume_after_a_finished_run_still_finds_its_checkpoint(site: Site) ->
     after = train(site.node, steps=4)
     back(after, life)
     assert after.process.wait() == 0
+
+
+def test_what_save_was_given_is_what_arrives_whatever_the_script_does_to_the_file_next(site: Site) -> None:
+    site.open()
+    life = site.node.train("ruined.py")
+    life.remark("saved ", count=9)
+    wanted = {name: digest for _, name, digest in (one.split() for one in life.remarks)}
+    until(
+        lambda: {one["name"] for one in site.view.files(PROJECT, RUN)} == set(wanted),
+        "all files",
+        why=site.words,
+    )
+    for name, digest in wanted.items():
+        assert hashlib.sha256(site.view.file(PROJECT, RUN, name) or b"").hexdigest() == digest, name
+    assert "  copies   9 by " in site.node.call("status").stdout
+    with open(os.path.join(site.node.work, "go"), "w", encoding="utf-8"):
+        pass
+    assert life.process.wait() == 0, life.process.words()
+    site.drained()
+    names = [one["name"] for one in site.view.files(PROJECT, RUN, every=True)]
+    later = {name for name in wanted if names.count(name) > 1}
+    assert later == {"end-cut.pt", "end-replace.pt", "live-cut.pt", "live-replace.pt"}
+    assert len(names) == 9 + len(later)
+    assert {site.view.file(PROJECT, RUN, name) for name in later} == {b"0123456789", b"another file"}
