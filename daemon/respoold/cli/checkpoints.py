@@ -77,9 +77,13 @@ def _key(one: Told) -> tuple[Any, ...]:
 
 
 def _with_local(remote: list[Told], local: list[Told]) -> list[Told]:
-    """Those that are only here, then the hub's, with the paths of what is here too."""
-    known = {_key(one) for one in remote}
+    """The hub's with the paths of what is here too, and those that wait here: in the daemon's order where it knows
+    of all, else these first.
+    """
+    known = {_key(one): one for one in remote}
     mine = {_key(one): one for one in local}
+    if known.keys() <= mine.keys():
+        return [{**known.get(_key(one), one), "parts": one["parts"]} for one in local]
     fresh = [one for one in local if _key(one) not in known]
     return fresh + [{**one, "parts": mine.get(_key(one), one)["parts"]} for one in remote]
 

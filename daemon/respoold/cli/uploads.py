@@ -10,7 +10,7 @@ from respoold.cli.screen import Cell, Column, Screen
 _COLUMNS = (
     Column("RUN", middle=True),
     Column("UPLOAD", shrink=True),
-    Column("AT THE HUB", right=True),
+    Column("SENT", right=True),
     Column("", right=True, rank=2),
     Column("RATE", right=True, rank=1),
     Column("LEFT", right=True),

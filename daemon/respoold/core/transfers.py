@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable
 
 WINDOW = 15.0
@@ -13,32 +12,39 @@ SHORTEST = 0.5
 
 
 class Transfer:
-    """One upload. `there`: bytes of it that the hub has, those included that it had before."""
+    """One upload. Only `sent` may be called from any thread: it does nothing but append."""
 
     def __init__(self, now: float) -> None:
-        self.there = 0
-        self._sent = deque[tuple[float, int]]()
+        self._had = 0
+        self._turn: list[tuple[float, int]] = []
+        self._before: list[tuple[float, int]] = []
         self._begin = now
 
-    def again(self) -> None:
+    def again(self, now: float) -> None:
         """A turn begins: what is there is counted anew."""
-        self.there = 0
+        self._before = self._lately(now)
+        self._had, self._turn = 0, []
 
     def had(self, size: int) -> None:
         """These bytes need not go."""
-        self.there += size
+        self._had += size
 
     def sent(self, size: int, now: float) -> None:
         """These went."""
-        self.there += size
-        self._sent.append((now, size))
-        while self._sent and self._sent[0][0] < now - WINDOW:
-            self._sent.popleft()
+        self._turn.append((now, size))
+
+    @property
+    def there(self) -> int:
+        """Bytes of it that went, those included that the hub had before."""
+        return self._had + sum(size for _, size in self._turn)
+
+    def _lately(self, now: float) -> list[tuple[float, int]]:
+        return [one for one in [*self._before, *self._turn] if one[0] >= now - WINDOW]
 
     def rate(self, now: float) -> float | None:
         """Bytes a second lately; None while nobody can tell."""
         since = max(self._begin, now - WINDOW)
-        recent = sum(size for at, size in self._sent if at >= since)
+        recent = sum(size for at, size in self._lately(now) if at >= since)
         return recent / (now - since) if recent and now - since >= SHORTEST else None
 
 
@@ -51,7 +57,7 @@ class Transfers:
     def turn(self, attempt_id: str, key: Hashable, now: float) -> Transfer:
         """A turn of an upload begins; it is known until it is `done`."""
         found = self._all.setdefault((attempt_id, key), Transfer(now))
-        found.again()
+        found.again(now)
         return found
 
     def get(self, attempt_id: str, key: Hashable) -> Transfer | None:

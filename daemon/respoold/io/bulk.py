@@ -30,6 +30,7 @@ _READABLE = {"Accept": hubapi.MSGPACK}
 """What refuses must say why in words that can be read here."""
 
 Headers = dict[str, str]
+Heard = Callable[[int], None]
 Take = Callable[[memoryview], None]
 """Hears the bytes of a download in order; the memory is used again when it returns."""
 
@@ -45,13 +46,15 @@ class Bulk:
         self._lock = threading.Lock()
         self._pace = pace or Pace(0)
 
-    def put(self, headers: Headers, digest: str, fd: int, offset: int, size: int) -> int:
-        """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. Raises HubAway,
-        HubDenied, HubRefused, or EOFError for a file that is shorter.
+    def put(
+        self, headers: Headers, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None
+    ) -> int:
+        """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. `heard`, in the
+        same thread, hears how many went. Raises HubAway, HubDenied, HubRefused, or EOFError for a file that is shorter.
         """
         headers = {**headers, **_READABLE, "Content-Length": str(size)}
         return self._exchange(
-            "PUT", f"/blobs/{digest}", headers, lambda link: self._send(link, fd, offset, size)
+            "PUT", f"/blobs/{digest}", headers, lambda link: self._send(link, fd, offset, size, heard)
         )
 
     def get(self, headers: Headers, path: str, start: int, end: int, take: Take) -> None:
@@ -69,7 +72,9 @@ class Bulk:
         for link in idle:
             link.close()
 
-    def _send(self, link: http.client.HTTPConnection, fd: int, offset: int, size: int) -> None:
+    def _send(
+        self, link: http.client.HTTPConnection, fd: int, offset: int, size: int, heard: Heard | None
+    ) -> None:
         buffer = memoryview(bytearray(min(PIECE, size)))
         while size:
             got = os.preadv(fd, [buffer[: min(PIECE, size)]], offset)
@@ -77,6 +82,8 @@ class Bulk:
                 raise EOFError(f"the file ends at {offset}")
             self._pace.spend(got)
             link.send(buffer[:got])
+            if heard is not None:
+                heard(got)
             offset, size = offset + got, size - got
 
     def _exchange(

@@ -25,7 +25,7 @@ from respool.wire.shapes import build
 from respoold.core import hubapi
 from respoold.core.errors import HubAway, HubDenied, HubRefused, plain
 from respoold.core.hubapi import Problem
-from respoold.io.bulk import Bulk, Pace, Take
+from respoold.io.bulk import Bulk, Heard, Pace, Take
 
 CONTROL_SLOTS = 8
 BULK_SLOTS = 4
@@ -150,14 +150,18 @@ class HubDoor:
         answer = await self._post(hubapi.BlobsMissing, "/blobs/missing", hubapi.BlobsAsked(digests))
         return list(answer.missing)
 
-    async def put_chunk(self, digest: str, fd: int, offset: int, size: int) -> None:
-        """Bring `size` bytes of an open file; they are stored durably at the hub on return."""
+    async def put_chunk(
+        self, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None
+    ) -> None:
+        """Bring `size` bytes of an open file; they are stored durably at the hub on return. `heard` hears, in a
+        thread, how many went.
+        """
         own = os.dup(fd)  # the caller's may be closed, and its number used again, while a thread still reads
         headers = self._headers
 
         def put() -> None:
             try:
-                self._chunks.put(headers, digest, own, offset, size)
+                self._chunks.put(headers, digest, own, offset, size, heard)
             finally:
                 os.close(own)
 

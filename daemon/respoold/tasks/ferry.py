@@ -85,11 +85,14 @@ async def bring_share(
 async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]], transfer: Transfer) -> None:
     """All at once, as many as the door lets through. Raises the first error of any, alone."""
     errors: list[HubError | EOFError] = []
+    clock = trio.lowlevel.current_clock()
+
+    def heard(count: int) -> None:
+        transfer.sent(count, clock.current_time())
 
     async def put(digest: str, offset: int, size: int) -> None:
         try:
-            await hub.put_chunk(digest, fd, offset, size)
-            transfer.sent(size, trio.current_time())
+            await hub.put_chunk(digest, fd, offset, size, heard)
         except (HubError, EOFError) as error:
             errors.append(error)
             nursery.cancel_scope.cancel()

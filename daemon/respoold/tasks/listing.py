@@ -11,7 +11,7 @@ from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError
 from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
 from respoold.core.attempt import Attempt
-from respoold.core.checkpoints import Share
+from respoold.core.checkpoints import Share, Stage
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
@@ -40,8 +40,9 @@ async def listed(keeper: Keeper, uid: int, attempt: Attempt | None, message: Che
         began = message.run is None and attempt is not None and not attempt.file.resumed
         if not (local or missing or began):
             return Checkpoints(error=f"{'/'.join(run[1:])} has none on this node, and {error}")
-        remote = []
-    found = [one for one in _merged(local, remote) if message.name in {None, one["name"]}]
+        remote = None
+    merged = local if remote is None else _merged(_not_dropped(local, remote), remote)
+    found = [one for one in merged if message.name in {None, one["name"]}]
     return Checkpoints(found)
 
 
@@ -149,6 +150,7 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
         "pinned": newest.pinned,
         "size": sum(part.size for _, part in parts),
         "source": "spool",
+        "waiting": any(share.stage is Stage.PENDING for _, share in shares),
         "parts": [
             {
                 "rank": rank,
@@ -164,11 +166,12 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
 
 async def _remote(
     keeper: Keeper, uid: int, run: tuple[str | None, str, str], attempt: Attempt | None
-) -> list[Told]:
+) -> list[Told] | None:
+    """What the hub shows; None where no hub is configured."""
     uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
     door = _door(keeper, uid, attempt)
     if uplink is None or door is None:
-        return []
+        return None
     if not uplink.open:
         raise HubAway(uplink.why or "the hub does not answer")
     with trio.move_on_after(keeper.config.handshake):
@@ -184,6 +187,12 @@ def _door(keeper: Keeper, uid: int, attempt: Attempt | None) -> HubDoor | None:
 def _pathless(one: Told) -> Told:
     """What a hub says, without a word on what is to be opened on this node: the user may have brought that hub."""
     return {**one, "parts": [{name: part[name] for name in part if name != "path"} for part in one["parts"]]}
+
+
+def _not_dropped(local: list[Told], remote: list[Told]) -> list[Told]:
+    """Without those that the hub had and shows no more: a copy that still lies here brings none back."""
+    there = {(one["name"], one["step"], one["attempt_id"]) for one in remote}
+    return [one for one in local if one["waiting"] or (one["name"], one["step"], one["attempt_id"]) in there]
 
 
 def _merged(local: list[Told], remote: list[Told]) -> list[Told]:

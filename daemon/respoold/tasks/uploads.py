@@ -19,7 +19,7 @@ from respoold.tasks.keeper import Keeper
 
 def uploads(keeper: Keeper, attempt: Attempt) -> list[dict[str, Any]]:
     """Each checkpoint and each large file that the hub lacks, in the order in which they go: "kind", "name", "step",
-    "rank", "size", "sent" (bytes that the hub has), "rate" (bytes a second, None while it does not move),
+    "rank", "size", "sent" (bytes that are there or on the wire), "rate" (bytes a second, None while it does not move),
     "seconds_left" (until all of it is there, what goes before it included), "state": "writing" (from shared memory),
     "sending" or "waiting"; "deadline" (seconds since the epoch, 0 for unknown) and "deadline_source" where a
     preemption is announced, and "in_time": whether it will be there by then, None where nobody can tell.

@@ -17,7 +17,7 @@ def test_the_rate_is_that_of_what_went_lately_and_not_of_what_the_hub_had() -> N
     moved.sent(300, 110.0)
     assert moved.rate(110.0) == pytest.approx(35.0)
     assert moved.rate(100.1 + WINDOW + 1) == pytest.approx(300 / WINDOW)
-    assert moved.rate(200.0) is None
+    assert moved.rate(300.0) is None
     assert moved.there == 1350
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from respoold.tasks.listing import _merged
+from respoold.tasks.listing import _merged, _not_dropped
 
 
 def told(step: int, attempt_id: str = "a", source: str = "hub") -> dict[str, object]:
@@ -26,6 +26,11 @@ def told(step: int, attempt_id: str = "a", source: str = "hub") -> dict[str, obj
 def test_what_waits_here_stands_at_its_place_among_what_the_hub_has(here, there, wanted) -> None:
     merged = _merged([told(step) for step in here], [told(step) for step in there])
     assert [one["step"] for one in merged] == wanted
+
+
+def test_a_copy_of_what_the_hub_dropped_is_not_shown_and_one_that_waits_is() -> None:
+    local = [told(3) | {"waiting": True}, told(2) | {"waiting": False}, told(1) | {"waiting": False}]
+    assert [one["step"] for one in _not_dropped(local, [told(1)])] == [3, 1]
 
 
 def test_a_later_attempts_wait_goes_before_what_the_hub_has_of_an_earlier_one() -> None:
