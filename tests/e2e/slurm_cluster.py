@@ -36,7 +36,6 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={root}/munge.sock
-CryptoType=crypto/munge
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/slurmd-%n
 SlurmctldPidFile={root}/slurmctld.pid
@@ -81,7 +80,7 @@ def cannot() -> str | None:
 
 class Cluster:
     """`nodes`: the grace time of each, in seconds. `spare`: a node's partition reaches this other node, too, which is
-    taken only when the first is not to be had.
+    taken only when the first is not to be had. Entering raises Late where SLURM's own programs do not come up.
     """
 
     def __init__(self, site: Site, nodes: Mapping[str, int], spare: Mapping[str, str] | None = None) -> None:

@@ -13,11 +13,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pytest
 
-from e2e.processes import until
+from e2e.processes import Late, until
 from e2e.sites import PROJECT, TRAINERS, Site, respool
 from e2e.slurm_cluster import REQUEUE_EXIT, Cluster, Job, cannot
 from e2e.truths import Life, account
@@ -27,7 +28,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(cannot()), reason=str(ca
 GRACE = 12
 LONG_GRACE = 75
 """Long enough for a controller that is asked every 30 to 45 seconds."""
-NODES = {"a1": 0, "a2": 0, "a3": GRACE, "a4": GRACE, "a5": 0, "a6": 0, "a7": GRACE, "b1": 0, "p1": LONG_GRACE}
+NODES = {
+    "a1": 0,
+    "a2": 0,
+    "a3": GRACE,
+    "a4": GRACE,
+    "a5": 0,
+    "a6": 0,
+    "a7": GRACE,
+    "a8": 0,
+    "b1": 0,
+    "p1": LONG_GRACE,
+}
 RUN = " ".join(respool("run"))
 MORE, BACK = 30, 5
 
@@ -107,6 +119,18 @@ def preempted(name: str, node: str, line: str, *flags: str) -> Callable[[Cluster
     return play
 
 
+def warned_early(cluster: Cluster) -> Played:
+    """A signal to the batch script alone, long before the end, as of `--signal=B:USR1@600`: SLURM itself requeues
+    nothing then.
+    """
+    site = cluster.site
+    line = f"exec {RUN} --requeue -- {trainer(site, 'early', '--heed=1', '--end=finish-unless-preempting')}"
+    job = cluster.submit("early", "a8", line)
+    first = life(site, "early", job, 0).reach(20, 60)
+    cluster.ask("scancel", "--batch", "--signal=USR1", job.name)
+    return follow(site, "early", job, first)
+
+
 def bare_and_warned(cluster: Cluster) -> Played:
     """Neither srun nor `respool run`: no signal in the grace, and the controller is asked."""
     return preempted("bare", "p1", "{trainer}", "--callback=1", "--end=finish")(cluster)
@@ -155,6 +179,7 @@ PREEMPTED = {
         f"srun {RUN} --requeue-exit {REQUEUE_EXIT} -- {{trainer}}; exit $?",
         "--end=finish",
     ),
+    "warned early, requeue asked for": warned_early,
     "bare, warned by the controller": bare_and_warned,
 }
 OTHERS: dict[str, Callable[[Cluster], Any]] = {"node failure": node_failure, "array": array}
@@ -168,7 +193,7 @@ def played() -> Iterator[dict[str, Future[Any]]]:
             site.add_node(name)
         for node in site.nodes:
             node.configure(heartbeat=1.0, slurm=node.name == "p")
-        with Cluster(site, NODES, {"a7": "b1"}) as cluster:
+        with started(site) as cluster:
             site.hub.start()
             site.give_keys()
             for node in site.nodes:
@@ -181,6 +206,17 @@ def played() -> Iterator[dict[str, Future[Any]]]:
                 for one in told.values():
                     one.exception()
             yield told
+
+
+@contextmanager
+def started(site: Site) -> Iterator[Cluster]:
+    """Nothing of ours has a part in it: where SLURM does not come up there is nothing to test with."""
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(Cluster(site, NODES, {"a7": "b1"}))
+        except Late as error:
+            pytest.skip(f"no SLURM comes up here: {str(error).splitlines()[0]}")
+        yield cluster
 
 
 @pytest.mark.parametrize("case", PREEMPTED)

@@ -40,6 +40,8 @@ def main() -> None:
             os._exit(options.code)
         case "finish":
             run.finish()
+        case "finish-unless-preempting" if not run.preempting:
+            run.finish()
 
 
 def parse():
@@ -53,7 +55,8 @@ def parse():
     made.add_argument("--callback", type=int, default=0)
     made.add_argument("--signal", default="")
     made.add_argument("--heed", type=int, default=0)
-    made.add_argument("--end", choices=["fall", "exit", "system-exit", "os-exit", "finish"], default="fall")
+    ends = ["fall", "exit", "system-exit", "os-exit", "finish", "finish-unless-preempting"]
+    made.add_argument("--end", choices=ends, default="fall")
     made.add_argument("--code", type=int, default=0)
     return made.parse_args()
 
