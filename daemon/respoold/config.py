@@ -34,7 +34,8 @@ class Config:
     Who says that the machine will be taken away: `cloud` (auto, ec2, gcp, azure, none) at `metadata`, an address
     other than the cloud's own; `shutdown`: systemd, by stopping us with the machine; `slurm`: the controller, which
     one daemon of a cluster asks for all of them every `slurm_period` seconds; `slurm_warning` seconds before a job's
-    time limit counts too; `notice_file` exists, or `notice_command` exits 0, as long as a notice of the site's own stands.
+    time limit counts too; `notice_file` exists, or `notice_command` exits 0, as long as a notice of the site's own
+    stands.
     """
 
     spool: str
