@@ -166,6 +166,8 @@ HISTORY = _answer(_type("object"), "application/x-ndjson")
 BYTES = _answer({"type": "string", "format": "binary"}, "application/octet-stream")
 KEYS = _answer(_object(keys=_list(_ref("Key"))))
 TEAMS = _answer(_object(teams=_list(_ref("Team"))))
+SWEEP = _answer(_type("object"))
+SWEEPS = _answer(_object(sweeps=_list(_type("object"))))
 GONE = _object(
     entity=TEXT,
     project=TEXT,
@@ -230,6 +232,12 @@ DOCUMENT: dict[str, Any] = {
         "/v1/teams/{team}": {
             "put": PUT_TEAM,
             "delete": _operation("Remove a team that has no runs", _answer(_type("object")), (), ("team",)),
+        },
+        "/v1/sweeps": {"get": _operation("Sweeps, newest first", SWEEPS, ("project", "sweep_id"))},
+        "/v1/sweeps/{entity}/{project}": {"post": _operation("Make a sweep", SWEEP, (), OF_RUN[:2])},
+        "/v1/sweeps/{entity}/{project}/{sweep_id}": {
+            "get": _operation("A sweep, its runs, the best of them", SWEEP, (), (*OF_RUN[:2], "sweep_id")),
+            "patch": _operation("Pause, resume, stop or cancel it", SWEEP, (), (*OF_RUN[:2], "sweep_id")),
         },
     },
 }
