@@ -75,6 +75,32 @@ def test_two_daemons_and_a_sync_read_one_living_folder_and_nothing_is_lost_or_do
     account(site.view, PROJECT, RUN, [life])
 
 
+@pytest.mark.slow
+def test_two_daemons_that_come_and_go_make_room_for_a_living_writer_and_nothing_is_lost(site: Site) -> None:
+    other = site.add_node("b")
+    for node in (site.node, other):
+        node.configure(rows_quota=8 << 20)
+    site.open()
+    other.login(site.hub_url, site.key())
+    spool = os.path.join(site.node.work, SPOOL)
+    environ = {**ALONE, "RESPOOL_ROWS_QUOTA": str(40 << 20)}
+    life = site.node.rows(steps=10**6, pad=60000, pace=0.005, environ=environ).reach(10)
+    tell(other, spool)
+    for there, gone in [(site.node, other), (other, site.node)]:
+        for daemon in (there.daemon, gone.daemon):
+            if not daemon.alive:
+                daemon.start()
+        life.reach(life.last_step + 150)
+        gone.daemon.kill()
+        life.reach(life.last_step + 350)
+    life.process.kill()
+    site.node.daemon.start()
+    run = site.drained()
+    assert (run["state"], run["lost"]) == ("crashed", 0)
+    assert sync(other, spool)["lost"] == 0
+    assert account(site.view, PROJECT, RUN, [life]).kept > 900
+
+
 def test_an_adopter_only_reads_while_the_writer_lives(site: Site) -> None:
     site.open()
     life = site.node.rows(steps=300, pace=0.001, end="hang", environ=ALONE).reach(299)

@@ -97,6 +97,8 @@ class Keeper:
                 self._take_writers(known)
             return None
         attempt = Attempt(file, directory, adopted=not own)
+        if not own:
+            self.notes.lease(attempt)
         progress, numbers = self.notes.read(file.attempt_id, directory, own=own), segments.indexes(directory)
         for paper in [*disk.read_writers(directory), *(WriterFile(number, "") for number in numbers)]:
             attempt.take_writer(paper)
@@ -108,12 +110,11 @@ class Keeper:
             writer.alive = not writer.gone and processes.is_alive(writer.paper.process)
         if not (attempt.alive or numbers or progress):
             # Half made or half deleted when somebody was killed: there is nothing in it, nor will be.
+            self.notes.forget(attempt)
             if own:
                 disk.delete_attempt(directory)
             return None
         self.node.add(attempt)
-        if not own:
-            self.notes.lease(attempt)
         for slot in attempt.writers:
             self.open_reader(attempt, slot)
         self.births.ring()

@@ -35,7 +35,7 @@ class Notes:
                 disk.write_progress(self._place(attempt), progress_of(attempt))
 
     def lease(self, attempt: Attempt) -> None:
-        """Be known to others who read this folder."""
+        """Be known to others who read this folder, before anything in it is read: from then on nothing is deleted."""
         self._leases[attempt.id] = Lease(attempt.directory)
 
     def alone(self, attempt: Attempt) -> bool:
