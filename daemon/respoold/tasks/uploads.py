@@ -18,7 +18,8 @@ from respoold.tasks.keeper import Keeper
 
 
 def uploads(keeper: Keeper, attempt: Attempt) -> list[dict[str, Any]]:
-    """Each checkpoint and each large file that the hub lacks, in the order in which they go: "kind", "name", "step",
+    """Each checkpoint and each large file that the hub lacks, in the order in which they go, what was outlived while it
+    is being sent first: "kind", "name", "step",
     "rank", "size", "sent" (bytes that are there or on the wire), "rate" (bytes a second, None while it does not move),
     "seconds_left" (until all of it is there, what goes before it included), "state": "writing" (from shared memory),
     "sending" or "waiting"; "deadline" (seconds since the epoch, 0 for unknown) and "deadline_source" where a
@@ -26,7 +27,8 @@ def uploads(keeper: Keeper, attempt: Attempt) -> list[dict[str, Any]]:
     """
     now, ahead = trio.current_time(), 0
     moving = keeper.transfers
-    waiting = [(one, moving.get(attempt.id, _key(one))) for one in _large(attempt)]
+    chosen = [*_outlived(keeper, attempt, now), *_large(attempt)]
+    waiting = [(one, moving.get(attempt.id, _key(one))) for one in chosen]
     rate = max((found.rate(now) or 0.0 for _, found in waiting if found), default=0.0)
     lines = []
     for one, transfer in waiting:
@@ -45,6 +47,14 @@ def snapshots(attempt: Attempt) -> dict[str, int]:
 def _large(attempt: Attempt) -> Iterator[FileVersion | Share]:
     yield from (version for version in attempt.pending_versions() if version.size > CHUNK)
     yield from attempt.checkpoints.pending
+
+
+def _outlived(keeper: Keeper, attempt: Attempt, now: float) -> list[FileVersion | Share]:
+    """What is still being sent although something newer has come: its turn is finished."""
+    pending = {_key(one) for one in attempt.pending_files()}
+    others = [one for one in (*attempt.files.values(), *attempt.checkpoints) if _key(one) not in pending]
+    known = [(one, keeper.transfers.get(attempt.id, _key(one))) for one in others]
+    return [one for one, found in known if found is not None and found.there < one.size and found.rate(now)]
 
 
 def _key(one: FileVersion | Share) -> str | tuple[int, int]:

@@ -105,6 +105,11 @@ async def test_what_waits_is_shown_in_the_order_in_which_it_goes_with_its_time_a
         assert first["seconds_left"] == pytest.approx(20.0, rel=0.1)
         assert second["seconds_left"] == pytest.approx(60.0, rel=0.1)
         assert (first["in_time"], second["in_time"]) == (True, False)
+        attempt.checkpoints.moved(newest, stage=Stage.SKIPPED)
+        assert [(one["step"], one["state"]) for one in uploads(keeper, attempt)] == [
+            (2, "sending"),
+            (1, "waiting"),
+        ]
 
 
 async def test_a_copy_that_is_damaged_here_is_not_given_out_and_comes_from_the_hub(
