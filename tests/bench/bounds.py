@@ -14,7 +14,7 @@ from bench.report import Result, main
 from bench.stand import Stand
 
 Times = dict[str, Any]
-PROMPT = 0.25
+PROMPT = 0.5
 """Seconds for a call that waits for nobody: disk, imports and a busy machine included."""
 
 SLOWEST = 0.1
