@@ -1,4 +1,7 @@
-"""Bringing parts of checkpoints back from the hub: by ranges, several at once, checked, and gone on with later."""
+"""Bringing parts of checkpoints back from the hub: by ranges, several at once, checked, and gone on with later.
+
+Whoever asks for what is on its way already waits for that: the ranks of a node restore the same part at one time.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import trio
 
 from respoold.core.errors import HubAway, HubError
+from respoold.core.hubapi import Manifest
 from respoold.io.hub import HubDoor, run_path
 from respoold.io.partial import Partial
 
@@ -15,15 +19,60 @@ RESTORING = "restoring"
 Run = tuple[str, str, str]
 
 
+class Passenger:
+    """One who waits for a fetch of another's. `fd` is its own descriptor, -1 if the fetch came to nothing."""
+
+    def __init__(self) -> None:
+        self.landed = trio.Event()
+        self.fd = -1
+
+
+_under_way: dict[str, list[Passenger]] = {}
+"""By the path that is being fetched to."""
+
+
 async def fetch(hub: HubDoor, run: Run, digest: str, folder: str) -> int:
     """A descriptor of the part `digest` of a run, whole and checked; the caller closes it. What came before a failure
     stays in `folder`, and is not asked for again. Raises HubAway, HubDenied, HubRefused, OSError.
     """
+    # Asked by each: it is the hub that says who may have it.
     manifest = await hub.manifest(run, digest)
-    partial = await trio.to_thread.run_sync(Partial, os.path.join(folder, RESTORING, digest), manifest)
+    path = os.path.join(folder, RESTORING, digest)
+    while path in _under_way:
+        fd = await _waited(path)
+        if fd >= 0:
+            return fd
+    passengers = _under_way[path] = []
+    try:
+        fd = await _fetch(hub, f"{run_path(run)}/parts/{digest}", path, manifest)
+        for one in passengers:
+            one.fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        return fd
+    finally:
+        del _under_way[path]
+        for one in passengers:
+            one.landed.set()
+
+
+async def _waited(path: str) -> int:
+    mine = Passenger()
+    _under_way[path].append(mine)
+    try:
+        await mine.landed.wait()
+    except trio.Cancelled:
+        if mine.fd >= 0:
+            os.close(mine.fd)
+        elif not mine.landed.is_set():
+            _under_way[path].remove(mine)
+        raise
+    return mine.fd
+
+
+async def _fetch(hub: HubDoor, address: str, path: str, manifest: Manifest) -> int:
+    partial = await trio.to_thread.run_sync(Partial, path, manifest)
     try:
         spans = await trio.to_thread.run_sync(partial.missing)
-        await _get_all(hub, f"{run_path(run)}/parts/{digest}", partial, spans)
+        await _get_all(hub, address, partial, spans)
         return partial.take()
     finally:
         partial.close()

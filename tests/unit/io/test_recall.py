@@ -92,6 +92,69 @@ async def test_a_share_goes_up_in_turns_and_comes_back_bit_for_bit(site, spool, 
         assert os.listdir(tmp_path / "back" / recall.RESTORING) == []
 
 
+async def test_ranks_that_restore_the_same_part_at_once_have_it_fetched_once(
+    site, spool, tmp_path, monkeypatch
+):
+    url, key = site
+    data, asked = noise(6, 9 * MIB), []
+    blob(spool, "a", data)
+    plain = HubDoor.get_span
+
+    async def counted(self, path, start, end, take):
+        asked.append(end - start)
+        await plain(self, path, start, end, take)
+
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        (told,) = await hub.checkpoints(RUN)
+        digest, back, found = told["parts"][0]["digest"], str(tmp_path / "back"), []
+        monkeypatch.setattr(HubDoor, "get_span", counted)
+
+        async def restore():
+            with os.fdopen(await recall.fetch(hub, RUN, digest, back), "rb") as file:
+                found.append(file.read() == data)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(restore)
+    assert found == [True] * 4
+    assert sum(asked) == len(data)
+    assert recall._under_way == {}
+
+
+async def test_who_waits_for_a_fetch_that_was_given_up_goes_on_with_it(site, spool, tmp_path, monkeypatch):
+    url, key = site
+    data, plain = noise(7, 5 * MIB), HubDoor.get_span
+    blob(spool, "a", data)
+    begun, found = trio.Event(), []
+
+    async def stuck(_self, _path, _start, _end, _take):
+        monkeypatch.setattr(HubDoor, "get_span", plain)
+        begun.set()
+        await trio.sleep_forever()
+
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        (told,) = await hub.checkpoints(RUN)
+        digest, back = told["parts"][0]["digest"], str(tmp_path / "back")
+        monkeypatch.setattr(HubDoor, "get_span", stuck)
+
+        async def restore():
+            with os.fdopen(await recall.fetch(hub, RUN, digest, back), "rb") as file:
+                found.append(file.read() == data)
+
+        async with trio.open_nursery() as nursery, trio.open_nursery() as first:
+            first.start_soon(recall.fetch, hub, RUN, digest, back)
+            await begun.wait()
+            nursery.start_soon(restore)
+            nursery.start_soon(restore)
+            with trio.fail_after(5):
+                while sum(map(len, recall._under_way.values())) < 2:  # noqa: ASYNC110 - a list, no event
+                    await trio.sleep(0.01)
+            first.cancel_scope.cancel()
+    assert found == [True, True]
+
+
 async def test_files_of_any_size_count_against_the_bandwidth_limit(site, spool):
     url, key = site
     data, now = noise(5, 5 * MIB), [0.0]
