@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from threading import Lock
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ Sync = Callable[[int], None]
 
 class Reader:
     """Owns the descriptors of one writer's segments until `close`. `own`: the folder is the daemon's. `spendable`:
-    what the hub has of it may be deleted here. `fdatasync` is there to be made to fail.
+    what nobody needs of it may be deleted here. `fdatasync` is there to be made to fail.
     """
 
     def __init__(self, attempt: Attempt, writer: int, *, own: bool, fdatasync: Sync = os.fdatasync) -> None:
@@ -194,10 +195,12 @@ class Reader:
         end = segments.data_end(fd, self.tail.offset)
         data = os.pread(fd, end - self.tail.offset, self.tail.offset)
         found = self.tail.close(data, segments.read_mark(fd), now)
-        if last and self.own and rest > 0 and self.suspect is None:
-            self.torn += segments.cut_tail(
-                self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
-            )
+        if last and self.spendable and rest > 0 and self.suspect is None:
+            # A folder that is not ours may be on a disk that is only read.
+            with nullcontext() if self.own else suppress(OSError):
+                self.torn += segments.cut_tail(
+                    self.attempt.directory, self.writer, self.tail.segment, self.tail.offset
+                )
         return found.frames
 
     def _position(self) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,3 +140,21 @@ async def test_what_others_may_write_or_read_without_our_knowledge_is_only_read(
     async with at(tmp_path / "a", "http://a", rows_quota=8) as keeper:
         pruned(keeper, living)
         assert (len(segments_in(living)), "progress" in os.listdir(living)) == (3, False)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+async def test_what_an_ended_process_reserved_and_never_wrote_is_given_back(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    last = Path(folder, "w0-000002.seg")
+    before = last.stat().st_size
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    if not writable:
+        monkeypatch.setattr("respoold.io.segments.cut_tail", refuse)
+    async with at(tmp_path / "a", "http://a") as keeper:
+        attempt = adopted(keeper, folder)
+        assert (attempt.pending_records(), attempt.over, attempt.lost) == (RECORDS, True, 0)
+    assert (last.stat().st_size < before) == writable
