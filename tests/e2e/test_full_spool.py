@@ -124,3 +124,26 @@ def test_a_disk_that_is_really_full_ends_nothing_and_is_counted(small_disk: Site
     assert again.process.wait() == 0
     after = site.drained()
     assert (after["lost"], after["state"]) == (missing, "finished"), "there is room again"
+
+
+def test_a_full_spool_keeps_the_newest_checkpoint_at_the_cost_of_older_ones_and_every_row(site: Site) -> None:
+    small(site, RESPOOL_BLOBS_QUOTA="15M")
+    life = site.node.train("states.py", steps=6, size=3 * KEY, keep=3)
+    assert life.process.wait() == 0, life.process.words()
+    saved = [int(one.split()[1]) for one in life.remarks if one.startswith("saved ")]
+    assert saved == list(range(6)), "the unsent older ones went"
+    assert not any("was not kept" in line for line in life.process.lines())
+    site.node.daemon.stop()
+    site.node.daemon.environ["RESPOOL_BLOBS_QUOTA"] = "5M"
+    site.node.daemon.start()
+    more = site.node.train("states.py", steps=8, size=6 * KEY, keep=3)
+    assert more.process.wait() == 0, more.process.words()
+    (said,) = {
+        line.partition("was not kept: ")[2] for line in more.process.lines() if "checkpoint at step 6" in line
+    }
+    assert "this user's files hold" in said
+    assert "MiB are missing. Training goes on." in said
+    site.hub.start()
+    run = site.drained()
+    assert (run["rows"], run["lost"]) == (8, 0)
+    assert site.view.checkpoints(PROJECT, RUN)[0]["step"] == 5

@@ -195,6 +195,8 @@ async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
         try:
             sent = await _carry_file(keeper, uplink, attempt, version)
         except blobs.BlobGoneError as error:
+            if attempt.files[version.token].state is Blob.SKIPPED:
+                continue  # it was removed when a newer one replaced it
             sent = version._replace(state=Blob.MISSING)
             attempt.warnings.append(f"{version.name}: {error}")
         else:

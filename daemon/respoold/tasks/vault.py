@@ -9,7 +9,7 @@ import trio
 
 from respool.process import boot_id
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
-from respoold.core.attempt import Attempt
+from respoold.core.attempt import Attempt, Blob
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
 from respoold.core.making_room import spare
@@ -32,11 +32,13 @@ async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept
 
 
 async def make_room(keeper: Keeper, uid: int, size: int) -> str | None:
-    """Room for `size` bytes of files, if need be at the cost of older checkpoints, one by one. Why there is none, or
-    None.
+    """Room for `size` bytes of files, if need be at the cost of files' versions that newer ones replaced unsent, then
+    of older checkpoints, one by one. Why there is none, or None.
     """
     refusal = await keeper.rooms.refuse_blob(uid, size)
     mine = [one for one in keeper.node if one.file.uid == uid and not one.adopted]
+    if refusal is not None and await _drop_replaced(keeper, mine):
+        refusal = await keeper.rooms.refuse_blob(uid, size)
     for attempt, share in spare(mine) if refusal is not None else ():
         await let_go(attempt, [share])
         keeper.save(attempt)
@@ -44,6 +46,19 @@ async def make_room(keeper: Keeper, uid: int, size: int) -> str | None:
         if refusal is None:
             break
     return refusal
+
+
+async def _drop_replaced(keeper: Keeper, attempts: list[Attempt]) -> bool:
+    """Remove the bytes of versions that are never sent any more, but for those under way; whether there were any."""
+    found = False
+    for attempt in attempts:
+        there = set(await trio.to_thread.run_sync(blobs.tokens, attempt.directory))
+        for version in list(attempt.files.values()):
+            under_way = keeper.transfers.get(attempt.id, version.token) is not None
+            if version.state is Blob.SKIPPED and version.token in there and not under_way:
+                await trio.to_thread.run_sync(chunks.delete, attempt.directory, version.token)
+                found = True
+    return found
 
 
 async def dropped(attempt: Attempt, message: BlobDropped) -> None:
