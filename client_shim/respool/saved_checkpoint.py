@@ -97,7 +97,10 @@ class SavedCheckpoint:
                 f"{readers}. Open all shares with open_all() and put the state together, or start with "
                 f"{self.world} ranks."
             )
-        return rank if rank is not None else mine[0] if mine is not None else 0
+        if rank is not None or self.world == 1:
+            return rank or 0
+        said = os.environ.get("RANK", "")
+        return mine[0] if mine is not None else int(said) if said.isdigit() else 0
 
     def _descriptor(self, part: str, rank: int) -> int:
         if not any((one.rank, one.name) == (rank, part) for one in self.parts):

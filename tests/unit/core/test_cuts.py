@@ -38,9 +38,9 @@ def as_zip(pickled: bytes, tensors: list[bytes]) -> bytes:
     """A file as torch.save lays it out: the pickle first, then each storage, stored."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickled)
         for number, tensor in enumerate(tensors):
-            archive.writestr(f"archive/data/{number}", tensor)
+            archive.writestr(zipfile.ZipInfo(f"archive/data/{number}"), tensor)
     return made.getvalue()
 
 

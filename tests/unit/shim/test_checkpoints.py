@@ -261,6 +261,9 @@ def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch,
         assert [file.read() for file in shares] == [b"rank 0", b"rank 1"]
         for file in shares:
             file.close()
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv("RANK", "1")
+    assert content(found) == b"rank 1"
     with pytest.raises(FileNotFoundError, match="has no part 'x' of rank 0"):
         found.open_all("x")
     monkeypatch.delenv("RANK")
