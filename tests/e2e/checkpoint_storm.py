@@ -121,7 +121,7 @@ class CheckpointStorm:
         self.random.shuffle(victims)
         life = self.lives[-1]
         life.remark("begin", BEGUN)
-        life.remark("try", BEGUN, len(told(life, "try")) + self.random.randint(1, 4))
+        life.remark("try", BEGUN, len(told(life, "try")) + self.random.randint(1, 5))
         time.sleep(self.random.uniform(0, 0.5))
         for name in victims:
             self._kill(name)

@@ -12,6 +12,10 @@ from e2e.checkpoint_storm import storm
 pytest.importorskip("torch")
 
 KILLS, SAVES = 24, 110
+IN_FLIGHT = 2 << 20
+"""Bytes that a kill of daemon or hub costs: parts of the four chunks that may be under way. Whole chunks are never
+sent again, so these are no share of the bytes, and count beside it.
+"""
 
 
 def seed() -> int:
@@ -27,4 +31,5 @@ def test_no_kill_tears_loses_or_sends_twice_what_was_handed_over() -> None:
     outcome = storm(used, kills=int(KILLS * scale), saves=int(SAVES * scale))
     print(outcome)
     assert outcome.saves >= SAVES * scale
-    assert outcome.received <= 1.02 * outcome.distinct, str(outcome)
+    torn = IN_FLIGHT * (outcome.by_victim["daemon"] + outcome.by_victim["hub"])
+    assert outcome.received <= 1.02 * outcome.distinct + torn, str(outcome)

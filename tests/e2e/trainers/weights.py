@@ -18,7 +18,7 @@ from notes import begin, hang, parser
 
 NAME = "model.pt"
 WAYS = ("plain", "staged", "file", "plain", "file")
-FRESH = 16 << 20
+FRESH = 24 << 20
 
 
 def state_of(attempt_id: str, step: int, size: int) -> dict[str, object]:
