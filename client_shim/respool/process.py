@@ -53,11 +53,11 @@ def boot_id() -> str:
         return ""
 
 
-def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; None for one that is gone, or a zombie."""
+def start_time(pid: int, *, zombie: bool = False) -> int | None:
+    """When a process began, in clock ticks since boot; None for one that is gone, or a zombie unless `zombie`."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
+    return None if fields[0] in {b"Z", b"X"} and not zombie else int(fields[19])

@@ -51,15 +51,21 @@ def _runs(pid: int) -> bool:
 
 
 def open_pidfd(process: Process) -> int | None:
-    """A descriptor that becomes readable when the process ends; None when it has ended already."""
+    """A descriptor that becomes readable when the process ends, and is for a zombie: its parent may still learn how it
+    ended, and so may we. None when nothing is left of it.
+    """
     try:
         fd = os.pidfd_open(process.pid)
     except (OSError, OverflowError):
         return None
-    if is_alive(process) and not has_ended(fd):
+    if is_alive(process) or (process.boot_id == boot_id() and _is_zombie(process)):
         return fd
     os.close(fd)
     return None
+
+
+def _is_zombie(process: Process) -> bool:
+    return start_time(process.pid) is None and start_time(process.pid, zombie=True) == process.start_time
 
 
 def has_ended(pidfd: int) -> bool:

@@ -26,7 +26,7 @@ from respoold.core.errors import HubError
 from respoold.core.hubapi import StateReport
 from respoold.core.memory import Answer, Memory, merge_meta, unknown
 from respoold.core.writer import paper_of
-from respoold.io import disk, segments, tokens
+from respoold.io import disk, processes, segments, tokens
 from respoold.tasks.consult import Decided, decide, of_another_user
 from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
@@ -159,7 +159,10 @@ async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Grante
 
 
 def _take_up(keeper: Keeper, attempt: Attempt, paper: WriterFile, fds: list[int], decided: Decided) -> None:
-    attempt.writers[paper.writer].alive = True
+    writer = attempt.writers[paper.writer]
+    writer.alive = True
+    # Before it hears of it: of who ends a moment later the kernel tells nobody how, who had no pidfd by then.
+    keeper.pidfds[writer] = processes.open_pidfd(paper.process)
     attempt.hub = attempt.hub or attempt.request.hub or ""
     if decided.hub is None:
         attempt.registered = False

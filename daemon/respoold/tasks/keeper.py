@@ -28,6 +28,7 @@ from respoold.core.node import Node
 from respoold.core.progress import restore_progress
 from respoold.core.schedule import streams_of
 from respoold.core.transfers import Transfers
+from respoold.core.writer import Writer
 from respoold.doorbell import Doorbell, Progress
 from respoold.io import blobs, disk, processes, segments, tokens
 from respoold.io.journal import Journal
@@ -56,6 +57,7 @@ class Keeper:
         self.readers: dict[tuple[str, int], Reader] = {}
         self.follow = Doorbell()
         self.births = Doorbell()
+        self.pidfds: dict[Writer, int | None] = {}
         self.retiring = trio.Lock()
         self.progress = Progress()
         self.voices = Voices()

@@ -35,7 +35,8 @@ async def watch_processes(keeper: Keeper) -> NoReturn:
 
 
 async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer) -> None:
-    pidfd = processes.open_pidfd(writer.paper.process)
+    process = writer.paper.process
+    pidfd = keeper.pidfds.pop(writer) if writer in keeper.pidfds else processes.open_pidfd(process)
     writer.above = frozenset(processes.ancestors(writer.paper.pid)) if pidfd is not None else frozenset()
     if pidfd is not None:
         try:

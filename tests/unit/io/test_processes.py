@@ -72,9 +72,14 @@ def test_a_child_is_alive_until_it_is_killed_and_not_as_a_zombie() -> None:
         child.kill()
         assert processes.start_time(child.pid) is None
         assert not processes.is_alive(child.process)
-        assert processes.open_pidfd(child.process) is None
+        fd = processes.open_pidfd(child.process)
+        assert fd is not None, "how it ended may still be learned"
+        assert processes.has_ended(fd)
+        os.close(fd)
+        assert processes.open_pidfd(child.process._replace(start_time=1)) is None
         child.running.wait()
         assert not processes.is_alive(child.process)
+        assert processes.open_pidfd(child.process) is None
 
 
 def test_a_pidfd_becomes_readable_when_its_process_ends() -> None:
@@ -90,7 +95,7 @@ def test_a_pidfd_becomes_readable_when_its_process_ends() -> None:
 
 def test_a_process_that_proc_hides_is_alive_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with Child() as child:
-        monkeypatch.setattr(processes, "start_time", lambda _: None)
+        monkeypatch.setattr(processes, "start_time", lambda _, **__: None)
         assert processes.is_alive(child.process)
         fd = processes.open_pidfd(child.process)
         assert fd is not None
