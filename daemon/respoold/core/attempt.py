@@ -98,6 +98,7 @@ class Attempt:
         self.writers: dict[int, Writer] = {}
         self.tails: dict[int, Tail] = {}
         self.acked: dict[int, int] = {}
+        self.unread: set[int] = set()
         self.base: dict[int, Start] = {}
         self.files: dict[str, FileVersion] = {}
         self.checkpoints = Checkpoints()
@@ -266,8 +267,7 @@ class Attempt:
         self.acked[writer] = next_seq
         tail = self.tail(writer)
         if tail.next_seq > next_seq:
-            reason = "the hub lost them, and they were deleted here"
-            tail.insert_loss(next_seq, tail.next_seq, reason, now, counted=False)
+            tail.insert_loss(next_seq, tail.next_seq, "the hub and this node lost them", now, counted=False)
         return tail
 
     def forget_hub(self, there: set[str]) -> None:
@@ -371,9 +371,9 @@ class Attempt:
 
     @property
     def complete(self) -> bool:
-        """Over, and the hub has all of it."""
+        """Over, and the hub has all of it; never while the segments of a writer are `unread`."""
         settled = self.over and self.registered and not self.unreported() and not self.pending_files()
-        return settled and not any(tail.extents for tail in self.tails.values())
+        return settled and not self.unread and not any(tail.extents for tail in self.tails.values())
 
     def _handed_over(self, writer: int, frame: Frame, now: float) -> bool:
         if frame.kind == Kind.CHECKPOINT:

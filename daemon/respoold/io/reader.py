@@ -46,6 +46,7 @@ class Reader:
         self.follow_until = 0.0
         self.closing = False
         self.finished = False
+        attempt.unread.add(writer)
         self.spendable = own
         self.blocked: str | None = None
         self.suspect: int | None = None
@@ -157,6 +158,7 @@ class Reader:
         """Read again what is left: the hub has the records before `next_seq` only."""
         self.tail = self.attempt.begin_again(self.writer, next_seq, now)
         self.finished, self._pruned = False, 0
+        self.attempt.unread.add(self.writer)
         self._mark = self._marked = NO_MARK
 
     def set_aside(self, next_seq: int, reason: str, now: float) -> None:
@@ -188,6 +190,7 @@ class Reader:
             self.tail.advance(later)
             return Look(frames, more=True)
         self.finished = True
+        self.attempt.unread.discard(self.writer)
         return Look(frames, more=False, finished=True)
 
     def _finish(self, fd: int, now: float, *, last: bool) -> list[Frame]:

@@ -74,6 +74,7 @@ async def test_so_was_a_task_of_the_same_job_that_no_parent_links_to_it(spool: s
         (1, {"identity": "slurm:mini:8"}, JOB, ME),
         (os.getpid(), {"identity": JOB}, JOB, ME + 1),
     ],
+    ids=["long ago", "another's child", "another job", "another user"],
 )
 async def test_a_death_long_ago_or_of_somebody_else_is_what_it_was(
     spool: str, who: People, above: int, more: dict[str, Any], job: str, uid: int
