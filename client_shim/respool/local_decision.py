@@ -53,7 +53,10 @@ class Decision:
             self._choose()
         earlier, living = self.known(self.request.run_id)
         head = head_of(earlier)
-        self._check(earlier, head)
+        if self._check(earlier, head):
+            del self._known[self.request.run_id]
+            earlier, living = self.known(self.request.run_id)
+            head = head_of(earlier)
         parent = head if self.request.resume in {"allow", "must"} else None
         generation = local_join.next_generation(self.request, earlier)
         writer, overruled = max(self.request.rank, 0), self._overruled(living)
@@ -115,19 +118,22 @@ class Decision:
 
     def _settled(self, run_id: str) -> Standing:
         """As `_look`, after giving writers on other nodes, who may be dead, the time to show it."""
-        earlier, living = self.known(run_id)
-        rivals = local_join.rivals_of(self.request, living)
+        rivals = local_join.rivals_of(self.request, self.known(run_id)[1])
         if rivals and not any(one.seen for one in rivals):
-            self._known[run_id] = earlier, local_join.wait_out(rivals, self.spool)
+            left = local_join.wait_out(rivals, self.spool)
+            del self._known[run_id]
+            self._known[run_id] = self.known(run_id)[0], left
         return self._look(run_id)
 
-    def _check(self, earlier: list[Earlier], head: Earlier | None) -> None:
+    def _check(self, earlier: list[Earlier], head: Earlier | None) -> bool:
+        """Whether somebody had to be waited for, who may have logged meanwhile."""
         self._check_spelling(earlier)
         self._check_existence(head)
         rivals = local_join.rivals_of(self.request, self.known(self.request.run_id)[1])
-        rivals = local_join.wait_out(rivals, self.spool)
-        if rivals:
-            raise local_join.live_error(self._run, rivals[0], self.spool)
+        left = local_join.wait_out(rivals, self.spool)
+        if left:
+            raise local_join.live_error(self._run, left[0], self.spool)
+        return bool(rivals)
 
     def _check_spelling(self, earlier: list[Earlier]) -> None:
         for one in earlier:

@@ -94,7 +94,7 @@ def show(
     if lost:
         notices.line(f"  lost     {counted(lost, 'record')}: see the warning above; the hub shows where")
     if late is not None:
-        notices.line(f"  late     the hub did not have all of it within {late:.0f} s")
+        notices.line(f"  late     the hub did not have all of it after {late:.0f} s")
     if not sent:
         notices.line(f"  waiting  {_waits(kept)}")
     notices.line(f"  see      {_see(kept, run.path, sent=sent)}")

@@ -11,9 +11,10 @@ from respool.errors import CommError
 from respool.keeper import Keeper
 from respool.link import close_all
 from respool.wire.identity import BadNameError, split_run_path
-from respool.wire.messages import Restore, Restored, Waiting
+from respool.wire.messages import Restore, Restored, StatusRequest, Waiting
 
 SECONDS = 600.0
+GREETING_SECONDS = 5.0
 
 
 def restore(
@@ -50,7 +51,9 @@ def _opened(keeper: Keeper, name: str, run_path: str | None) -> int:
 def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if keeper.tether is None:
         return None
-    answer = keeper.tether.ask(Restore(name, run_path), SECONDS, _say)
+    # A large file may take long; a daemon that stands still is not waited for.
+    standing = keeper.tether.ask(StatusRequest(), GREETING_SECONDS)
+    answer = keeper.tether.ask(Restore(name, run_path), SECONDS, _say) if standing is not None else None
     if answer is None or not isinstance(answer.message, Restored):
         if keeper.spool is not None or keeper.attached.directory:
             return None

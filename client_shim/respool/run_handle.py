@@ -271,11 +271,12 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         if tether is not None:
             tether.upkeep(urgent=True)
         safe = ending.synced(self._writer, tether)
+        waiting = time()
         lasting, sent = ending.carried(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
         kept = receipt.balance(self._keeper, self._writer)
         if not interrupted:
             self._keeper.close()
             self._writer.close()
-        late = None if lasting or sent else ending.DRAIN_SECONDS
+        late = None if lasting or sent else time() - waiting
         receipt.show(self, exit_code, kept, safe=safe, sent=sent, late=late, lost=self._writer.lost)
         self._on_end(self, exit_code)

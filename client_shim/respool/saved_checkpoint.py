@@ -12,11 +12,12 @@ from respool.errors import CommError, UsageError
 from respool.keeper import Keeper
 from respool.link import close_all
 from respool.saving import normal_name
-from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
+from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart, StatusRequest
 from respool.world import place_in_world
 
 LIST_SECONDS = 30.0
 SECONDS = 3600.0
+GREETING_SECONDS = 5.0
 
 Fetch = Callable[[str, int], int]
 """(part, rank) -> a descriptor of its bytes, read-only, which the caller closes."""
@@ -132,7 +133,9 @@ def _from_daemon(keeper: Keeper, run: str | None, told: dict[str, Any]) -> Fetch
     def fetch(part: str, rank: int) -> int:
         assert keeper.tether is not None
         asked = RestorePart(told["name"], told["step"], part, rank, run, told.get("attempt_id"))
-        answer = keeper.tether.ask(asked, SECONDS)
+        # Many gigabytes take long; a daemon that stands still is not waited for.
+        standing = keeper.tether.ask(StatusRequest(), GREETING_SECONDS)
+        answer = keeper.tether.ask(asked, SECONDS) if standing is not None else None
         if answer is None or not isinstance(answer.message, Restored):
             raise CommError(f"The daemon gave no answer for checkpoint {told['name']}. See `respool status`.")
         if answer.message.error or not answer.fds:

@@ -9,6 +9,17 @@ from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import account
 
 
+def test_finish_does_not_wait_for_a_hub_that_deleted_the_run(site: Site) -> None:
+    site.node.environ["RESPOOL_LASTING"] = site.node.daemon.environ["RESPOOL_LASTING"] = "0"
+    site.open()
+    life = site.node.rows(steps=100, pace=0.02).reach(10)
+    until(lambda: site.view.find(PROJECT, RUN), "the run at the hub", why=site.words)
+    assert site.node.call("delete", f"{PROJECT}/{RUN}", "--yes").returncode == 0
+    assert life.process.wait(40) == 0, life.process.words()
+    assert any("  late " in line for line in life.process.lines()), "it did wait, a moment"
+    assert any("was deleted at the hub by admin" in line for line in life.process.lines())
+
+
 def test_a_deleted_run_is_held_visibly_and_its_id_begins_anew(site: Site) -> None:
     site.open()
     life = site.node.rows(steps=10**6, pace=0.002).reach(100)

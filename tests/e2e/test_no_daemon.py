@@ -102,6 +102,24 @@ def test_a_run_without_any_daemon_is_resumed_from_its_own_spool(site: Site) -> N
     account(site.view, PROJECT, RUN, lives)
 
 
+@pytest.mark.parametrize("run_id", ["waited", None])
+def test_who_waits_for_a_writer_begins_after_all_that_it_logged_meanwhile(
+    site: Site, run_id: str | None
+) -> None:
+    launch = {"SLURM_JOB_ID": "77", "SLURM_CLUSTER_NAME": "c"}
+    given = {"id": run_id or "", "resume": "allow" if run_id else "true", "environ": ALONE | launch}
+    first = site.node.rows(steps=30, pace=0.05, **given).reach(5)
+    second = site.node.rows(steps=35, restart="step", **given)
+    assert [life.process.wait(60) for life in (first, second)] == [0, 0]
+    if run_id is None:
+        assert second.begun()["run_id"] != first.begun()["run_id"], (
+            "a second seed of one job is a run of its own"
+        )
+        return
+    assert second.begun()["step"] == 30, second.process.words()
+    assert [one.step for one in second.noted] == list(range(30, 35))
+
+
 def test_a_carried_spool_arrives_from_where_it_was_carried_to(site: Site) -> None:
     node = up(site)
     life = node.rows(steps=80, environ=ALONE)

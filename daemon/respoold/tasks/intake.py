@@ -275,6 +275,9 @@ class Client:
         while max(reader.durable_seq, attempt.acked.get(reader.writer, 0)) < target and not _failure(reader):
             await self.keeper.progress.wait()
         while message.hub and (attempt.acked.get(reader.writer, 0) < target or attempt.pending_files()):
+            if attempt.deleted:
+                self.queue(Flushed(target, attempt.deleted), request)
+                return
             await self.keeper.progress.wait()
         self.queue(Flushed(target, _failure(reader)), request)
 

@@ -125,3 +125,16 @@ def test_keys_are_listed_and_revoked_by_id(hub: FakeHub, respool: Respool) -> No
     assert respool("key", "revoke", "k9").code == 0
     assert hub.asked[-1][:2] == ("DELETE", "/v1/keys/k9")
     assert json.loads(respool("key", "list", "--json").out.splitlines()[0])["key_id"] == "k9"
+
+
+def test_an_empty_user_is_no_wish_for_a_key_of_ones_own(hub: FakeHub, respool: Respool) -> None:
+    answer = respool("key", "create", "--user", "")
+    assert (answer.code, "--user is empty" in answer.err) == (2, True)
+    assert not hub.asked
+
+
+@pytest.mark.parametrize("team", ["../keys", "a/b", "b a d", ".", ""])
+def test_a_team_s_name_is_no_path(hub: FakeHub, respool: Respool, team: str) -> None:
+    answer = respool("team", "create", team, "ada")
+    assert (answer.code, "no team's name" in answer.err) == (2, True)
+    assert not hub.asked

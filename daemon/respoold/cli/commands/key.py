@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments, lifetime
+from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import open_hub
 from respoold.cli.places import here
 from respoold.cli.screen import Cell, Column, Screen
@@ -44,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
     actions = parser.add_subparsers(dest="action", metavar="create|list|revoke", required=True)
     create = actions.add_parser("create", help="make a key", allow_abbrev=False)
-    create.add_argument("--user", metavar="NAME", default="", help="whose key it is (yours)")
+    create.add_argument("--user", metavar="NAME", help="whose key it is (yours)")
     create.add_argument(
         "--scope", choices=("read", "write", "admin"), default="write", help="what it may (write)"
     )
@@ -71,7 +72,9 @@ def run(args: Namespace, screen: Screen) -> int:
 
 
 def _create(args: Namespace, screen: Screen) -> None:
-    body = {"user": args.user, "scope": args.scope, "project": args.project, "name": args.name}
+    if args.user == "":
+        raise CommandError(Exit.USAGE, "--user is empty.", "Name the user, or leave it out for yourself.")
+    body = {"user": args.user or "", "scope": args.scope, "project": args.project, "name": args.name}
     if args.expires is not None:
         body["expires_in"] = args.expires
     with open_hub(args.hub, here()) as hub:

@@ -36,6 +36,9 @@ _ACTIONS = {
 }
 
 
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
 def configure(parser: ArgumentParser) -> None:
     """Describe the arguments."""
     actions = parser.add_subparsers(dest="action", metavar="|".join(_ACTIONS), required=True)
@@ -105,4 +108,8 @@ def _teams(hub: Hub) -> list[dict[str, Any]]:
 
 
 def _path(team: str) -> str:
+    if not team or not set(team) <= _LETTERS or team.startswith("."):
+        raise CommandError(
+            Exit.USAGE, f"{team!r:.80} is no team's name.", "Use letters, digits, - _ and dots."
+        )
     return f"/v1/teams/{quote(team, safe='')}"
