@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -78,13 +79,14 @@ async def ask_for_work(hub: Hub, caller: Caller, request: Request) -> Response:
         sweep = making.own(tx, caller, *_path(request))
         return sweep, work.ask(tx, sweep, lease, agent, hub.now())
 
+    def hand_out(tx: Transaction, found: Suggestion, number: int) -> tuple[SweepRow, work.Answer]:
+        sweep = making.own(tx, caller, *_path(request))  # somebody may have changed it meanwhile
+        return sweep, work.hand_out(tx, sweep, lease, agent, found, number, hub.now())
+
     sweep, answer = await hub.write(ask)
     while isinstance(answer, work.Needed):
-        number = answer.number
-        found = await hub.study(lambda reader: _searched(reader, sweep, number))  # noqa: B023 - awaited here
-        answer = await hub.write(
-            lambda tx: work.hand_out(tx, sweep, lease, agent, found, number, hub.now())  # noqa: B023 - as above
-        )
+        found = await hub.study(partial(_searched, sweep=sweep, number=answer.number))
+        sweep, answer = await hub.write(partial(hand_out, found=found, number=answer.number))
     return as_json(_told(sweep, answer))
 
 

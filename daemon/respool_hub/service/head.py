@@ -39,13 +39,15 @@ def claim(
     head_first: int = NO_STEP,
 ) -> Claim:
     """`who` has its first row, at `first_step`, or has rewound. The caller stores what changed. `fixed`: attempts
-    whose parent was set by hand. `head_first`: where the head began; what nobody knows the parent of and begins
-    before that came rather before it.
+    whose parent was set by hand. `head_first`: where the head began; what nobody knows the parent of, comes from
+    another node and begins before that came rather before it.
     """
     known = dict(attempts)
     known[who] = known[who]._replace(claimed=True)
     order_lives(known, known[who].identity, fixed)
-    after = first_step > 0 and first_step >= head_first
+    # One node's attempts come in their order, wherever the later one begins.
+    same = head is not None and known[head].node == known[who].node
+    after = first_step > 0 and (same or first_step >= head_first)
     if after and head is not None and state(known[head], quiet) in OVER:
         adopt(known, head, who)
     if head is None or head == who or _may_take(known, head, who, quiet):

@@ -132,7 +132,7 @@ def test_the_state_is_the_heads_unless_a_younger_one_lives(desk):
 
 
 @pytest.mark.parametrize(("first", "diverged"), [(40, False), (45, False), (20, True)])
-def test_who_begins_before_the_head_did_is_not_taken_for_its_successor(desk, first, diverged):
+def test_who_begins_on_another_node_before_the_head_did_is_not_taken_for_its_successor(desk, first, diverged):
     """Nobody knows what the third continued; as a child it would hide all of the second."""
     desk.attach(A, offline=True, parent_known=True)
     desk.append(A, 0, rows(0, range(25)))
@@ -140,7 +140,17 @@ def test_who_begins_before_the_head_did_is_not_taken_for_its_successor(desk, fir
     desk.append(B, 0, rows(0, range(40, 60)))
     for one in (A, B):
         desk.report(one, "gone")
-    desk.attach(C, offline=True, parent_known=False)
+    desk.attach(C, offline=True, parent_known=False, node="n2")
     desk.append(C, 0, rows(0, range(first, first + 30)))
     assert desk.show()["diverged"] is diverged
     assert desk.head() == (B if diverged else C)
+
+
+def test_on_one_node_who_goes_back_to_an_old_checkpoint_continues_the_head_all_the_same(desk):
+    desk.attach(A, offline=True, parent_known=True)
+    desk.append(A, 0, rows(0, range(40, 60)))
+    desk.report(A, "gone")
+    desk.attach(B, offline=True, parent_known=False)
+    desk.append(B, 0, rows(0, range(20, 50)))
+    assert desk.show()["diverged"] is False
+    assert desk.head() == B
