@@ -150,7 +150,7 @@ def account(
     history = view.history(project, run_id)
     if linear:
         check_line(history, by_attempt)
-        assert not shown["diverged"], "a branch was made of a line"
+        assert not shown["diverged"], f"a branch was made of a line:\n{_line_of(shown['attempts'])}"
     return Account(len(begun), noted, len(records), unnoted, len(history))
 
 
@@ -183,6 +183,11 @@ def _compare(life: Life, by_attempt: dict[str, list[Row]]) -> int:
         f"attempt {attempt_id}: {len(got)} rows at the hub, {len(noted)} logged"
     )
     return len(got) - len(noted)
+
+
+def _line_of(attempts: list[Row]) -> str:
+    names = ("number", "state", "parent", "attempt_id", "first_step", "last_step", "branch", "offline")
+    return "\n".join(" ".join(f"{name}={one.get(name)}" for name in names) for one in attempts)
 
 
 def _first_gap(steps: list[int]) -> str:

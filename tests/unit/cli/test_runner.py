@@ -103,8 +103,12 @@ def test_the_true_exit_code_is_told(code: str, end: int, told: int | None) -> No
     assert made.leave(ended) == (end if end >= 0 else 128 - end)
 
 
-def signalled(number: int, code: str, daemon: Daemon, wishes: Wishes | None = None) -> End:
-    """The end of a job during which we got a signal, once it had made a file."""
+def signalled(
+    number: int, code: str, daemon: Daemon, wishes: Wishes | None = None, *, late: bool = False
+) -> End:
+    """The end of a job during which we got a signal, once it had made a file; `late`: once it was reaped. Never sent to
+    the whole process: another thread of it, that does not block it, would end it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ready = os.path.join(folder, "ready")
         main = threading.main_thread().ident
@@ -112,7 +116,9 @@ def signalled(number: int, code: str, daemon: Daemon, wishes: Wishes | None = No
 
         def send() -> None:
             deadline = time.monotonic() + 20
-            while not os.path.exists(ready) and time.monotonic() < deadline:
+            while not os.path.islink(ready) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            while late and os.path.exists(f"/proc/{os.readlink(ready)}") and time.monotonic() < deadline:
                 time.sleep(0.005)
             signal.pthread_kill(main, number)
 
@@ -124,7 +130,7 @@ def signalled(number: int, code: str, daemon: Daemon, wishes: Wishes | None = No
             thread.join()
 
 
-PREPARE = "import os, signal, sys, time\ndef ready(): open(os.environ['READY'], 'w').close()\n"
+PREPARE = "import os, signal, sys, time\ndef ready(): os.symlink(str(os.getpid()), os.environ['READY'])\n"
 CATCHES = "signal.signal({0}, lambda *_: sys.exit({1})); ready(); time.sleep(30)"
 
 
@@ -160,7 +166,7 @@ def test_a_shell_that_dies_leaves_its_child_time_to_save(tmp_path: Any) -> None:
     saved = tmp_path / "saved"
     child = "import os, signal, time\n"
     child += f"def save(*_): time.sleep(0.3); open({str(saved)!r}, 'w'); os._exit(0)\n"
-    child += "signal.signal(signal.SIGTERM, save); open(os.environ['READY'], 'w'); time.sleep(30)"
+    child += "signal.signal(signal.SIGTERM, save); os.symlink('1', os.environ['READY']); time.sleep(30)"
     code = f"import subprocess; subprocess.run([sys.executable, '-S', '-c', {child!r}])"
     signalled(TERM, code, Daemon())
     assert saved.exists()
@@ -204,8 +210,7 @@ def test_a_job_that_only_the_scheduler_knows_to_be_preempted_is_not_completed(co
 
 def test_a_signal_that_comes_after_the_job_s_end_is_heard_too() -> None:
     daemon = Daemon()
-    code = "import os, signal; os.kill(os.getppid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGKILL)"
-    assert runner(daemon).run(python(code)).preempted
+    assert signalled(TERM, "ready(); os.kill(os.getpid(), signal.SIGKILL)", daemon, late=True).preempted
     assert [type(one) for one in daemon.heard] == [Foretold, Left]
 
 
