@@ -136,6 +136,15 @@ class Process:
             return []
         return text[: text.rfind("\n") + 1].splitlines()
 
+    def traceback(self) -> str:
+        """Of a service, the end of what it printed when it fell by itself, in any of its lives; else empty."""
+        if not self._ready or not self.starts:
+            return ""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        at = text.find("Traceback (most recent call last)")
+        return f"{self.name} fell:\n{text[at : at + 6000]}" if at >= 0 else ""
+
     def words(self) -> str:
         """Its last words, for a failure's text."""
         last = "".join(f"\n    {line}" for line in self.lines()[-25:]) or "\n    (nothing)"

@@ -61,6 +61,7 @@ class Site:
         for process in self.processes:
             process.kill()
         left = left_running(self.root)
+        fallen = "\n".join(filter(None, (process.traceback() for process in self.processes)))
         if self._view is not None:
             self._view.close()
         if error is None or not os.environ.get("RESPOOL_E2E_KEEP"):
@@ -68,6 +69,7 @@ class Site:
         else:
             print(f"kept: {self.root}", file=sys.stderr)
         assert error is not None or not left, f"left running: {left}"
+        assert error is not None or not fallen, fallen
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)

@@ -8,7 +8,9 @@ from respoold.core.attempt import Attempt
 
 
 class Node:
-    """Attempts by id, in the order in which they began."""
+    """Attempts by id, in the order in which they began: by their clocks, but no child before its parent, for a clock
+    may have been set between them.
+    """
 
     def __init__(self) -> None:
         self._attempts: dict[str, Attempt] = {}
@@ -20,13 +22,27 @@ class Node:
         return attempt_id in self._attempts
 
     def add(self, attempt: Attempt) -> None:
+        """Keep one that may have begun before others that are kept: a spool without a daemon is found late."""
+        later = self._later(attempt)
         self._attempts[attempt.id] = attempt
+        for one in later:
+            self._attempts[one.id] = self._attempts.pop(one.id)
 
     def get(self, attempt_id: str) -> Attempt | None:
         return self._attempts.get(attempt_id)
 
     def drop(self, attempt_id: str) -> None:
         self._attempts.pop(attempt_id, None)
+
+    def _later(self, attempt: Attempt) -> list[Attempt]:
+        """Those kept of the same project that belong behind it."""
+        found, below = list[Attempt](), {attempt.id}
+        for one in self._attempts.values():
+            behind = one.request.started_at > attempt.request.started_at and one.id != attempt.file.parent
+            if one.run[0] == attempt.run[0] and (behind or one.file.parent in below):
+                found.append(one)
+                below.add(one.id)
+        return found
 
     def of_run(self, uid: int, run: tuple[str, str]) -> list[Attempt]:
         """A run's attempts here, the oldest first; also those that the hub keeps under this id."""

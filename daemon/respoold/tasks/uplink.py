@@ -45,6 +45,7 @@ class Uplink:
         self.shut: str | None = None
         self.pace = pace or Pace(config.upload_limit)
         self.caught_up: set[str] = set()
+        self.news = False
         self._config = config
         self._told: set[str] = set()
         self._refused: set[str] = set()

@@ -311,6 +311,27 @@ def test_a_node_keeps_the_order_of_attempts_and_knows_whose_parents_come_first()
     assert (list(node), "a" in node, node.get("a")) == ([other, second], False, None)
 
 
+def began(name: str, at: float, parent: str | None = None) -> Attempt:
+    return Attempt(AttemptFile(name, REQUEST | {"started_at": at}, 1000, parent=parent), f"/spool/{name}")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [began("a", 1), began("c", 3, "b"), began("b", 2, "a")],
+        [began("b", 2, "a"), began("c", 3, "b"), began("a", 1)],
+        [began("c", 1, "b"), began("b", 2, "a"), began("a", 3)],
+        [began("b", 2, "a"), began("c", 1, "b"), began("a", 3)],
+        [began("c", 3), began("b", 2), began("a", 1)],
+    ],
+)
+def test_an_attempt_that_is_found_late_takes_its_place(found: list[Attempt]) -> None:
+    node = Node()
+    for attempt in found:
+        node.add(attempt)
+    assert [one.id for one in node.of_run(1000, ("p", "r"))] == ["a", "b", "c"]
+
+
 def closed(name: str, first: int, last: int, **more: Any) -> Attempt:
     attempt = an_attempt(name, **more)
     data = b"".join(row(seq, step) for seq, step in enumerate(range(first, last)))
