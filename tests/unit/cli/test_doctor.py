@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fakes.wandb_names import NAMES
+from respool import compat
 from respool.autostart import Surroundings
 from respoold.cli.doctor import machine, script, storage
 from respoold.cli.doctor.finding import Level
+from respoold.cli.doctor.surface import Kept, verdict
 from unit.cli.fake_hub import Answer, FakeHub
 from unit.cli.test_status import a_daemon, a_status
 
@@ -26,6 +29,15 @@ for step in range(run.starting_step, 100):
     wandb.log({"loss": 1}, step=step)
 torch.save({}, "m.pt")
 wandb.save("m.pt")
+"""
+
+OF_A_CLASS = """
+import respool
+class Trainer:
+    def begin(self):
+        self.run = respool.init(resume=True)
+    def end(self):
+        self.run.log_code()
 """
 
 
@@ -159,6 +171,15 @@ def test_a_good_script_is_left_in_peace() -> None:
         ('({}, "m.pt")\nwandb.save("m.pt")', '\nwandb.save("m.pt")\ntorch.save({}, "m.pt")', [("checkpoint", 9)]),
         ("run.resumed", "wandb.nonsense", [("call", 4)]),
         ("run.resumed", "wandb.tensorboard.patch()", [("call", 4)]),
+        ("run.resumed", "wandb.run.log_code('.')", [("call", 4)]),
+        ("run.resumed", "run.log_code('.')", [("call", 4)]),
+        ("run.resumed", "wandb.log_code('.')", [("call", 4)]),
+        ("run.resumed", "wandb.util.nothing_like_it()", [("call", 4)]),
+        ("run.resumed", "wandb.keras.NoSuchCallback()", [("call", 4)]),
+        ("run.resumed", "run.config", []),
+        ("run.resumed", "run.settings.mode or wandb.keras.WandbCallback or wandb.Settings().a", []),
+        ("resume=True", "resume=True, sync_tensorboard=True", [("call", 3)]),
+        ("resume=True", "resume=True, fork_from='x?_step=3'", [("call", 3)]),
     ],
 )  # fmt: skip
 def test_each_fault_of_a_script_is_found_in_its_line(
@@ -166,6 +187,73 @@ def test_each_fault_of_a_script_is_found_in_its_line(
 ) -> None:
     assert before in GOOD
     assert checked(GOOD.replace(before, after)) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("import wandb", "Write: import respool as wandb"),
+        ("import wandb as wb", "Write: import respool as wb"),
+        ("import os, wandb", "Write: import os, respool as wandb"),
+        ("from wandb import init, log as l", "Write: from respool import init, log as l"),
+        ("from wandb.keras import WandbCallback", "Write: from respool.keras import WandbCallback"),
+        ("import wandb.util", "Write: import respool as wandb"),
+    ],
+)
+def test_a_script_that_loads_wandb_cannot_work_and_is_told_its_new_line(
+    respool: Respool, tmp_path: Path, line: str, advice: str
+) -> None:
+    (found,) = script.check(line, "train.py")
+    assert (found.level, found.advice) == (Level.BAD, advice)
+    (tmp_path / "train.py").write_text(line)
+    assert respool("doctor", "train.py").code == 1
+
+
+def test_a_script_that_falls_back_on_wandb_is_only_warned() -> None:
+    text = "try:\n    import respool as wandb\nexcept ImportError:\n    import wandb\n"
+    assert [(one.level, one.line) for one in script.check(text, "train.py")] == [(Level.WARN, 4)]
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ("import respool as wb\nwb.log_code()", "log_code"),
+        ("from respool import log_code", "log_code"),
+        ("from respool import Nonsense", "Nonsense"),
+        ("from respool.integration.lightgbm import log_summary", "integration.lightgbm"),
+        ("import respool.sdk.lib.telemetry", "sdk.lib.telemetry"),
+        ("from respool import init\ninit(resume=True).to_html()", "run.to_html"),
+        (OF_A_CLASS, "run.log_code"),
+        ("import respool\nif (r := respool.init(resume=True)): r.write_logs('x')", "run.write_logs"),
+        ("import respool\ndef f(run):\n    run.display()", "run.display"),
+    ],
+)  # fmt: skip
+def test_what_respool_lacks_is_found_under_every_spelling(text: str, lacking: str) -> None:
+    (found,) = script.check(text, "train.py")
+    assert found.about == "call"
+    assert lacking in found.cause.replace("'", " ").split()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import subprocess, respool\nrun = subprocess.run([])\nrun.returncode",
+        "def f(run):\n    run.anything()",
+        "import respool\nfor run in respool.Api().runs('p'):\n    run.history()\n    run.scan_history()",
+        "from respool.integration.keras import WandbMetricsLogger\nfrom respool import *",
+        "import respool\nrespool.plot.line_series([], [])\nrespool.errors.UsageError\nrespool.util.generate_id()",
+    ],
+)
+def test_what_is_not_ours_or_is_there_is_left_in_peace(text: str) -> None:
+    assert script.check(text, "train.py") == []
+
+
+def test_what_the_doctor_calls_lacking_is_what_the_module_lacks() -> None:
+    told = {name for name in NAMES["wandb"] if verdict((name,)).kept is not Kept.YES}
+    assert told - {"wandb"} == {name for name in compat.NAMES if name in NAMES["wandb"]}
+    of_run = {name for name in NAMES["Run"] if verdict(("run", name)).kept is not Kept.YES}
+    assert "log_code" in of_run
+    assert not of_run & {"config", "summary", "log", "step", "settings"}
 
 
 def test_a_step_that_begins_again_with_every_epoch_is_found() -> None:

@@ -6,11 +6,10 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import respool
-from respool import compat
+from respoold.cli.doctor import names
 from respoold.cli.doctor.finding import Finding, Level
+from respoold.cli.doctor.spelled import Spelled, dotted
 
-_OURS = frozenset({"wandb", "respool"})
 _RANDOM = frozenset({"generate_id", "uuid1", "uuid4", "token_hex", "time"})
 
 
@@ -30,97 +29,17 @@ class Call(NamedTuple):
 def check(text: str, path: str) -> list[Finding]:
     """All that is to be said of a script. Raises SyntaxError for what is no Python."""
     tree = ast.parse(text, path)
-    modules, imports = _imports(tree)
-    runs = {"run"} | _assigned(tree, modules)
-    calls = list(_calls(tree, modules, runs))
-    found = [
-        *imports,
-        *_absent(tree, modules),
-        *_beginning(calls),
-        *_files(tree, calls),
-        *_steps(tree, calls),
-    ]
+    spelled = Spelled(tree)
+    calls = list(_calls(tree, spelled))
+    found = [*names.check(tree, spelled), *_beginning(calls), *_files(tree, calls), *_steps(tree, calls)]
     return sorted(found, key=lambda one: one.line)
 
 
-def _imports(tree: ast.Module) -> tuple[set[str], list[Finding]]:
-    """Under which names our module or W&B's goes; the lines to change."""
-    names: set[str] = set()
-    found = []
+def _calls(tree: ast.Module, spelled: Spelled) -> Iterator[Call]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for one in node.names:
-                if one.name in _OURS:
-                    names.add(one.asname or one.name)
-                if one.name == "wandb":
-                    new = f"import respool as {one.asname or 'wandb'}"
-                    found.append(_change(node.lineno, "import wandb", new))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "wandb":
-            rest = (node.module or "").partition(".")[2]
-            new = (
-                f"from respool{'.' + rest if rest else ''} import {', '.join(one.name for one in node.names)}"
-            )
-            found.append(_change(node.lineno, f"from {node.module} import", new))
-    return names, found
-
-
-def _change(line: int, old: str, new: str) -> Finding:
-    return Finding(
-        Level.WARN, "import", f"`{old}` loads W&B, so nothing comes to respool.", f"Write: {new}", line
-    )
-
-
-def _assigned(tree: ast.Module, modules: set[str]) -> set[str]:
-    """Names that a run is given: `run = wandb.init()`, `with wandb.init() as run`."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        value, target = None, None
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            value, target = node.value, node.targets[0]
-        elif isinstance(node, ast.withitem):
-            value, target = node.context_expr, node.optional_vars
-        init = isinstance(value, ast.Call) and _of(value.func, modules) == "init"
-        if init and isinstance(target, ast.Name):
-            found.add(target.id)
-    return found
-
-
-def _of(node: ast.expr, owners: set[str]) -> str | None:
-    """`log` of `wandb.log` and of `run.log`, where wandb or run is one of `owners`."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in owners:
-        return node.attr
-    return None
-
-
-def _calls(tree: ast.Module, modules: set[str], runs: set[str]) -> Iterator[Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = _of(node.func, modules | runs)
-            if name is not None:
-                yield Call(name, node)
-
-
-def _absent(tree: ast.Module, modules: set[str]) -> Iterator[Finding]:
-    """Names of the module that keep nothing here, or that nobody has."""
-    told: set[str] = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
-            continue
-        name = _of(node, modules)
-        if name is None or name in told:
-            continue
-        told.add(name)
-        if name in compat.NAMES:
-            cause = f"{name} has no effect in respool: what is passed to it is not kept."
-            yield Finding(Level.WARN, "call", cause, "Log or save() what you need of it.", node.lineno)
-        elif not _known(name):
-            cause = f"There is no {name!r} in respool: this line raises AttributeError."
-            yield Finding(Level.BAD, "call", cause, "Remove it, or check its spelling.", node.lineno)
-
-
-def _known(name: str) -> bool:
-    elsewhere = {*respool._OF_RUN, *respool._ELSEWHERE, *respool._MODULES}
-    return name in vars(respool) or name in {*respool.__all__, *elsewhere, "run", "Run", "Config", "config"}
+        path = spelled.path(node.func) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and path:
+            yield Call(path[-1], node)
 
 
 def _beginning(calls: list[Call]) -> Iterator[Finding]:
@@ -140,7 +59,7 @@ def _beginning(calls: list[Call]) -> Iterator[Finding]:
                 f"init(resume={resume.value!r}) has no id=: without RESPOOL_RUN_ID every start is a new run."
             )
             yield Finding(Level.WARN, "resume", cause, "Say id=, or resume=True to find it again.", line)
-        made = _dotted(run_id.func) if isinstance(run_id, ast.Call) else ""
+        made = dotted(run_id.func) if isinstance(run_id, ast.Call) else ""
         if resume is not None and made.rpartition(".")[2] in _RANDOM:
             cause = "init(id=) is made anew at every start, so resume= finds nothing."
             yield Finding(Level.BAD, "resume", cause, "Leave id= out and say resume=True.", line)
@@ -151,7 +70,7 @@ def _files(tree: ast.Module, calls: list[Call]) -> Iterator[Finding]:
     written = [
         (ast.dump(node.args[1]), node)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and _dotted(node.func) == "torch.save" and len(node.args) > 1
+        if isinstance(node, ast.Call) and dotted(node.func) == "torch.save" and len(node.args) > 1
     ]
     kept = [call for call in calls if call.name == "save"]
     if written and not kept and not any(call.name in {"checkpoint", "log_artifact"} for call in calls):
@@ -172,12 +91,6 @@ def _files(tree: ast.Module, calls: list[Call]) -> Iterator[Finding]:
         cause = "The run is resumed, but no checkpoint is read: training begins at its start again."
         advice = "Load run.latest_checkpoint(), or restore(name), when run.resumed is true."
         yield Finding(Level.WARN, "checkpoint", cause, advice, resumes[0].node.lineno)
-
-
-def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}".lstrip(".")
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _steps(tree: ast.Module, calls: list[Call]) -> Iterator[Finding]:
