@@ -29,6 +29,7 @@ from respoold.tasks.adopt import adopt_forever, adopt_spool
 from respoold.tasks.follow import follow_forever
 from respoold.tasks.foresight import SHUTDOWN_SECONDS, Foresight, shut_down
 from respoold.tasks.handover import Handover
+from respoold.tasks.heartbeat import speak_last
 from respoold.tasks.hubs import serve_uplinks
 from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
@@ -118,6 +119,7 @@ async def _serve(config: Config) -> None:
                 last.start_soon(_cancel_on_signal, signals, last.cancel_scope)
                 with trio.move_on_after(config.grace):
                     await _drained(keeper)
+                await speak_last(keeper)
                 last.cancel_scope.cancel("drained, or the grace is over")
 
 
@@ -179,6 +181,7 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             away_since = None if _reachable(keeper) else away_since or now
             if away_since is not None and now - away_since >= config.grace:
                 break
+        await speak_last(keeper)
         report(_report(keeper))
         return _outcome(keeper, goals)
 

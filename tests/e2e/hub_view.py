@@ -83,6 +83,10 @@ class HubView:
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
+    def nodes(self) -> list[Row]:
+        """What lies on which node."""
+        return list(self._client.get("/v1/nodes").json()["nodes"])
+
     def state(self, project: str, run_id: str) -> str | None:
         found = self.find(project, run_id)
         return None if found is None else str(found["state"])

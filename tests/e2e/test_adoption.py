@@ -101,6 +101,22 @@ def test_two_daemons_that_come_and_go_make_room_for_a_living_writer_and_nothing_
     assert account(site.view, PROJECT, RUN, [life]).kept > 900
 
 
+def test_who_raced_for_a_folder_leaves_no_backlog_behind_that_is_none(site: Site) -> None:
+    site.node.configure(heartbeat=0.05)
+    site.hub.start()
+    site.give_keys()
+    life = site.node.rows(steps=30_000, pad=500, environ=ALONE)
+    assert life.process.wait() == 0
+    site.node.daemon.launch()
+    assert sync(site.node)["lost"] == 0
+    assert [one["pending_records"] for one in site.view.nodes() if one["pending_records"]] == []
+    site.drained()
+    assert site.node.daemon.stop() == 0
+    run = site.view.show(PROJECT, RUN)
+    assert run is not None
+    assert (run["rows"], run["pending_records"]) == (30_000, 0)
+
+
 def test_an_adopter_only_reads_while_the_writer_lives(site: Site) -> None:
     site.open()
     life = site.node.rows(steps=300, pace=0.001, end="hang", environ=ALONE).reach(299)

@@ -21,6 +21,7 @@ EVENTS = ("preempting", "ended", "gone", "notice", "withdrawn")
 MAX_COUNT = 1 << 62
 LAST_CODE = 1 << 31
 MAX_WHY = 400
+BACKLOG_COUNTS = ("pending_records", "pending_bytes", "pending_files", "pending_file_bytes")
 
 
 def beat(
@@ -45,15 +46,18 @@ def beat(
             else:
                 unknown.append(str(attempt_id))
             continue
+        over = attempt.ended or attempt.gone
         attempt = _beaten(tx, attempt, request.node[:MAX_WHY], told, now)
         if superseded(tx, attempt, run):
             commands[attempt_id] = [{"command": "superseded", "head": run.head}]
-        tx.put_run(run._replace(active_at=now.wall))
+        if not (over and _settled(told)):
+            tx.put_run(run._replace(active_at=now.wall))
     return BeatAnswer(tx.incarnation(), commands, unknown, *bulletin.post(tx, caller, request, now))
 
 
 def _beaten(tx: Transaction, attempt: AttemptRow, node: str, sent: Any, now: Now) -> AttemptRow:
     told = sent if isinstance(sent, dict) else {}
+    over = attempt.ended or attempt.gone
     for slot in tx.slots(attempt.attempt_id):
         alive = _alive(told, slot)
         # Who beats is not gone, whatever was believed.
@@ -61,9 +65,10 @@ def _beaten(tx: Transaction, attempt: AttemptRow, node: str, sent: Any, now: Now
             attempt = settle(tx, attempt, slot._replace(alive=alive, gone=slot.gone and not alive))
     lives = told.get("alive") is not False
     tx.put_backlog(_backlog(attempt, node, told, now))
+    _clear_if_whole(tx, attempt, told)
     held = tx.backlogs(attempt.attempt_id)
     after = attempt._replace(
-        heartbeat_at=now.wall,
+        heartbeat_at=attempt.heartbeat_at if over and _settled(told) else now.wall,
         attended=attempt.attended or lives,
         pending_records=sum(one.pending_records for one in held),
         pending_bytes=sum(one.pending_bytes for one in held),
@@ -75,6 +80,23 @@ def _beaten(tx: Transaction, attempt: AttemptRow, node: str, sent: Any, now: Now
     if lives:
         now.ears.hear(attempt.attempt_id)
     return after
+
+
+def _settled(told: Any) -> bool:
+    """Whether a report is no sign of life: that nothing of an attempt is left there."""
+    return isinstance(told, dict) and told.get("alive") is False and isinstance(told.get("whole"), list)
+
+
+def _clear_if_whole(tx: Transaction, attempt: AttemptRow, told: dict[str, Any]) -> None:
+    """Who read every writer to its end knows that nobody holds more: who read the same folder, on another node or
+    before it was killed, need not come back to say so.
+    """
+    whole = told.get("whole")
+    slots = {slot.writer for slot in tx.slots(attempt.attempt_id)}
+    if isinstance(whole, list) and slots and slots <= {one for one in whole if isinstance(one, int)}:
+        for held in tx.backlogs(attempt.attempt_id):
+            nothing: dict[str, Any] = dict.fromkeys(BACKLOG_COUNTS, 0)
+            tx.put_backlog(held._replace(**nothing, oldest=None, why=""))
 
 
 def _alive(told: dict[str, Any], slot: SlotRow) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from respool_hub.service.access import Caller, sees
+from respool_hub.service.beats import BACKLOG_COUNTS
 from respool_hub.service.standing import Quiet, state
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import NOBODY, BacklogRow, NodeRow
-
-COUNTS = ("pending_records", "pending_bytes", "pending_files", "pending_file_bytes")
 
 
 def nodes(reader: Reader, caller: Caller, quiet: Quiet) -> list[dict[str, Any]]:
@@ -29,7 +28,7 @@ def _node(reader: Reader, caller: Caller, node: NodeRow, quiet: Quiet) -> dict[s
         "node": node.node,
         "daemon": node.daemon,
         "heartbeat_at": node.heartbeat_at,
-        **{count: sum(run[count] for run in runs) for count in COUNTS},
+        **{count: sum(run[count] for run in runs) for count in BACKLOG_COUNTS},
         "oldest_pending_seconds": max(ages, default=None),
         "runs": runs,
     }
@@ -41,7 +40,7 @@ def _held(reader: Reader, caller: Caller, held: BacklogRow, quiet: Quiet) -> dic
     if attempt is None:
         return None
     run = reader.run_of(attempt.run)
-    settled = not any(getattr(held, count) for count in COUNTS) and (attempt.ended or attempt.gone)
+    settled = not any(getattr(held, count) for count in BACKLOG_COUNTS) and (attempt.ended or attempt.gone)
     if settled or run.entity == NOBODY or not sees(reader, caller, run.entity):
         return None
     return {
@@ -51,7 +50,7 @@ def _held(reader: Reader, caller: Caller, held: BacklogRow, quiet: Quiet) -> dic
         "attempt_id": attempt.attempt_id,
         "number": attempt.number,
         "state": state(attempt, quiet).value,
-        **{count: getattr(held, count) for count in COUNTS},
+        **{count: getattr(held, count) for count in BACKLOG_COUNTS},
         "oldest_pending_seconds": held.oldest,
         "why": held.why or None,
     }

@@ -259,9 +259,11 @@ class CheckpointList(NamedTuple):
 
 class Beat(NamedTuple):
     """One node's heartbeat for all attempts of one key: attempt_id -> {"alive", "writers": {slot: alive},
-    "pending_records", "pending_bytes", "pending_files", "pending_file_bytes", "oldest" (seconds), "why"}. What
-    is pending is this node's part of it; the hub keeps it by (attempt, node). `watched`: of each SLURM cluster that
-    the node has jobs of their numbers, "jobs", and where it leads what it "found", see `respoold.core.bulletin`.
+    "pending_records", "pending_bytes", "pending_files", "pending_file_bytes", "oldest" (seconds), "why", "whole"}. What
+    is pending is this node's part of it; the hub keeps it by (attempt, node). "whole": the writers that were read to
+    their end and are entirely at the hub, said once when nothing of the attempt is left here. `watched`: of each
+    SLURM cluster that the node has jobs of their numbers, "jobs", and where it leads what it "found", see
+    `respoold.core.bulletin`.
     """
 
     node: str

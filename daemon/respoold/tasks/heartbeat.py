@@ -25,6 +25,7 @@ from respoold.tasks.uplink import DENIED_SECONDS, Uplink
 TIMEOUT = 5.0
 CAUGHT_UP_SECONDS = 1.0
 """How soon the hub hears that an attempt it knew to be behind is behind no more."""
+LAST_WORD_SECONDS = 2.0
 
 
 async def heartbeat_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
@@ -42,6 +43,14 @@ async def heartbeat_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
             due = min(due, now + CAUGHT_UP_SECONDS)
         with trio.move_on_at(due):
             await uplink.pulse.wait()
+
+
+async def speak_last(keeper: Keeper) -> None:
+    """Before this process ends: what the hub believes of a backlog is made true where it answers at once."""
+    with trio.move_on_after(LAST_WORD_SECONDS):
+        for uplink in keeper.uplinks:
+            if uplink.owes_a_word:
+                await _beat(keeper, uplink)
 
 
 async def _beat(keeper: Keeper, uplink: Uplink) -> None:
@@ -87,7 +96,7 @@ async def _speak(keeper: Keeper, uplink: Uplink, beat: Beat) -> BeatAnswer:
 def _compose(keeper: Keeper, uplink: Uplink) -> Beat:
     mine = [one for one in keeper.node if one.registered and keeper.uplink_of(one) is uplink]
     attempts = {one.id: _report(keeper, one) for one in mine if not (_silent(one) or one.deleted)}
-    done = dict.fromkeys(uplink.caught_up, _NOTHING)
+    done = {one: _NOTHING | {"whole": whole} for one, whole in uplink.caught_up.items()}
     return Beat(os.uname().nodename, __version__, done | attempts, _watched(keeper, mine))
 
 
@@ -104,7 +113,7 @@ def _learn(keeper: Keeper, beat: Beat, answer: BeatAnswer) -> None:
         keeper.foresight.told(answer.foreseen)
 
 
-_NOTHING = {
+_NOTHING: dict[str, Any] = {
     "alive": False,
     "pending_records": 0,
     "pending_bytes": 0,

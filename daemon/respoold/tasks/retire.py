@@ -36,6 +36,9 @@ def _read(keeper: Keeper, attempt: Attempt) -> bool:
 
 async def _retire(keeper: Keeper, attempt: Attempt) -> None:
     _remember_launch(keeper, attempt)
+    uplink = keeper.uplink_of(attempt)
+    if uplink is not None:
+        uplink.settled(attempt)
     if not attempt.adopted and segments.indexes(attempt.directory) and not attempt.shelved:
         await _remember_end(keeper, attempt)
         if not attempt.complete:

@@ -26,11 +26,14 @@ from respoold.tasks.turns import Turns
 
 DENIED_SECONDS = 60.0
 """Pause after a key was refused for which there is no other."""
+MOST_CAUGHT_UP = 1000
+"""A start may find as many as were ever kept; a heartbeat has an end."""
 
 
 class Uplink:
     """`hub` is the door to it. `login` is shown with the daemon's key where that is not the user's. `denied`: it
-    refuses our key. `shut`: why no key may go there at all, if so. `pace`: the node's, for files.
+    refuses our key. `shut`: why no key may go there at all, if so. `pace`: the node's, for files. `caught_up`: the
+    attempts of which the hub has all, and must hear so yet, with the writers that were read to their end.
     """
 
     def __init__(self, config: Config, url: str, uid: int, login: str = "", pace: Pace | None = None) -> None:
@@ -44,10 +47,11 @@ class Uplink:
         self.incarnation = ""
         self.shut: str | None = None
         self.pace = pace or Pace(config.upload_limit)
-        self.caught_up: set[str] = set()
+        self.caught_up: dict[str, list[int]] = {}
         self.news = False
         self._config = config
         self._told: set[str] = set()
+        self._settled: set[str] = set()
         self._refused: set[str] = set()
         self.hub = HubDoor(url, self._credential(), self.pace)
 
@@ -105,7 +109,7 @@ class Uplink:
         self._told = {
             one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
         }
-        self.caught_up -= reports.keys()
+        self.caught_up = {one: whole for one, whole in self.caught_up.items() if one not in reports}
         self.news = False
 
     def beat_soon(self) -> None:
@@ -116,8 +120,25 @@ class Uplink:
     def sent_some(self, attempt: Attempt) -> None:
         """Something of this attempt reached the hub."""
         if attempt.id in self._told and not attempt.pending_records() and not attempt.pending_files():
-            self._told.discard(attempt.id)
-            self.caught_up.add(attempt.id)
+            self._catch_up(attempt)
+
+    def settled(self, attempt: Attempt) -> None:
+        """A complete attempt: said once, whether or not this process told of a backlog. Another one may have, which
+        read the same folder, or which was killed before it could say more.
+        """
+        if attempt.id not in self._settled:
+            self._settled.add(attempt.id)
+            self._catch_up(attempt)
+
+    @property
+    def owes_a_word(self) -> bool:
+        """Whether the hub believes something of this node that is no longer so."""
+        return self.open and bool(self._told or self.caught_up)
+
+    def _catch_up(self, attempt: Attempt) -> None:
+        self._told.discard(attempt.id)
+        if len(self.caught_up) < MOST_CAUGHT_UP:
+            self.caught_up[attempt.id] = sorted(attempt.writers) if attempt.complete else []
             self.pulse.ring()
 
     def _credential(self) -> Credential | None:

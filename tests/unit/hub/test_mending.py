@@ -163,5 +163,21 @@ def test_nodes_say_what_they_hold_and_for_whom(web):
     ]
     (run,) = found[0]["runs"]
     assert (run["run_id"], run["state"], run["why"]) == ("run", "running", "the link is slow")
+
+
+@pytest.mark.parametrize(("whole", "left"), [([0], 0), ([0, 1], 0), ([1], 5), ([], 5), (None, 5), ("01", 5)])
+def test_who_has_read_every_writer_to_its_end_knows_that_no_other_node_holds_more(web, whole, left):
+    web.attach(A)
+    web.pack(
+        "/v1/heartbeat", hubapi.Beat("n1", "d", {A: {"alive": True, "pending_records": 5, "oldest": 3.0}})
+    )
+    web.pack(f"/v1/attempts/{A}/state", hubapi.StateReport("ended", exit_code=0))
+    told = {"alive": False, "pending_records": 0, **({} if whole is None else {"whole": whole})}
+    web.pack("/v1/heartbeat", hubapi.Beat("n2", "d", {A: told}))
+    found = web.json("GET", "/v1/nodes")["nodes"]
+    assert (sum(one["pending_records"] for one in found), web.json("GET", RUN)["pending_records"]) == (
+        left,
+        left,
+    )
     assert web.bert.json("GET", "/v1/nodes") == {"nodes": []}
     assert len(web.root.json("GET", "/v1/nodes")["nodes"]) == 2

@@ -8,20 +8,22 @@ import trio.testing
 
 from respoold.core.errors import HubAway
 from respoold.core.hubapi import Beat, BeatAnswer
-from respoold.tasks.heartbeat import CAUGHT_UP_SECONDS, heartbeat_forever
+from respoold.tasks.heartbeat import CAUGHT_UP_SECONDS, heartbeat_forever, speak_last
 from respoold.tasks.uplink import Uplink
-from unit.tasks.kit import ME, FakeHub, a_keeper
+from unit.tasks.kit import ME, FakeHub, a_keeper, granted, people
 
 
 class Pulse(FakeHub):
-    """Knob: `away`. Record: `beats`, their times."""
+    """Knob: `away`. Records: `beats`, their times, and `heard`, what they told."""
 
     def __init__(self, *, away: bool) -> None:
         super().__init__()
         self.away = away
         self.beats: list[float] = []
+        self.heard: list[Beat] = []
 
-    async def heartbeat(self, _beat: Beat) -> BeatAnswer:
+    async def heartbeat(self, beat: Beat) -> BeatAnswer:
+        self.heard.append(beat)
         self.beats.append(trio.current_time())
         if self.away:
             raise HubAway("no answer")
@@ -69,3 +71,19 @@ async def test_news_for_other_nodes_do_not_wait_for_the_next_beat(
     await beating(tmp_path, hub, tells)
     assert len(hub.beats) == 2
     assert hub.beats[1] - hub.beats[0] <= CAUGHT_UP_SECONDS + 0.1
+
+
+async def test_a_complete_attempt_is_told_once_even_where_another_process_told_of_its_backlog(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    hub = Pulse(away=False)
+    with people() as known:
+        async with a_keeper(str(tmp_path), hub, heartbeat=5.0) as keeper:
+            uplink = keeper.uplinks.of(ME, None)
+            assert uplink is not None
+            attempt = (await granted(keeper, known.ask())).attempt
+            keeper.forget(attempt)
+            for _ in range(2):
+                uplink.settled(attempt)
+                await speak_last(keeper)
+    assert [beat.attempts[attempt.id]["pending_records"] for beat in hub.heard] == [0]
