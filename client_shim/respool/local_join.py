@@ -61,13 +61,14 @@ def living_in(request: Request, spool: str, earlier: Sequence[Earlier]) -> list[
 
 def to_join(request: Request, earlier: Sequence[Earlier], living: Sequence[Living]) -> Earlier | None:
     """The attempt in which this process becomes a further writer: with join=True the newest that lives; else the
-    newest of its launch, if that lives and this rank's slot was never used.
+    newest of its launch, if that lives and this rank's slot was never used. A rank may also come after all others
+    have finished; not after they died, for who comes then begins the next attempt.
     """
     lives = {one.attempt.file.attempt_id for one in living}
     if request.join:
         return head_of([one for one in earlier if one.file.attempt_id in lives])
     newest = max(_of_launch(request, earlier), key=lambda one: one.file.generation, default=None)
-    if newest is None or newest.file.attempt_id not in lives:
+    if newest is None or not (newest.file.attempt_id in lives or _late(request, newest)):
         return None
     used = any(writer.writer == request.rank for writer in newest.writers)
     again = any(writer.process == request.process for writer in newest.writers)
@@ -113,6 +114,11 @@ def live_error(run: str, rival: Living, spool: str) -> LiveRunError:
         f"Run {run} is alive on {writer.node}, process {writer.pid}, which last wrote {ago:.0f} s ago. Stop that "
         "process, or pass join=True to log into it as a further writer, takeover=True to take it over, or another id."
     )
+
+
+def _late(request: Request, newest: Earlier) -> bool:
+    """Of what only a journal remembers nobody can say whose slots were used."""
+    return request.rank >= 0 and newest.finished and bool(newest.directory)
 
 
 def _of_launch(request: Request, earlier: Sequence[Earlier]) -> list[Earlier]:

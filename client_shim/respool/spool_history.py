@@ -41,6 +41,11 @@ class Earlier(NamedTuple):
         return bool(self.view.rows) or self.view.cut is not None
 
     @property
+    def finished(self) -> bool:
+        """Whether its primary ended with 0, and no other writer of it lives."""
+        return not self.live and (self.view.state, self.view.exit_code) == ("ended", 0)
+
+    @property
     def next_step(self) -> int:
         """The step its lineage continues with: one past the last that its cut leaves visible."""
         last, view = self.file.step - 1, self.view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Site
 from e2e.truths import Life
 
@@ -30,6 +31,33 @@ def test_four_ranks_are_one_attempt_and_its_rows_are_rank_0s(site: Site) -> None
     every = site.view.history(PROJECT, RUN, every=True)
     assert sorted((row["_writer"], row["_step"]) for row in every) == [
         (rank, step) for rank in range(4) for step in range(100)
+    ]
+
+
+@pytest.mark.parametrize("where", ["same node", "other node", "without daemons"])
+def test_a_rank_that_comes_when_the_others_have_finished_is_one_of_them(site: Site, where: str) -> None:
+    site.hub.start()
+    nodes = [site.node, site.add_node("b")] if where == "other node" else [site.node, site.node]
+    site.give_keys()
+    for node in {id(one): one for one in nodes}.values():
+        if where != "without daemons":
+            node.daemon.start()
+    mode = {"RESPOOL_MODE": "spool"} if where == "without daemons" else {}
+    for node, rank in zip(nodes, ranks(2, **JOB, **mode), strict=True):
+        over([node.rows(steps=20, environ=rank)])
+    for node in nodes:
+        if not node.daemon.alive:
+            node.daemon.start()
+    run = until(
+        lambda: (found := site.drained()) and found["state"] == "finished" and found,
+        "both at the hub",
+        30,
+        site.words,
+    )
+    assert [attempt["number"] for attempt in run["attempts"]] == [1]
+    every = site.view.history(PROJECT, RUN, every=True)
+    assert sorted((row["_writer"], row["_step"]) for row in every) == [
+        (r, s) for r in (0, 1) for s in range(20)
     ]
 
 

@@ -92,12 +92,14 @@ def standing(request: Request, known: Known) -> Standing:
 
 def to_join(request: Request, known: Known) -> Attempt | None:
     """With join=True the newest attempt that lives; else the newest of its launch, if that lives and neither this
-    rank's slot nor this process was ever in it.
+    rank's slot nor this process was ever in it. A rank may also come after all others have finished; not after they
+    died, for who comes then begins the next attempt.
     """
     if request.join:
         return next((one for one in reversed(known.attempts) if one.writing), None)
     found = max(_of_launch(request, known.attempts), key=lambda one: one.file.generation, default=None)
-    if found is None or not found.writing:
+    late = found is not None and request.rank >= 0 and found.state is State.FINISHED
+    if found is None or not (found.writing or late):
         return None
     used = request.rank in found.writers
     again = any(one.paper.process == request.process for one in found.writers.values())

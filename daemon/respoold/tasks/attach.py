@@ -143,9 +143,7 @@ async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Grante
             return of_another_user(attempt.id)
         keeper.node.add(attempt)
     else:
-        attempt = known
-        fds = await trio.to_thread.run_sync(_make_further, attempt, paper)
-        attempt.take_writer(paper)
+        attempt, fds = known, await _further(keeper, known, paper)
     _take_up(keeper, attempt, paper, fds, decided)
     meta = merge_meta(decided.answer.meta, request.meta)
     if not decided.joined:
@@ -156,6 +154,20 @@ async def _begin(keeper: Keeper, uid: int, decided: Decided, key: str) -> Grante
         joined=decided.joined, meta=meta, url=url, lasting=keeper.lasting, unknown=_unknown(decided)
     )
     return Granted(attached, attempt, [os.dup(fd) for fd in fds])
+
+
+async def _further(keeper: Keeper, attempt: Attempt, paper: WriterFile) -> list[int]:
+    """Make another writer of an attempt; one that was complete, and may be on the shelf, is so no more. Raises OSError
+    when it was let go meanwhile.
+    """
+    async with keeper.retiring:
+        if attempt.id not in keeper.node:
+            raise FileNotFoundError(f"attempt {attempt.id} was just let go")
+        fds = await trio.to_thread.run_sync(_make_further, attempt, paper)
+        attempt.take_writer(paper).alive = True
+        keeper.shelf.forget(attempt)
+        attempt.shelved = False
+        return fds
 
 
 def _take_up(keeper: Keeper, attempt: Attempt, paper: WriterFile, fds: list[int], decided: Decided) -> None:

@@ -96,7 +96,7 @@ class Keeper:
         known = self.node.get(file.attempt_id)
         if known is not None:
             if known.directory == directory:
-                self._take_writers(known)
+                self.take_writers(known)
             return None
         attempt = Attempt(file, directory, adopted=not own)
         if not own:
@@ -131,9 +131,9 @@ class Keeper:
                 attempt.change_hub(uplink.url, set(blobs.tokens(attempt.directory)), trio.current_time())
             attempt.hub = uplink.url
 
-    def _take_writers(self, attempt: Attempt) -> None:
-        """Look who has come to an attempt that others write into."""
-        if attempt.adopted and not attempt.over:
+    def take_writers(self, attempt: Attempt) -> None:
+        """Look who has come to an attempt that others write into; even to one that is over a late rank may."""
+        if attempt.adopted:
             for paper in disk.read_writers(attempt.directory):
                 if paper.writer not in attempt.writers:
                     attempt.take_writer(paper).alive = processes.is_alive(paper.process)

@@ -96,6 +96,10 @@ async def _drop(keeper: Keeper, attempt: Attempt, *, finished: bool) -> None:
     if not (finished or not blobs.tokens(attempt.directory)):
         return
     if keeper.notes.alone(attempt):
+        keeper.take_writers(attempt)
+        if not attempt.complete:
+            keeper.notes.share(attempt)
+            return
         if attempt.adopted and segments.indexes(attempt.directory):
             await _remember_end(keeper, attempt)
         # Known until it is gone: a rescan in between would adopt what is left of it, for good.

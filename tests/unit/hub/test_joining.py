@@ -163,6 +163,33 @@ def test_a_descendant_joins_while_its_attempt_lives_and_begins_anew_when_not(des
     assert (late.joined, late.attempt.number) == (False, 2)
 
 
+@pytest.mark.parametrize("resume", ["auto", "none", "allow"])
+def test_a_rank_that_comes_after_the_others_have_finished_is_one_of_them(desk, job, resume):
+    run_id = "fresh" if resume == "auto" else "job"
+    first = job.process(0, run_id, resume)
+    desk.append(first.attempt.attempt_id, 0, rows(0, range(3)))
+    ends(desk, first)
+    late = job.process(1, run_id, resume)
+    assert (late.attempt.attempt_id, late.writer, late.joined) == (first.attempt.attempt_id, 1, True)
+    assert state(desk, "job") == "running"
+    dies(desk, late)
+    assert state(desk, "job") == "finished"
+
+
+def test_nobody_joins_a_finished_attempt_whose_slot_was_used_or_who_has_no_rank(desk, job):
+    ends(desk, job.process(0))
+    assert job.process(0).run.run_id == "job-2"
+    assert job.process(-1).attempt.generation == 0
+    assert not job.process(-1, "job", "allow").joined
+
+
+def test_a_rank_that_comes_after_the_others_have_failed_begins_the_next_attempt(desk, job):
+    first = job.process(0)
+    ends(desk, first, code=1)
+    late = job.process(1)
+    assert (late.joined, late.attempt.generation) == (False, 1)
+
+
 def test_a_second_call_of_one_process_is_another_run_s_or_another_attempt_s(desk, job):
     first = job.process(pid=9)
     ends(desk, first, code=1)

@@ -214,6 +214,16 @@ def test_a_rank_that_comes_back_after_its_launch_is_over_begins_the_next_attempt
     assert len({one["attempt"] for one in again}) == 1
 
 
+@pytest.mark.parametrize("options", [{"id": "r"}, {"id": "r", "resume": "allow"}, {"resume": True}])
+def test_a_rank_that_comes_after_the_others_have_finished_is_one_of_them(start, options):
+    environ = ranks(2, **SLURM)
+    worker = start(environ[0], log=3, **options)
+    first = worker.answer()
+    worker.end("finish")
+    late = start(environ[1], **options).answer()
+    assert (late["attempt"], late["joined"], late["writer"], late["step"]) == (first["attempt"], True, 1, 0)
+
+
 def elsewhere(spool, name):
     """Make an attempt one of another node, as its folder on a shared file system looks from here."""
     path = os.path.join(spool, name, ATTEMPT_FILE)

@@ -19,6 +19,7 @@ from respoold.core.hubapi import Problem
 from respoold.core.states import State
 from respoold.io import disk, segments
 from respoold.tasks.attach import Granted, attach
+from respoold.tasks.retire import retire_if_complete
 from unit.tasks.kit import ME, Caller, FakeHub, People, a_keeper, granted, log, people, refused
 
 
@@ -88,6 +89,50 @@ async def test_a_restart_in_one_launch_is_the_next_attempt_and_goes_on(spool: st
         assert (second.attached.resumed, second.attached.step) == (True, 3)
         assert second.attempt.file.parent == first.attached.attempt_id
         assert first.attempt.state is State.CRASHED
+
+
+ENDED = {"state": "ended", "exit_code": 0, "reason": "finish"}
+
+
+@pytest.mark.parametrize("resume", ["none", "allow", "auto"])
+async def test_a_rank_that_comes_after_the_others_have_finished_is_one_of_them(
+    spool: str, who: People, resume: str
+) -> None:
+    async with a_keeper(spool) as keeper:
+        asked = who.ask(resume=resume)
+        first = await granted(keeper, asked)
+        log(keeper, first, 0, 1, 2)
+        log(keeper, first, kind=Kind.STATE, value=ENDED)
+        who.kill(asked)
+        late = await granted(keeper, who.ask(rank=1, resume=resume))
+        assert late.attempt is first.attempt
+        assert (late.attached.writer, late.attached.joined, late.attached.step) == (1, True, 0)
+        assert late.attempt.state is State.RUNNING
+        other = await granted(keeper, who.ask(rank=-1, resume=resume))
+        assert other.attached.joined, "it lives again"
+
+
+async def test_what_was_on_the_shelf_is_kept_for_a_rank_that_comes_late(spool: str, who: People) -> None:
+    async with a_keeper(spool, FakeHub()) as keeper:
+        asked = who.ask()
+        first = await granted(keeper, asked)
+        log(keeper, first, 0, 1, 2)
+        log(keeper, first, kind=Kind.STATE, value=ENDED)
+        who.kill(asked)
+        attempt = first.attempt
+        keeper.died(attempt, 0)
+        while any(keeper.look(reader) for reader in keeper.readers_of(attempt)):
+            pass
+        attempt.acknowledge(0, 4)
+        attempt.reported |= {one.key for one in attempt.unreported()}
+        await retire_if_complete(keeper, attempt)
+        assert attempt.shelved
+        hub = keeper.uplinks.of(ME, None).hub  # type: ignore[union-attr]
+        hub.answers.append({"attempt_id": attempt.id, "writer": 1, "joined": True})  # type: ignore[attr-defined]
+        late = await granted(keeper, who.ask(rank=1))
+        assert (late.attempt, attempt.shelved, attempt.complete) == (attempt, False, False)
+        await retire_if_complete(keeper, attempt)
+        assert sorted(segments.indexes(attempt.directory)) == [0, 1]
 
 
 async def test_two_seeds_of_one_job_are_two_runs(spool: str, who: People) -> None:
