@@ -16,7 +16,7 @@ from zlib import crc32
 from e2e.processes import Answer, Process, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from e2e.hub_view import HubView
 
@@ -149,15 +149,15 @@ def account(
     assert len(records) == noted + unnoted, "the hub has rows that no trainer logged"
     history = view.history(project, run_id)
     if linear:
-        check_line(history, by_attempt)
+        check_line(history, by_attempt, shown["attempts"])
         assert not shown["diverged"], f"a branch was made of a line:\n{_line_of(shown['attempts'])}"
     return Account(len(begun), noted, len(records), unnoted, len(history))
 
 
-def check_line(history: list[Row], by_attempt: dict[str, list[Row]]) -> None:
+def check_line(history: list[Row], by_attempt: dict[str, list[Row]], attempts: Sequence[Row] = ()) -> None:
     """Each step once, in order, from 0 on; each with a value that some attempt logged for that step."""
     steps = [row["_step"] for row in history]
-    assert steps == list(range(len(steps))), _first_gap(steps)
+    assert steps == list(range(len(steps))), f"{_first_gap(steps)}\n{_line_of(attempts)}"
     logged = {(row["_step"], row["value"]) for rows in by_attempt.values() for row in rows}
     for row in history:
         assert (row["_step"], row["value"]) in logged, f"nobody logged {row}"
@@ -185,7 +185,7 @@ def _compare(life: Life, by_attempt: dict[str, list[Row]]) -> int:
     return len(got) - len(noted)
 
 
-def _line_of(attempts: list[Row]) -> str:
+def _line_of(attempts: Sequence[Row]) -> str:
     names = ("number", "state", "parent", "attempt_id", "first_step", "last_step", "branch", "offline")
     return "\n".join(" ".join(f"{name}={one.get(name)}" for name in names) for one in attempts)
 
