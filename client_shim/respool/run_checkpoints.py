@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from respool import notices
 from respool.errors import UsageError
+from respool.row_codec import step_of
 from respool.run_files import RunFiles
 from respool.wire.frames import Kind
+from respool.wire.limits import MAX_CHECKPOINT_STEP
 
 if TYPE_CHECKING:
     from respool.arena import Arena
@@ -56,7 +58,7 @@ class RunCheckpoints(RunFiles):
         from respool.saving import normal_name  # noqa: PLC0415 - as above
 
         rank, world = _own_place() if sharded else (0, 1)
-        at = int(step) if step is not None else max(self._last_step, 0)
+        at = max(self._last_step, 0) if step is None else self._checkpoint_step(step)
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
         }
@@ -69,6 +71,18 @@ class RunCheckpoints(RunFiles):
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
         return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
+
+    def _checkpoint_step(self, step: Any) -> int:
+        """The step asked for; what is none is not worth losing a checkpoint for. Raises UsageError if strict."""
+        at = step_of(step)
+        if at is not None and abs(at) <= MAX_CHECKPOINT_STEP:
+            return at
+        used = max(self._last_step, 0)
+        text = f"checkpoint(step={step!r:.40}) is no step."
+        if self._place.settings.strict:
+            raise UsageError(f"{text} Pass a whole number.")
+        notices.warn("checkpoint-step", f"{text} It is kept as the checkpoint of step {used}.")
+        return used
 
     @contextmanager
     def checkpoint_dir(self, step: int | None = None, name: str = DEFAULT, **options: Any) -> Iterator[str]:

@@ -14,6 +14,9 @@ MAX_FDS = 8
 MAX_NAME = 1024
 """Bytes of a file's name inside a run, UTF-8."""
 
+MAX_CHECKPOINT_STEP = (1 << 62) - 1
+"""The largest step that a checkpoint may have, above or below zero."""
+
 MAX_RUN_ID = 64
 """Characters of a run id."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from respool.wire.limits import MAX_CHECKPOINT_STEP
 from respool.wire.retention import Candidate, dropped, policy_of
 from respool_hub.service import names
 from respool_hub.service.access import Caller, own_attempt
@@ -20,7 +21,6 @@ from respoold.core.hubapi import CheckpointCommit, CheckpointTaken
 
 MAX_PARTS = 1 << 16
 MAX_WORLD = 1 << 16
-MAX_STEP = 1 << 62
 
 
 class Checkpoint(NamedTuple):
@@ -192,7 +192,9 @@ def mark(
 
 
 def _check(asked: CheckpointCommit) -> None:
-    numbers = 0 <= asked.seq < MAX_SEQ and 0 <= asked.writer < MAX_SEQ and abs(asked.step) < MAX_STEP
+    numbers = (
+        0 <= asked.seq < MAX_SEQ and 0 <= asked.writer < MAX_SEQ and abs(asked.step) <= MAX_CHECKPOINT_STEP
+    )
     if not numbers or not 0 <= asked.rank < asked.world <= MAX_WORLD:
         said = (
             f"Checkpoint {asked.name[:80]!r} has a number out of range (rank {asked.rank} of {asked.world})."

@@ -74,6 +74,7 @@ class Checkpoints:
 
     def __init__(self) -> None:
         self._shares: dict[tuple[int, int], Share] = {}
+        self._refused: set[tuple[int, int]] = set()
 
     def __iter__(self) -> Iterator[Share]:
         return iter(list(self._shares.values()))
@@ -88,8 +89,15 @@ class Checkpoints:
 
     @property
     def pending(self) -> list[Share]:
-        """Those that the hub lacks, the newest first: what was handed over last is what a restart needs."""
-        return [share for share in self.newest_first if share.stage is Stage.PENDING]
+        """Those that the hub lacks, the newest first: what was handed over last is what a restart needs. Those that
+        it refused for what they are come last, for they would keep all others waiting.
+        """
+        found = [share for share in self.newest_first if share.stage is Stage.PENDING]
+        return sorted(found, key=lambda share: share.key in self._refused)
+
+    def refuse(self, share: Share) -> None:
+        """The hub will not have it as it is."""
+        self._refused.add(share.key)
 
     @property
     def newest_first(self) -> list[Share]:

@@ -292,6 +292,10 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
         attempt.checkpoints.moved(share, stage=Stage.MISSING)
         keeper.transfers.done(attempt.id, share.key)
         attempt.warnings.append(f"checkpoint {share.name} at step {share.step}: {error}")
+    except HubRefused as error:
+        if error.problem.code == "bad-request":
+            attempt.checkpoints.refuse(share)
+        raise
     else:
         attempt.checkpoints.moved(share, stage=moved.stage, sent=moved.sent)
         if moved.stage is Stage.SENT:

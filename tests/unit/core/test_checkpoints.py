@@ -57,6 +57,12 @@ def test_the_newest_goes_first() -> None:
     assert [share.step for share in filled(10, 20, 30).pending] == [30, 20, 10]
 
 
+def test_what_the_hub_refuses_keeps_no_other_waiting() -> None:
+    made = filled(10, 20, 30)
+    made.refuse(made.pending[0])
+    assert [share.step for share in made.pending] == [20, 10, 30]
+
+
 def test_what_retention_would_drop_on_arrival_is_outlived() -> None:
     made = filled(10, 20, 30, 40, keep={"last": 2, "mode": ""})
     assert [share.step for share in made.outlived()] == [20, 10]

@@ -60,6 +60,15 @@ def test_what_was_written_comes_back_with_its_step_and_metadata(run):
     assert [one.step for one in run.checkpoints()] == [7]
 
 
+@pytest.mark.parametrize("step", [1 << 62, -(1 << 70), "seven", 1.5, float("nan")])
+def test_a_step_that_is_none_costs_no_checkpoint_and_is_said_once(run, capsys, step):
+    run.log({"x": 1}, step=6)
+    for _ in range(2):
+        assert save(run, step).ok
+    assert {one.step for one in run.checkpoints()} == {6}
+    assert capsys.readouterr().err.count("is no step. It is kept as the checkpoint of step 6.") == 1
+
+
 def test_the_latest_is_the_one_saved_last_and_of_one_step_the_last(run):
     for step, data in ((10, b"ten"), (20, b"twenty"), (20, b"again")):
         save(run, step, data)
@@ -162,6 +171,12 @@ def test_strict_says_so_with_an_exception(tmp_path, monkeypatch):
     with pytest.raises(respool.RecordLostError, match="was not kept: full"):
         save(run, 1)
     monkeypatch.undo()
+
+
+def test_strict_refuses_a_step_that_is_none():
+    run = respool.init(project="p", id="r", mode="spool", settings={"strict": True})
+    with pytest.raises(respool.UsageError, match="is no step"):
+        run.checkpoint("seven")
 
 
 def test_the_daemon_is_asked_before_and_after_and_may_refuse(daemon, capsys):

@@ -260,3 +260,26 @@ def test_an_alert_or_any_other_record_is_no_value(agents, desk):
     agents.end(attempt)
     agents.ask("b")
     assert agents.shown()["runs"][0]["value"] is None
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(0, "finished"), (3, "failed")])
+@pytest.mark.parametrize("stands", ["crashed", "silent"])
+def test_how_a_process_ended_by_its_agents_word_counts_where_the_run_has_no_word_of_its_own(
+    desk, stands, code, outcome
+):
+    agents = Agents(desk)
+    given = agents.ask("a")
+    attempt = agents.begin(given, [1.0])
+    if stands == "crashed":
+        desk.report(attempt, "gone")
+    agents.report("a", code)
+    desk.clock.advance(LEASE_SECONDS + 1)
+    assert agents.ask("b").row.number == 1
+    assert agents.states()[0] == outcome
+
+
+def test_a_process_that_was_killed_has_no_word_of_its_own_and_its_run_comes_back(desk):
+    agents = Agents(desk)
+    desk.report(agents.begin(agents.ask("a"), [1.0]), "gone")
+    agents.report("a", -9)
+    assert agents.ask("b").row.number == 0

@@ -67,20 +67,18 @@ def _outcome(row: AssignmentRow, stands: State | None, *, expired: bool) -> str 
     match stands:
         case State.FINISHED | State.FAILED | State.PREEMPTED:
             return stands.value
-        case State.CRASHED:
+        case State.CRASHED if expired or row.reported is not None:
             # Its agent is about to say how its process ended; without one that is all that will be heard.
-            return stands.value if expired or row.reported is not None else None
-        case State.SILENT | State.SUPERSEDED if expired:
-            return LOST
-        case None if expired:
-            return _said(row.reported)
+            return _said(row.reported, stands.value)
+        case State.SILENT | State.SUPERSEDED | None if expired:
+            return _said(row.reported, LOST)
     return None
 
 
-def _said(reported: int | None) -> str:
-    """Nothing was begun under this lease, as far as the hub ever heard: its agent's word decides."""
+def _said(reported: int | None, otherwise: str) -> str:
+    """No end is known by the run's own word: its agent's decides, where its process exited by itself."""
     if reported is None or reported < 0:
-        return LOST
+        return otherwise
     return State.FINISHED.value if reported == 0 else State.FAILED.value
 
 
