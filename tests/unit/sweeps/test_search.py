@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from respool_hub.service.refusal import RefusalError
 from respool_hub.service.sweeps.config import Hyperband, sweep_of
-from respool_hub.service.sweeps.distributions import beta_quantile
+from respool_hub.service.sweeps.distributions import Choice, beta_quantile
 from respool_hub.service.sweeps.hyperband import marks_of, stops
 from respool_hub.service.sweeps.search import Trial, grid_size, suggest
 
@@ -58,6 +60,56 @@ def test_the_quantile_of_a_beta_distribution_is_exact_where_it_is_known():
         assert beta_quantile(unit, 1, 1) == pytest.approx(unit)
         assert beta_quantile(unit, 2, 1) == pytest.approx(math.sqrt(unit))
         assert beta_quantile(unit, 1, 3) == pytest.approx(1 - (1 - unit) ** (1 / 3))
+
+
+SIZES = (0, 1, -1, 3, 0.5, 1e-320, 1e-100, 1e100, -1e100, 1e300, 1.7e308, -1.7e308, 10**400, 2**53, 700)
+NONE = (math.inf, -math.inf, math.nan, True, None, "1", [], ["minimize"], {}, [1, 2], [0.5, 0.5])
+ODD = st.sampled_from([*SIZES, *NONE])
+PLAIN = ["uniform", "log_uniform", "log_uniform_values", "normal", "log_normal", "beta"]
+OTHERS = ["constant", "categorical", "int_uniform", "inv_log_uniform", "inv_log_uniform_values", "odd"]
+KINDS = st.sampled_from([*PLAIN, *OTHERS, *(f"q_{name}" for name in PLAIN)])
+KEYS = st.sampled_from(["value", "values", "probabilities", "min", "max", "mu", "sigma", "a", "b", "q"])
+LEAVES = st.tuples(st.dictionaries(KEYS, ODD, max_size=4), st.none() | KINDS).map(
+    lambda one: one[0] | ({"distribution": one[1]} if one[1] else {})
+)
+EDGED = st.fixed_dictionaries({"distribution": KINDS, "min": ODD, "max": ODD}, optional={"q": ODD})
+BELLS = st.fixed_dictionaries(
+    {"distribution": KINDS}, optional={"mu": ODD, "sigma": ODD, "a": ODD, "b": ODD, "q": ODD}
+)
+RULES = st.dictionaries(st.sampled_from(["min_iter", "max_iter", "s", "eta", "strict"]), ODD).map(
+    lambda one: one | {"type": "hyperband"}
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["x", "y", "x.y"]), LEAVES | EDGED | BELLS, min_size=1),
+    st.none() | RULES,
+    ODD,
+    st.sampled_from(["random", "grid"]),
+)
+def test_a_configuration_is_refused_or_every_suggestion_is_finite(parameters, rule, goal, method):
+    config = {"method": method, "parameters": parameters, "metric": {"name": "loss", "goal": goal}}
+    config |= {"run_cap": goal} | ({"early_terminate": rule} if rule else {})
+    for one in (config, {"method": method, "parameters": parameters}):
+        try:
+            made = sweep_of(one)
+        except RefusalError:
+            continue
+        for distribution in made.space.values():
+            if not isinstance(distribution, Choice):
+                assert all(math.isfinite(distribution.at(unit)) for unit in (0.0, 1e-9, 0.3, 0.5, 1 - 1e-9))
+
+
+def test_one_name_in_two_spellings_is_refused():
+    nested = {"parameters": {"b": {"value": 1}}}
+    with pytest.raises(RefusalError, match=r"parameters\.a\.b is 'given twice"):
+        sweep(parameters={"a.b": {"value": 2}, "a": nested})
+
+
+def test_a_command_in_one_text_is_split_as_a_shell_would():
+    assert sweep(command="python 'my train.py' ${args}").command == ("python", "my train.py", "${args}")
+    with pytest.raises(RefusalError, match="command is"):
+        sweep(command="python 'train.py")
 
 
 def test_probabilities_decide_how_often_a_value_comes():

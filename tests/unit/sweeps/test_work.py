@@ -141,6 +141,23 @@ def test_a_job_that_always_dies_is_given_up(desk):
     assert agents.states()[0] == "crashed"
 
 
+def test_a_job_that_gets_further_in_each_life_is_never_given_up(desk):
+    agents = Agents(desk, max_requeues=1)
+    for turn in range(5):
+        given = agents.ask(f"lease-{turn}")
+        assert given.row.requeues == turn
+        attempt = agents.begin(given)
+        desk.append(attempt, 0, rows(0, [turn], loss=1.0))
+        desk.report(attempt, "gone")
+        agents.report(f"lease-{turn}", -9)
+    for turn in (5, 6):
+        given = agents.ask(f"lease-{turn}")
+        assert (given.row.number, given.row.requeues) == ((0, 5), (1, 0))[turn - 5]
+        desk.report(agents.begin(given), "gone")
+        agents.report(f"lease-{turn}", -9)
+    assert agents.states()[0] == "crashed", "that one brought nothing"
+
+
 def test_a_lease_that_nobody_renews_runs_out_unless_the_run_itself_is_heard(agents):
     lost, alive = agents.ask("a"), agents.ask("b")
     attempt = agents.begin(alive, [1.0])

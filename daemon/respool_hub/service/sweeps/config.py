@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, NamedTuple
 
 from respool_hub.service.sweeps.distributions import Choice, Real, Whole
@@ -10,6 +11,8 @@ from respool_hub.service.sweeps.parameters import Space, number, space_of, wrong
 METHODS = ("grid", "random", "bayes")
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 MAX_GRID = 10_000_000
+MAX_ETA = 1000.0
+MAX_COUNT = 1 << 53
 _KEYS = frozenset(
     """
     apiVersion command description early_terminate entity kind method metric name parameters program project run_cap
@@ -110,7 +113,7 @@ def _metric(told: Any) -> dict[str, Any]:
     for key, value in told.items():
         if key not in _METRIC:
             raise wrong(f"metric.{key}", value, f"It has {', '.join(sorted(_METRIC))}.")
-    if told.get("goal", "minimize") not in {"minimize", "maximize"}:
+    if told.get("goal", "minimize") not in ("minimize", "maximize"):
         raise wrong("metric.goal", told["goal"], "Use minimize or maximize.")
     return told
 
@@ -123,7 +126,7 @@ def _hyperband(told: Any) -> Hyperband | None:
     for key, value in told.items():
         if key not in _TERMINATE:
             raise wrong(f"early_terminate.{key}", value, f"It has {', '.join(sorted(_TERMINATE))}.")
-    eta = number("early_terminate.eta", told.get("eta", 3), above=1.0)
+    eta = number("early_terminate.eta", told.get("eta", 3), above=1.0, most=MAX_ETA)
     strict = told.get("strict", True)
     if not isinstance(strict, bool):
         raise wrong("early_terminate.strict", strict, "Use true or false.")
@@ -147,8 +150,8 @@ def _cap(value: Any) -> int | None:
 
 
 def _count(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise wrong(key, value, "Write a whole number from 1 on.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MAX_COUNT:
+        raise wrong(key, value, f"Write a whole number from 1 to {MAX_COUNT - 1}.")
     return value
 
 
@@ -161,7 +164,7 @@ def _text(key: str, value: Any) -> str:
 def _command(value: Any) -> tuple[str, ...]:
     if value is None:
         return DEFAULT_COMMAND
-    words = value.split() if isinstance(value, str) else value
+    words = _words(value) if isinstance(value, str) else value
     if (
         not isinstance(words, list)
         or not words
@@ -169,3 +172,11 @@ def _command(value: Any) -> tuple[str, ...]:
     ):
         raise wrong("command", value, f"Write a list of words, such as {list(DEFAULT_COMMAND)}.")
     return tuple(map(str, words))
+
+
+def _words(command: str) -> list[str]:
+    """As a shell would split it."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise wrong("command", command, f"{error}: close it, or write a list of words.") from None

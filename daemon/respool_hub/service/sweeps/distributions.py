@@ -10,6 +10,8 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 _EDGE = 1e-12
+_EXACT = 1 << 53
+"""From here on neighbouring floats are further apart than multiples of q."""
 
 
 class Choice(NamedTuple):
@@ -78,6 +80,8 @@ Distribution = Choice | Whole | Real
 
 
 def _rounded(value: float, q: float) -> float:
+    if not abs(value / q) < _EXACT:
+        return value
     # Through a decimal text, so that 3 * 0.1 is 0.3.
     found = float(f"{round(value / q) * q:.12g}")
     return int(found) if float(q).is_integer() and found.is_integer() else found

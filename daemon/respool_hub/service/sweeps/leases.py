@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from respool.wire.frames import NO_STEP
 from respool_hub.clock import Now
 from respool_hub.service.standing import run_attempt, state
 from respool_hub.service.story import tell, total
@@ -56,10 +57,26 @@ def judged(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str, now
     if outcome is None:
         return row
     again = outcome in {State.PREEMPTED, State.CRASHED, LOST} and not row.stopped
-    if again and row.requeues < sweep.max_requeues and sweep.state != "cancelled":
+    if again and sweep.state != "cancelled" and _fruitless(reader, sweep, row) < sweep.max_requeues:
         return row._replace(state=QUEUED)
     done = row._replace(state=DONE, outcome=STOPPED if row.stopped else outcome)
     return done._replace(value=value_of(reader, sweep, row, metric))
+
+
+def _fruitless(reader: Reader, sweep: SweepRow, row: AssignmentRow) -> int:
+    """How often it was handed out again since a life of it brought the run further: a job that is preempted often and
+    goes on each time is not one that always dies.
+    """
+    run = run_of(reader, sweep, row)
+    reached = dict[str, int]()
+    for writer in reader.writers(run.id) if run is not None else ():
+        reached[writer.attempt_id] = max(reached.get(writer.attempt_id, NO_STEP), writer.last_step)
+    last, brought = NO_STEP, 1
+    for number, step in enumerate(reached.values(), 1):
+        if step > last:
+            last, brought = step, number
+    lives = row.requeues + 1
+    return lives - min(brought, lives)
 
 
 def _outcome(row: AssignmentRow, stands: State | None, *, expired: bool) -> str | None:

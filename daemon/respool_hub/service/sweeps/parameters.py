@@ -14,6 +14,10 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 MAX_DEPTH = 16
 MAX_PARAMETERS = 1000
 MAX_VALUES = 100_000
+MAX_NUMBER = 1e100
+"""So that no sum, product or quotient of two of them leaves what a float holds; 1 / MAX_NUMBER where 0 may not be."""
+MAX_SHAPE = 1e6
+"""Of a beta distribution: beyond it the incomplete beta function loses its digits."""
 Path = tuple[str, ...]
 Space = dict[Path, Distribution]
 _CATEGORICAL = frozenset({"values", "probabilities"})
@@ -28,7 +32,14 @@ def space_of(parameters: Any) -> Space:
     """The distributions by path. Raises RefusalError "bad-request" that names the key and its value."""
     if not isinstance(parameters, dict) or not parameters:
         raise wrong("parameters", parameters, "Write a map from each parameter's name to what it may be.")
-    space = dict(_walk(parameters, ()))
+    space, names = dict[Path, Distribution](), set[str]()
+    for path, distribution in _walk(parameters, ()):
+        name = ".".join(path)
+        if name in names:
+            said = "given twice: with a dot in its name, and nested"
+            raise wrong(f"parameters.{name}", said, "Give one of them another name.")
+        names.add(name)
+        space[path] = distribution
     if len(space) > MAX_PARAMETERS:
         raise wrong("parameters", f"{len(space)} names", f"Use at most {MAX_PARAMETERS}.")
     return space
@@ -81,12 +92,12 @@ def _implied(key: str, told: dict[str, Any]) -> str:
     raise wrong(key, told, "Give it value, values, or min and max, or name its distribution.")
 
 
-def number(key: str, value: Any, *, above: float = -math.inf) -> float:
-    """A finite number greater than `above`. Raises RefusalError."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value <= above:
-        limit = "" if above == -math.inf else f" above {above:g}"
-        raise wrong(key, value, f"Write a number{limit}.")
+def number(key: str, value: Any, *, above: float = -math.inf, most: float = MAX_NUMBER) -> float:
+    """A number greater than `above`, by 1 / MAX_NUMBER at least, and at most `most`. Raises RefusalError."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and -MAX_NUMBER <= value <= most
+    if not good or value <= above or value - above < 1 / MAX_NUMBER:
+        limit = f"from {-MAX_NUMBER:g}" if above == -math.inf else f"above {above:g}"
+        raise wrong(key, value, f"Write a number {limit} up to {most:g}.")
     return float(value)
 
 
@@ -146,9 +157,9 @@ def _range(scale: str, *, values: bool = False) -> Callable[[str, dict[str, Any]
 
 def _bell(shape: str, scale: str, first: str, second: str, *, origin: float) -> Callable[..., Real]:
     def build(key: str, told: dict[str, Any]) -> Real:
-        floor = 0.0 if shape == "beta" else -math.inf
-        a = number(f"{key}.{first}", told.get(first, origin), above=floor)
-        b = number(f"{key}.{second}", told.get(second, 1.0), above=0.0)
+        floor, most = (0.0, MAX_SHAPE) if shape == "beta" else (-math.inf, MAX_NUMBER)
+        a = number(f"{key}.{first}", told.get(first, origin), above=floor, most=most)
+        b = number(f"{key}.{second}", told.get(second, 1.0), above=0.0, most=most)
         return Real(shape, a, b, scale, _q(key, told))
 
     return build
