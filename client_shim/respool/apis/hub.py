@@ -17,6 +17,8 @@ from respool.version import __version__
 
 SECONDS = 30.0
 _CHUNK = 1 << 20
+_LATER = frozenset({http.client.REQUEST_TIMEOUT, http.client.TOO_EARLY, http.client.TOO_MANY_REQUESTS})
+"""What a proxy in front of the hub may say, and mean: not now."""
 
 
 class Hub:
@@ -123,7 +125,7 @@ class Hub:
             raise NotFoundError(text)
         if response.status == http.client.BAD_REQUEST:
             raise UsageError(text)
-        if response.status >= http.client.INTERNAL_SERVER_ERROR:
+        if response.status >= http.client.INTERNAL_SERVER_ERROR or response.status in _LATER:
             raise AwayError(text)
         raise CommError(text)
 
@@ -187,7 +189,8 @@ def _parsed(data: bytes, address: Address) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise CommError(
+        # A proxy says such things too, while the hub behind it is away.
+        raise AwayError(
             f"What answers at {address.url} is no respool hub: it sent {data[:40]!r}. Check the address."
         )
     return found

@@ -101,6 +101,8 @@ def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> in
             foreman.report(work.lease, code)
             raise
         notices.line(f"run {work.run_id} was stopped by its sweep")
+    except SystemExit as error:
+        code = _exit_code(error.code)
     except Exception as error:  # noqa: BLE001 - it is the function's, and ends its run only
         import traceback  # noqa: PLC0415 - a function that works needs none
 
@@ -108,6 +110,14 @@ def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> in
         code = 1
     _finish(code)
     return code
+
+
+def _exit_code(said: Any) -> int:
+    """As the interpreter takes it; a text is printed."""
+    if said is None or isinstance(said, int):
+        return int(said or 0)
+    notices.line(str(said))
+    return 1
 
 
 def _finish(code: int) -> None:

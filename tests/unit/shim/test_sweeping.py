@@ -6,8 +6,11 @@ import threading
 import pytest
 
 from respool import swept
+from respool.apis.address import Address
+from respool.apis.hub import Hub
 from respool.config_map import Config
 from respool.errors import AwayError, CommError, UsageError
+from respool.sweeping import _call
 from respool.sweeping.assignment import read, variables
 from respool.sweeping.flapping import IN_A_ROW, Flapping
 from respool.sweeping.foreman import Foreman
@@ -64,6 +67,29 @@ def test_what_waiting_does_not_mend_is_raised_at_once():
     with pytest.raises(CommError, match="not yours"):
         foreman(hub).next()
     assert len(hub.asked) == 1
+
+
+@pytest.mark.parametrize(("said", "code"), [(None, 0), (0, 0), (3, 3), ("no data", 1)])
+def test_a_function_that_exits_ends_its_run_only(said, code):
+    def leave():
+        raise SystemExit(said)
+
+    work = read(WORK, PATH.sweep_id)
+    assert _call(leave, foreman(FakeHub({"orders": {}})), work) == code
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_what_a_proxy_says_for_an_absent_hub_is_waited_out(status):
+    class Response:
+        pass
+
+    response = Response()
+    response.status = status
+    with pytest.raises(AwayError):
+        Hub(Address("http://hub", "key", "here"))._object(response, b"<html>try later</html>")
+    response.status = 200
+    with pytest.raises(AwayError, match="no respool hub"):
+        Hub(Address("http://hub", "key", "here"))._object(response, b"<html>try later</html>")
 
 
 def test_a_report_is_made_until_it_is_heard():

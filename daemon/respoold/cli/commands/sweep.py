@@ -55,7 +55,7 @@ def configure(parser: ArgumentParser) -> None:
         metavar="N",
         type=natural,
         default=10,
-        help="give a run up that died so often (%(default)s)",
+        help="give a run up that was begun again so often and got no further (%(default)s)",
     )
     add_reading_arguments(parser)
 
