@@ -17,7 +17,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from respool.process import boot_id, program, start_time
+from respool.process import boot_id, environ_of, parent_of, program, start_time
 from respool.rank import Rank, rank_of
 from respool.schedulers import Environ, Job, jobs_of
 from respool.util import generate_id, id_from
@@ -26,6 +26,8 @@ from respool.wire.identity import digest_of, spelled
 VARIABLE = "RESPOOL_LAUNCH_ID"
 _TAKEN = "taken:"
 _MPI = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID")
+_PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_MAX_BETWEEN = 16
 _MAX_PART = 100
 _READABLE = 40
 _OWN_FLAGS = ("--local_rank", "--local-rank")
@@ -151,8 +153,22 @@ def _agent(environ: Environ, rank: Rank, above: _Inherited) -> list[str]:
         return []
     here = environ.get("LOCAL_WORLD_SIZE") or environ.get("LOCAL_SIZE")
     if here == environ.get("WORLD_SIZE"):
-        return [f"agent:{_named(os.getppid())}"]
+        return [f"agent:{_named(_starter(environ))}"]
     return [_part(f"master:{environ.get('MASTER_ADDR', '')}:{environ.get('MASTER_PORT', '')}")]
+
+
+def _starter(environ: Environ) -> int:
+    """The process that gave this one its rank: the nearest ancestor that was not given it too, as a shell in between
+    was.
+    """
+    place = {f"{name}={environ[name]}".encode() for name in _PLACE if name in environ}
+    pid = os.getppid()
+    for _ in range(_MAX_BETWEEN):
+        above = parent_of(pid)
+        if above < 1 or not place <= environ_of(pid):
+            break
+        pid = above
+    return pid
 
 
 def _sibling(above: _Inherited) -> list[str]:

@@ -61,3 +61,21 @@ def start_time(pid: int, *, zombie: bool = False) -> int | None:
     except OSError:
         return None
     return None if fields[0] in {b"Z", b"X"} and not zombie else int(fields[19])
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 for one that has none, or is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def environ_of(pid: int) -> frozenset[bytes]:
+    """What a process was started with, as b"NAME=value"; empty where that may not be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return frozenset(file.read().split(b"\0"))
+    except OSError:
+        return frozenset()

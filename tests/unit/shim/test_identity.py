@@ -216,6 +216,27 @@ def test_ranks_draw_one_id_for_a_run_that_nobody_named_and_strangers_another(mon
     assert fresh_id(launch_of(elsewhere), 0) != fresh_id(launch_of(elsewhere), 0)
 
 
+NAMES = "import os; from respool.launch import launch_of; print(launch_of(os.environ).name)"
+
+
+def named(rank, command):
+    """The launch's name in a process that was given this rank, behind a shell or two."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RESPOOL"))}
+    inner = {"PYTHON": sys.executable, "NAMES": NAMES, "INNER": INNER}
+    given = {**TORCH, "RANK": str(rank), "LOCAL_RANK": str(rank), **inner}
+    done = subprocess.run(["sh", "-c", command], env=own | given, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+INNER = '"$PYTHON" -c "$NAMES"; true'
+
+
+def test_ranks_behind_a_shell_each_are_of_one_launch():
+    names = {named(0, INNER), named(1, INNER), named(2, 'A=1 sh -c "$INNER"; true')}
+    assert len(names) == 1
+    assert f".{os.getpid()}." in names.pop()
+
+
 PROGRAM = "import sys; from respool.process import program; print(program())"
 
 
