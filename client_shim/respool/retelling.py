@@ -7,6 +7,9 @@ from typing import Any
 from respool.wire.axes import counts, names_of
 from respool.wire.messages import Attached
 
+ROWS = 100
+"""How many rows are looked at for a count; a script that has one logs it by then."""
+
 
 def line_of(
     attached: Attached, path: str, metrics: Any, row: dict[str, Any], at: int, *, named: bool

@@ -60,7 +60,8 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._rung = 0.0
         # A joined process cuts nothing, nor does one beside the primary.
         attached = keeper.attached
-        self._untold = attached.resumed and not attached.joined and attached.writer == 0
+        leads = attached.resumed and not attached.joined and attached.writer == 0
+        self._untold = retelling.ROWS if leads else 0
         if keeper.opened is None:
             self._state, self._off = DISABLED, True
             return
@@ -153,7 +154,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
 
     def _cut(self, to: int) -> bool:
         done = self._writer.record(Kind.CUT, {"step": to})
-        self._untold = False
+        self._untold = 0
         text = retelling.rewound(self._attached, self.path, to)
         if done and text:
             notices.line(text)

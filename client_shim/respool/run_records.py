@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class RunRecords(RunFacts):
         self._state = LIVE
         self._off = False
         self._rung = 0.0
-        self._untold = False
+        self._untold = 0
 
     @guarded(None)
     def define_metric(
@@ -149,9 +150,11 @@ class RunRecords(RunFacts):
             return
         named = bool(flags & EXPLICIT_STEP)
         text = retelling.line_of(self._attached, self.path, self._metrics, row, at, named=named)
-        self._untold = text is None
+        self._untold = self._untold - 1 if text is None else 0
         if text:
             notices.line(text)
+        elif self._untold:
+            self._rung = inf  # look at the next row, however soon it comes
 
     def _upkeep(self, now: float, *, urgent: bool = False) -> None:
         self._rung = now

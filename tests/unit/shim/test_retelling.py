@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import respool
+from respool.retelling import ROWS
 
 AXIS = "trainer/global_step"
 
@@ -48,6 +49,20 @@ def test_steps_that_are_logged_again_are_told_with_the_command_that_undoes_it(sa
 def test_a_trainer_that_names_no_step_is_told_by_its_own_count(said):
     line = said(logs({"lr": 1, AXIS: 1001}, {"lr": 1, AXIS: 1002}))
     assert "continues at trainer/global_step 1001: what it had logged there (1001 to 1234)" in line
+
+
+def test_a_count_that_comes_with_a_later_row_is_told_of_too(said):
+    line = said(logs({"lr": 1}, {"grad": 2}, {"lr": 1, AXIS: 1001}, {"lr": 1, AXIS: 1300}))
+    assert "continues at trainer/global_step 1001" in line
+
+
+def test_rows_without_any_count_are_soon_looked_at_no_more(daemon):
+    daemon.answer = {"resumed": True, "step": 1235, "summary": {AXIS: 1234}, "number": 3}
+    run = respool.init(project="p", id="r", resume="allow")
+    for _ in range(ROWS + 1):
+        run.log({"lr": 1})
+    assert run._untold == 0
+    run.finish()
 
 
 def test_a_count_of_the_scripts_own_is_one_when_define_metric_names_it(said):
