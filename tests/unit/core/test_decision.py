@@ -98,11 +98,15 @@ def test_a_second_call_of_one_process_does_not_join_its_own_first() -> None:
     assert decided(a_request(1, "b", rank=-1), first).joined is None
 
 
-def test_nobody_joins_an_attempt_that_is_over() -> None:
+def test_nobody_joins_an_attempt_that_died_and_one_that_finished_only_a_rank_that_was_not_there() -> None:
     dead = an_attempt(a_request(1), alive=False)
     assert decided(a_request(2, rank=1), dead).joined is None
-    ended = end(an_attempt(a_request(1)), 0)
-    assert decided(a_request(2, rank=1), ended).joined is None
+    failed = end(an_attempt(a_request(1)), 1)
+    assert decided(a_request(2, rank=1), failed).joined is None
+    finished = end(an_attempt(a_request(1)), 0)
+    assert decided(a_request(2, rank=1), finished).joined is finished
+    assert decided(a_request(2, rank=0), finished).joined is None
+    assert decided(a_request(2, rank=-1), finished).joined is None
 
 
 def test_two_seeds_in_one_job_are_two_runs() -> None:
