@@ -192,7 +192,7 @@ def _with_memory(kept: Earlier | None, memory: Remembered) -> Earlier:
         memory.original_id,
         "",
         entity=memory.entity,
-        started_at=memory.updated_at,
+        started_at=memory.as_of or memory.updated_at,
     )
     return _removed(memory.head or "", request, memory.step)._replace(view=view)
 

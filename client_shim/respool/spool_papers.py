@@ -33,7 +33,9 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Remembered(NamedTuple):
-    """A daemon's memory of a run: what outlives the run's segments. `head` is the attempt whose lineage it is."""
+    """A daemon's memory of a run: what outlives the run's segments. `head` is the attempt whose lineage it is, `as_of`
+    when the youngest attempt began that the daemon then knew.
+    """
 
     project: str
     run_id: str
@@ -46,6 +48,7 @@ class Remembered(NamedTuple):
     summary: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     updated_at: float = 0.0
+    as_of: float = 0.0
 
 
 class Progress(NamedTuple):

@@ -14,7 +14,7 @@ from respool.wire.attempt import Request
 from respool.wire.choice import Standing, choose, homes
 from respool.wire.identity import joined_writer
 from respoold.core.attempt import Attempt
-from respoold.core.memory import Memory, newest
+from respoold.core.memory import Memory, head_of
 from respoold.core.states import State
 
 
@@ -85,9 +85,8 @@ def standing(request: Request, known: Known) -> Standing:
         return Standing.UNKNOWN
     if rivals_of(request, known.attempts, own=True):
         return Standing.ALIVE
-    head = newest(known.attempts)
-    state = head.state if head is not None else known.memory.state if known.memory else ""
-    return Standing.FINISHED if state == State.FINISHED else Standing.OPEN
+    head = head_of(known.attempts, known.memory)
+    return Standing.FINISHED if head and head.state == State.FINISHED else Standing.OPEN
 
 
 def to_join(request: Request, known: Known) -> Attempt | None:

@@ -1,7 +1,8 @@
 """What a node remembers of a run, and the answer it gives to an attach when the hub does not.
 
 A memory is written when an attempt attaches (what the hub said) and when it ends (its own fold), so that it
-outlives the segments. Attempts that are still in the spool are newer than any memory and win over it.
+outlives the segments. An attempt that is still in the spool wins over a memory, unless the memory is of a younger one:
+folders go as soon as nobody needs them, and an older one may be kept for the files in it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from respoold.core.lineage import Link, last_step
 
 
 class Memory(NamedTuple):
-    """One run. `head` is the attempt whose lineage this is, `step` its next step."""
+    """One run. `head` is the attempt whose lineage this is, `step` its next step, `as_of` when the youngest attempt
+    began that was known when this was so (0: not noted).
+    """
 
     project: str
     run_id: str
@@ -31,6 +34,7 @@ class Memory(NamedTuple):
     summary: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     updated_at: float = 0.0
+    as_of: float = 0.0
 
 
 class Answer(NamedTuple):
@@ -48,6 +52,17 @@ class Answer(NamedTuple):
 def newest(attempts: Sequence[Attempt]) -> Attempt | None:
     """Of a run's attempts on this node, oldest first, the last one that counts: a candidate does not."""
     return next((attempt for attempt in reversed(attempts) if attempt.moved), None)
+
+
+def head_of(attempts: Sequence[Attempt], memory: Memory | None) -> Attempt | Memory | None:
+    """Where the run ends as far as this node knows: its newest attempt that counts, or the memory when that is of a
+    younger one whose folder is gone.
+    """
+    head = newest(attempts)
+    if head is None or memory is None:
+        return head or memory
+    gone = memory.head is not None and memory.head not in {one.id for one in attempts}
+    return memory if gone and memory.as_of > head.request.started_at else head
 
 
 def next_step(attempts: Sequence[Attempt], head: Attempt) -> int:

@@ -270,6 +270,7 @@ def _remember(keeper: Keeper, uid: int, attempt: Attempt, decided: Decided, meta
         summary=answer.summary,
         meta=meta,
         updated_at=time.time(),
+        as_of=request.started_at,
     )
     keeper.remember(uid, memory)
 

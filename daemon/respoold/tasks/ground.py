@@ -8,7 +8,7 @@ from respool.wire.attempt import Request
 from respool.wire.limits import MAX_RUN_ID
 from respoold.core.attempt import Attempt
 from respoold.core.decision import Known
-from respoold.core.memory import Answer, Memory, newest, next_step, of_memory
+from respoold.core.memory import Answer, Memory, head_of, next_step, of_memory
 from respoold.core.writer import primary_of
 from respoold.io import disk, fold, processes
 from respoold.tasks.keeper import Keeper
@@ -55,12 +55,12 @@ class Ground:
                         await trio.lowlevel.checkpoint()
 
     async def answer(self, request: Request) -> Answer | None:
-        """What is known of the run to continue: its newest attempt that counts, else the journal's memory."""
+        """What is known of the run to continue, by an attempt here or by the journal's memory."""
         known = self.look(request.run_id)
-        head, memory = newest(known.attempts), known.memory
-        if head is None:
-            return None if memory is None else of_memory(memory)
-        found = await self.of_attempt(head, memory)
+        head = head_of(known.attempts, known.memory)
+        if head is None or isinstance(head, Memory):
+            return head and of_memory(head)
+        found = await self.of_attempt(head, known.memory)
         step = next_step(known.attempts, head)
         return found._replace(resumed=True, parent=head.id, parent_known=True, step=step)
 

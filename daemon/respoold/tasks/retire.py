@@ -127,8 +127,9 @@ async def _remember_end(keeper: Keeper, attempt: Attempt) -> None:
         summary=view.summary,
         meta=view.meta or (old.meta if old else {}),
         updated_at=time.time(),
+        as_of=max(request.started_at, old.as_of if old and old.head == attempt.id else 0.0),
     )
-    if old is None or old.head in {attempt.id, attempt.file.parent, None} or not old.updated_at:
+    if old is None or old.head in {attempt.id, attempt.file.parent, None} or old.as_of <= request.started_at:
         keeper.remember(uid, memory)
 
 

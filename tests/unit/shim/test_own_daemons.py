@@ -48,7 +48,7 @@ def listing(folder):
                   for at, _, names in os.walk(folder) for name in names)  # fmt: skip
 
 
-def retire(kept, head, *, keep_files):
+def retire(kept, head, *, keep_files, **more):
     """What is left when the hub has all of an attempt: its memory, and perhaps its newest files."""
     files = {}
     (directory, _) = attempts(kept)[0]
@@ -72,7 +72,7 @@ def retire(kept, head, *, keep_files):
     if not keep_files:
         shutil.rmtree(directory)
     memory = {"project": "p", "run_id": "r", "original_id": "r", "head": head, "state": "crashed", "step": 3,
-              "config": {"lr": 0.1}, "summary": {"n": 2}, "meta": {"name": "nice"}, "updated_at": 1e9}  # fmt: skip
+              "config": {"lr": 0.1}, "summary": {"n": 2}, "meta": {"name": "nice"}, "updated_at": 1e9, **more}  # fmt: skip
     digest = blake2b(b"p\0r", digest_size=8).hexdigest()
     (kept / "journal").mkdir(mode=0o700)
     (kept / "journal" / f"r-{digest}.json").write_text(json.dumps(memory))
@@ -125,6 +125,19 @@ def test_of_a_run_that_the_hub_has_the_journal_is_enough(
     else:
         with pytest.raises(FileNotFoundError):
             run.restore("c.bin")
+
+
+def test_a_memory_that_was_written_late_is_as_old_as_the_attempt_it_is_of(with_daemon, kept):
+    run = with_daemon()
+    run.log({"n": 0})
+    (_, paper), *_ = attempts(kept)
+    crash()
+    younger = alone(resume="none")
+    younger.log({"n": 0})
+    crash()
+    began = paper["request"]["started_at"]
+    retire(kept, run.attempt_id, keep_files=False, updated_at=began + 60, as_of=began)
+    assert alone(resume="must").step == 1
 
 
 def test_attempts_in_both_spools_are_one_lineage(with_daemon, spool):

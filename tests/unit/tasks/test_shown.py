@@ -10,12 +10,15 @@ import pytest
 
 from respool.wire.frames import Kind
 from respool.wire.messages import CheckpointsAsked, Restore
+from respoold.core.attempt import Attempt, Blob
+from respoold.core.checkpoints import Stage
 from respoold.io import blobs
 from respoold.tasks.attach import Granted
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.listing import listed
 from respoold.tasks.restore import restore
-from unit.tasks.kit import ME, People, a_keeper, granted, log, people
+from respoold.tasks.retire import retire_if_complete
+from unit.tasks.kit import ME, FakeHub, People, a_keeper, granted, log, people
 
 AXIS = "trainer/global_step"
 
@@ -70,3 +73,48 @@ async def test_what_a_cut_hides_is_not_given_back_without_the_hub(tmp_path: Path
             third = await next_life(keeper, who, second)
             train(keeper, third, 3, *((11, 12) if axis else (3, 4)), axis=axis)
             assert await given_back(keeper, third) == ("4", [4, 3, 2, 1, 0])
+
+
+async def test_a_younger_life_whose_folder_is_gone_is_continued_and_not_the_older_one_kept_for_its_files(
+    tmp_path: Path,
+) -> None:
+    spool = str(tmp_path / "spool")
+    with people() as who:
+        async with a_keeper(spool, FakeHub()) as keeper:
+            hub = keeper.uplinks.of(ME, None).hub  # type: ignore[union-attr]
+            lives = [who.ask(resume="allow", launch=f"L{n}", started_at=n + 1.0) for n in range(3)]
+            first = await granted(keeper, lives[0])
+            train(keeper, first, 0, 0, 1)
+            who.kill(lives[0])
+            told = {"attempt_id": "cd" * 16, "resumed": True, "parent": first.attempt.id, "step": 2}
+            hub.answers.append(told)  # type: ignore[attr-defined]
+            second = await granted(keeper, lives[1])
+            log(keeper, second, 2, 3, 4)
+            who.kill(lives[1])
+            for attempt in (first.attempt, second.attempt):
+                await let_go(keeper, attempt)
+            assert [one.id for one in keeper.node] == [first.attempt.id]
+        async with a_keeper(spool, FakeHub()) as keeper:
+            keeper.uplinks.of(ME, None).shut = "it is away"  # type: ignore[union-attr]
+            third = await granted(keeper, lives[2])
+            assert (third.attempt.file.parent, third.attached.step) == (second.attempt.id, 5)
+            log(keeper, third, 5)
+            who.kill(lives[2])
+            fourth = await granted(keeper, who.ask(resume="allow", launch="L3", started_at=4.0))
+            assert (fourth.attempt.file.parent, fourth.attached.step) == (third.attempt.id, 6)
+
+
+async def let_go(keeper: Keeper, attempt: Attempt) -> None:
+    """It is dead, the hub has all of it, and its segments leave the shelf."""
+    keeper.died(attempt, 0)
+    while any(keeper.look(reader) for reader in keeper.readers_of(attempt)):
+        pass
+    attempt.acknowledge(0, attempt.tail(0).next_seq)
+    for version in attempt.files.values():
+        attempt.files[version.token] = version._replace(state=Blob.SENT)
+    for share in attempt.checkpoints:
+        attempt.checkpoints.moved(share, stage=Stage.SENT)
+    attempt.reported |= {one.key for one in attempt.unreported()}
+    await retire_if_complete(keeper, attempt)
+    keeper.shelf.clear(ME)
+    await retire_if_complete(keeper, attempt)
