@@ -72,10 +72,10 @@ def retire(kept, head, *, keep_files, **more):
     if not keep_files:
         shutil.rmtree(directory)
     memory = {"project": "p", "run_id": "r", "original_id": "r", "head": head, "state": "crashed", "step": 3,
-              "config": {"lr": 0.1}, "summary": {"n": 2}, "meta": {"name": "nice"}, "updated_at": 1e9, **more}  # fmt: skip
+              "config": {"lr": 0.1}, "summary": {"n": 2}, "meta": {"name": "nice"}, "updated_at": 1e9}  # fmt: skip
     digest = blake2b(b"p\0r", digest_size=8).hexdigest()
     (kept / "journal").mkdir(mode=0o700)
-    (kept / "journal" / f"r-{digest}.json").write_text(json.dumps(memory))
+    (kept / "journal" / f"r-{digest}.json").write_text(json.dumps(memory | more))
 
 
 def test_a_run_in_the_daemons_spool_is_resumed_without_writing_there(with_daemon, kept, spool):
