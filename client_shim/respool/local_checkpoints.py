@@ -31,7 +31,7 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
     found: dict[tuple[str, int], tuple[Earlier, Shares]] = {}
     for part in shown(attempts, head):
         for key, shares in _gathered(part.attempt).items():
-            if name in {None, key[0]} and part.shows(_logged(shares)):
+            if name in {None, key[0]} and part.shows(_logged(shares), _writer(shares)):
                 found.setdefault(key, (part.attempt, shares))
     there = {key: place for key, place in found.items() if not _removed(*place)}
     return [(_told(key, *place), _fetch(*place)) for key, place in there.items()]
@@ -53,16 +53,17 @@ def _shares(attempt: Earlier) -> Iterator[dict[str, Any]]:
     ones that still lie here.
     """
     yield from spool_papers.progress(attempt.directory).shares
-    for frame in _frames(attempt):
+    for writer, frame in _frames(attempt):
         record = _record(frame)
         if record is not None:
-            yield {**record, "time": frame.time, "logged": frame.step}
+            yield {**record, "time": frame.time, "logged": frame.step, "writer": writer}
 
 
-def _frames(attempt: Earlier) -> Iterator[Frame]:
+def _frames(attempt: Earlier) -> Iterator[tuple[int, Frame]]:
     numbered = ((parse_segment_name(name), name) for name in names(attempt.directory))
-    for _, name in sorted((number, name) for number, name in numbered if number is not None):
-        yield from spool_history.frames_of(attempt.directory, name)
+    for number, name in sorted((number, name) for number, name in numbered if number is not None):
+        for frame in spool_history.frames_of(attempt.directory, name):
+            yield number[0], frame
 
 
 def _record(frame: Frame) -> dict[str, Any] | None:
@@ -80,6 +81,11 @@ def _record(frame: Frame) -> dict[str, Any] | None:
 def _logged(shares: Shares) -> int:
     """The last row's step when it was saved."""
     return max(int(share["logged"]) for share in shares.values())
+
+
+def _writer(shares: Shares) -> int:
+    """Who saved it: of several ranks the first."""
+    return min(int(share["writer"]) for share in shares.values())
 
 
 def _told(key: tuple[str, int], attempt: Earlier, shares: Shares) -> dict[str, Any]:

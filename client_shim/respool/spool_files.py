@@ -28,7 +28,7 @@ def newest_file(attempts: list[Earlier], head: Earlier | None, name: str) -> Fil
     """
     for part in shown(attempts, head):
         for record in reversed(_files(part.attempt)):
-            named = record["name"] == name and part.shows(int(record["step"]))
+            named = record["name"] == name and part.shows(int(record["step"]), int(record.get("writer") or 0))
             version = _version(part.attempt, record, name) if named else None
             if version is not None:
                 return version
@@ -48,7 +48,7 @@ def _files(attempt: Earlier) -> list[dict[str, Any]]:
                 if frame.kind == Kind.FILE:
                     view = View()
                     view.apply(frame)
-                    found |= {str(record.get("blob")): record for record in view.files.values()}
+                    found |= {str(one.get("blob")): {**one, "writer": writer} for one in view.files.values()}
     return sorted(found.values(), key=lambda record: int(record["seq"]))
 
 

@@ -151,8 +151,9 @@ def _read(path: str) -> bytes:
 
 
 def _file(values: list[Any]) -> dict[str, Any]:
-    token, name, size, _, seq, step = values[:6]
-    return {"name": str(name), "blob": str(token), "size": int(size), "seq": int(seq), "step": int(step)}
+    token, name, size, writer, seq, step = values[:6]
+    numbers = {"size": int(size), "writer": int(writer), "seq": int(seq), "step": int(step)}
+    return {"name": str(name), "blob": str(token), **numbers}
 
 
 def _share(values: dict[str, Any]) -> dict[str, Any]:

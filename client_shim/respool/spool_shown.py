@@ -15,14 +15,24 @@ FIRST_SEGMENTS = 2
 
 
 class Shown(NamedTuple):
-    """An attempt, and the step from which a cut hides what is in it; None where nothing is hidden."""
+    """An attempt, and the step from which a cut hides what is in it, and what its guests put there, who came by
+    join=True; None where nothing is hidden.
+    """
 
     attempt: Earlier
     limit: int | None
+    guests: int | None = None
 
-    def shows(self, step: int) -> bool:
-        """Whether what was kept at this step of the run is part of the history."""
-        return self.limit is None or step < self.limit
+    def shows(self, step: int, writer: int) -> bool:
+        """Whether what this writer kept at this step of the run is part of the history."""
+        guest = any(one.joined and one.writer == writer for one in self.attempt.writers)
+        limit = self.guests if guest else self.limit
+        return limit is None or step < limit
+
+    def behind(self, cut: int | None, *, explicit: bool) -> Shown:
+        """The same behind a cut of a younger attempt; only explicit ones hide what guests did."""
+        guests = lower(self.guests, cut) if explicit else self.guests
+        return self._replace(limit=lower(self.limit, cut), guests=guests)
 
 
 def shown(attempts: list[Earlier], head: Earlier | None) -> list[Shown]:
@@ -39,7 +49,7 @@ def shown(attempts: list[Earlier], head: Earlier | None) -> list[Shown]:
         if found and one.view.cut is None:
             ancestors = [(part.attempt.file.attempt_id, part.limit) for part in found]
             cut = lower(cut, repeated(firsts_in(_records(one, FIRST_SEGMENTS)), ancestors, reach))
-        found = [part._replace(limit=lower(part.limit, cut)) for part in found]
+        found = [part.behind(cut, explicit=one.view.cut is not None) for part in found]
         found.append(Shown(one, None))
     return found[::-1]
 

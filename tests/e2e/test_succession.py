@@ -125,3 +125,25 @@ def test_who_waits_out_a_silence_goes_on(site: Site) -> None:
     assert facts["resumed"]
     assert "Waiting" in "\n".join(new.process.lines())
     new.process.kill()
+
+
+def test_a_guest_that_ran_ahead_moves_no_step_and_its_rows_stay(site: Site) -> None:
+    trainer = site.node.rows(steps=10**6, pace=0.02).reach(10)
+    other = site.add_node("b")
+    site.give_keys()
+    other.daemon.start()
+    until(lambda: (site.view.find(PROJECT, RUN) or {}).get("last_step", -1) >= 5, "rows at the hub")
+    guests = [node.train("rows.py", join=1, steps=5000 + at) for at, node in enumerate((site.node, other))]
+    for guest in guests:
+        assert guest.process.wait(60) == 0, guest.process.words()
+    trainer.process.kill()
+    trainer.process.wait()
+    last = trainer.last_step
+    assert last < 4000
+    for node in (other, site.node):
+        again = node.rows(steps=last + 20)
+        assert again.process.wait(60) == 0, again.process.words()
+        assert again.begun()["step"] == (last + 1 if node is other else last + 20)
+    site.drained()
+    shown = [row["_step"] for row in site.view.history(PROJECT, RUN)]
+    assert shown == list(range(5001))

@@ -99,15 +99,18 @@ def shown(found: Iterable[Checkpoint], story: Story) -> list[Checkpoint]:
     """Those that the lineage shows, newest first: a cut hides its ancestors' later ones, as it does rows. Of two
     of one name and step the younger attempt's counts.
     """
-    ages = {visible.attempt_id: (age, visible.limit) for age, visible in enumerate(story.chain)}
+    ages = {visible.attempt_id: age for age, visible in enumerate(story.chain)}
     best: dict[tuple[str, int], Checkpoint] = {}
     for one in found:
-        age, limit = ages.get(one.attempt_id, (-1, None))
+        if one.attempt_id not in ages:
+            continue
+        age = ages[one.attempt_id]
+        limit = story.limit(story.chain[age], one.newest.writer)
         known = best.get((one.name, one.step))
-        older = known is not None and ages[known.attempt_id][0] > age
-        if age >= 0 and not older and (limit is None or one.logged < limit):
+        older = known is not None and ages[known.attempt_id] > age
+        if not older and (limit is None or one.logged < limit):
             best[one.name, one.step] = one
-    return sorted(best.values(), key=lambda one: (ages[one.attempt_id][0], one.newest.seq), reverse=True)
+    return sorted(best.values(), key=lambda one: (ages[one.attempt_id], one.newest.seq), reverse=True)
 
 
 def listed(reader: Reader, run: int, story: Story, *, every: bool = False) -> list[dict[str, Any]]:

@@ -36,13 +36,12 @@ def commit(tx: Transaction, caller: Caller, attempt_id: str, request: FileCommit
 def shown(files: list[FileRow], story: Story) -> dict[str, FileRow]:
     """The newest visible version of each name: a cut hides its ancestors' later ones, as it does rows."""
     order = {visible.attempt_id: index for index, visible in enumerate(story.chain)}
-    limits = {visible.attempt_id: visible.limit for visible in story.chain}
+    chain = {visible.attempt_id: visible for visible in story.chain}
     found: dict[str, FileRow] = {}
     for file in files:
-        limit = limits.get(file.attempt_id)
-        if file.attempt_id not in order or (
-            limit is not None and file.step is not None and file.step >= limit
-        ):
+        part = chain.get(file.attempt_id)
+        limit = story.limit(part, file.writer) if part else None
+        if part is None or (limit is not None and file.step is not None and file.step >= limit):
             continue
         known = found.get(file.name)
         if known is None or _age(order, known) <= _age(order, file):

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from respool.wire.frames import Frame, Kind, frames
+from respool.wire.frames import NO_STEP, Frame, Kind, frames
 from respool_hub.service.payload import map_in
 from respool_hub.service.plain_json import flat, line
 from respool_hub.service.story import Story
@@ -77,7 +77,8 @@ def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Itera
             row = _row(frame) if _wanted(frame.step, asked) else None
             if row is not None:
                 place = {"_attempt": attempt.number, "_writer": writer, "_seq": frame.seq}
-                if shown is None or (shown.limit is not None and frame.step >= shown.limit):
+                limit = story.limit(shown, writer) if shown else NO_STEP
+                if limit is not None and frame.step >= limit:
                     place["_hidden"] = True
                 yield _line(frame.step, frame.time, start, row, asked, place)
 
@@ -103,11 +104,10 @@ def _parts(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
     parts: list[_Part] = []
     for age, shown in enumerate(chain):
         primary = min((row.writer for row in story.writers[shown.attempt_id]), default=0)
-        parts += [
-            _Part(batch, age, -abs(batch.writer - primary), shown.limit)
-            for batch in reader.batches(shown.attempt_id)
-            if batch.rows and _overlaps(batch, shown.limit, asked)
-        ]
+        for batch in reader.batches(shown.attempt_id):
+            limit = story.limit(shown, batch.writer)
+            if batch.rows and _overlaps(batch, limit, asked):
+                parts.append(_Part(batch, age, -abs(batch.writer - primary), limit))
     return sorted(parts, key=lambda part: part.batch.min_step)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import FIRST_JOINED
@@ -50,13 +50,17 @@ def left(attempt: AttemptRow, run: RunRow, head_number: int | None) -> bool:
     return attempt.was_head or attempt.branch or older
 
 
-def links(attempts: Iterable[AttemptRow], writers: Iterable[WriterRow]) -> dict[str, Link]:
-    """The attempts of a run as the lineage sees them. The primary is the lowest writer; who came by join=True, and
-    the daemon's own, never are.
+def links(
+    attempts: Iterable[AttemptRow], writers: Iterable[WriterRow], guests: Collection[tuple[str, int]] = ()
+) -> dict[str, Link]:
+    """The attempts of a run as the lineage sees them. The primary is the lowest writer; who came without a rank, and
+    the daemon's own, never are. Guests do not count at all.
     """
     found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent, ordered=a.ordered) for a in attempts}
     seen: set[str] = set()
     for row in writers:
+        if (row.attempt_id, row.writer) in guests:
+            continue
         link = found[row.attempt_id]
         last = max(link.last_step, row.last_step)
         if row.attempt_id in seen or row.writer >= FIRST_JOINED:

@@ -17,12 +17,14 @@ from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.reach import Reach
 from respool_hub.service.standing import links
 from respool_hub.store.ports import Reader
-from respool_hub.store.rows import AttemptRow, WriterRow
+from respool_hub.store.rows import AttemptRow, BatchRow, WriterRow
 from respoold.core.lineage import Link, Visible, cuts_of, last_step, limited, lineage
 
 
 class Story(NamedTuple):
-    """One run as it is told from `tip`: attempts oldest first, each with its limit and its cut."""
+    """One run as it is told from `tip`: attempts oldest first, each with its limit and its cut. `guests`: (attempt id,
+    writer) of those who came by join=True.
+    """
 
     attempts: dict[str, AttemptRow]
     writers: dict[str, list[WriterRow]]
@@ -30,6 +32,11 @@ class Story(NamedTuple):
     chain: list[Visible]
     cuts: dict[str, int | None]
     last_step: int
+    guests: set[tuple[str, int]]
+
+    def limit(self, shown: Visible, writer: int) -> int | None:
+        """The step from which what this writer of the attempt logged is hidden; None: nothing of it is."""
+        return shown.guests if (shown.attempt_id, writer) in self.guests else shown.limit
 
 
 class Totals(NamedTuple):
@@ -44,14 +51,15 @@ def tell(reader: Reader, run: int, tip: str | None) -> Story:
     """The story of a run whose head, or other end, is `tip`."""
     attempts = {row.attempt_id: row for row in reader.attempts(run)}
     rows = reader.writers(run)
-    known = links(attempts.values(), rows)
+    guests = reader.guests(run)
+    known = links(attempts.values(), rows, guests)
     writers: dict[str, list[WriterRow]] = {key: [] for key in attempts}
     for row in rows:
         writers[row.attempt_id].append(row)
     chain = lineage(known, tip)
     found = _cuts(reader, chain, writers)
     cuts = dict(zip((link.attempt_id for link in chain), found, strict=True))
-    return Story(attempts, writers, known, limited(chain, found), cuts, last_step(chain))
+    return Story(attempts, writers, known, limited(chain, found), cuts, last_step(chain), guests)
 
 
 def _cuts(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]) -> list[int | None]:
@@ -74,17 +82,21 @@ def hidden(reader: Reader, story: Story) -> dict[str, int]:
 
 
 def _hidden(reader: Reader, story: Story, shown: Visible) -> int:
-    limit = shown.limit
-    if limit is None or all(row.last_step < limit for row in story.writers[shown.attempt_id]):
+    limits: dict[int, int] = {}
+    for row in story.writers[shown.attempt_id]:
+        limit = story.limit(shown, row.writer)
+        if limit is not None and row.last_step >= limit:
+            limits[row.writer] = limit
+    batches = reader.batches(shown.attempt_id) if limits else ()
+    return sum(_beyond(reader, one, limits[one.writer]) for one in batches if one.writer in limits)
+
+
+def _beyond(reader: Reader, batch: BatchRow, limit: int) -> int:
+    if batch.min_step >= limit:
+        return batch.rows
+    if batch.max_step < limit:
         return 0
-    count = 0
-    for batch in reader.batches(shown.attempt_id):
-        if batch.min_step >= limit:
-            count += batch.rows
-        elif batch.max_step >= limit:
-            steps = (one.step for one in frames(reader.batch(batch.id)) if one.kind == Kind.ROW)
-            count += sum(step >= limit for step in steps)
-    return count
+    return sum(one.kind == Kind.ROW and one.step >= limit for one in frames(reader.batch(batch.id)))
 
 
 def total(reader: Reader, story: Story) -> Totals:
@@ -94,8 +106,9 @@ def total(reader: Reader, story: Story) -> Totals:
         for row in reversed(story.writers[shown.attempt_id]):
             root = story.attempts[shown.attempt_id].parent not in story.attempts
             fold = Fold(row, reader.view(row.attempt_id, row.writer), root=root)
-            hides = shown.limit is not None and row.last_step >= shown.limit
-            _add(totals, fold, _shown(reader, fold, root, shown.limit) if hides else None)
+            limit = story.limit(shown, row.writer)
+            hides = limit is not None and row.last_step >= limit
+            _add(totals, fold, _shown(reader, fold, root, limit) if hides else None)
     return totals
 
 

@@ -109,6 +109,9 @@ class Reader(Protocol):
 
     def slots_of(self, incarnation: str) -> list[SlotRow]: ...
 
+    def guests(self, run: int) -> set[tuple[str, int]]:
+        """(attempt id, writer) of those who came by join=True."""
+
     def backlogs(self, attempt_id: str) -> list[BacklogRow]:
         """By node."""
 

@@ -30,6 +30,10 @@ class SlotReader(Connected):
             _slot(row) for row in self._all(f"SELECT {_SLOT} FROM slots WHERE incarnation = ?", incarnation)
         ]
 
+    def guests(self, run: int) -> set[tuple[str, int]]:
+        sql = "SELECT attempt_id, writer FROM slots s JOIN attempts a USING (attempt_id) WHERE a.run = ? AND s.joined"
+        return {(row[0], row[1]) for row in self._all(sql, run)}
+
     def backlogs(self, attempt_id: str) -> list[BacklogRow]:
         sql = f"SELECT {_BACKLOG} FROM backlogs WHERE attempt_id = ? ORDER BY node"
         return [BacklogRow(*row) for row in self._all(sql, attempt_id)]

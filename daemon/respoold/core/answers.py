@@ -9,8 +9,8 @@ from respoold.core.memory import Answer, unknown
 
 
 def joined_answer(request: Request, own: Answer, attempt: Attempt, hub: AttachAnswer | None = None) -> Answer:
-    """Ranks begin together where their attempt began; who comes by join=True begins where it is now."""
-    step = max(own.step, attempt.last_step + 1, hub.step if hub else 0) if request.join else own.step
+    """Ranks begin together where their attempt began; who comes by join=True begins where its trainer is now."""
+    step = max(own.step, attempt.link.last_step + 1, hub.step if hub else 0) if request.join else own.step
     if hub is None:
         return own._replace(step=step)
     config, summary = {**hub.config, **own.config}, {**hub.summary, **own.summary}

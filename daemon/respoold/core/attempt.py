@@ -6,7 +6,6 @@ hearing it twice.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from respool.wire import codec
@@ -15,37 +14,13 @@ from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.view import View
 from respoold.core.checkpoints import Checkpoints, Share
+from respoold.core.file_version import Blob, FileVersion
 from respoold.core.handover import is_token
 from respoold.core.hubapi import StateReport
 from respoold.core.lineage import Link
 from respoold.core.states import Facts, State, state_of
 from respoold.core.tail import Extent, Start, Tail
-from respoold.core.writer import End, Writer, counted, paper_of, primary_of, together
-
-
-class Blob(StrEnum):
-    """Where one version of a file stands. SKIPPED: a newer version of the same name replaced it unsent."""
-
-    PENDING = "pending"
-    SENT = "sent"
-    SKIPPED = "skipped"
-    MISSING = "missing"
-
-
-class FileVersion(NamedTuple):
-    """A FILE record: a snapshot that was handed over, `how` it was made, and how far it got."""
-
-    token: str
-    name: str
-    size: int
-    writer: int
-    seq: int
-    step: int
-    time: float
-    digest: str = ""
-    state: Blob = Blob.PENDING
-    at: float = 0.0
-    how: str = ""
+from respoold.core.writer import End, Writer, counted, paper_of, together
 
 
 class Pass(NamedTuple):
@@ -212,11 +187,16 @@ class Attempt:
 
     @property
     def link(self) -> Link:
-        """This attempt for the fold. Who came by join=True never cuts."""
-        primary = primary_of(slot for slot, one in self.writers.items() if not one.paper.joined)
-        tail = self.tails.get(-1 if primary is None else primary)
-        view = tail.facts if tail else View()
-        return Link(self.id, self.file.parent, tuple(view.first_steps), self.last_step, view.cut)
+        """This attempt for the fold, by those who did not come by join=True."""
+        views = {slot: tail.facts for slot, tail in self.tails.items() if slot in self.trainers}
+        view = views.get(min(self.trainers, default=-1), View())
+        last = max((one.last_step for one in views.values()), default=NO_STEP)
+        return Link(self.id, self.file.parent, tuple(view.first_steps), last, view.cut)
+
+    @property
+    def trainers(self) -> set[int]:
+        """The slots of this node whose rows decide where the run goes on."""
+        return {slot for slot, one in self.writers.items() if not one.paper.joined}
 
     @property
     def moved(self) -> bool:

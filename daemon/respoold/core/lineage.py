@@ -20,8 +20,9 @@ from respool.wire.repeats import Reach, lower, repeated
 
 class Link(NamedTuple):
     """One attempt as the fold sees it. `first_steps`: the steps of its primary's first rows, two at most.
-    `rewound`: the argument of run.rewind(). `ordered`: a cut set by hand (-1: none at all), which wins. `axes`: the
-    first row of its primary on each axis.
+    `last_step`: of its trainers; guests, who came by join=True, may count as they please. `rewound`: the argument of
+    run.rewind(). `ordered`: a cut set by hand (-1: none at all), which wins. `axes`: the first row of its primary on
+    each axis.
     """
 
     attempt_id: str
@@ -32,12 +33,21 @@ class Link(NamedTuple):
     ordered: int | None = None
     axes: Mapping[str, First] = {}
 
+    @property
+    def explicit(self) -> bool:
+        """Whether somebody said where it cuts."""
+        return self.rewound is not None or self.ordered is not None
+
 
 class Visible(NamedTuple):
-    """Of this attempt, the rows with step < `limit` belong to the history (None: all of them)."""
+    """Of this attempt, the rows with step < `limit` belong to the history (None: all of them); of its guests those
+    with step < `guests`, which only explicit cuts lower. A trainer that logs steps again logs what it hides; nobody
+    evaluates again what a guest did.
+    """
 
     attempt_id: str
     limit: int | None
+    guests: int | None = None
 
 
 def lineage(links: Mapping[str, Link], head: str | None) -> list[Link]:
@@ -77,9 +87,11 @@ def limited(chain: Sequence[Link], cuts: Sequence[int | None]) -> list[Visible]:
     """The same, when the cuts are known."""
     result: list[Visible] = []
     limit: int | None = None
+    guests: int | None = None
     for link, cut in zip(reversed(chain), reversed(cuts), strict=True):
-        result.append(Visible(link.attempt_id, limit))
+        result.append(Visible(link.attempt_id, limit, guests))
         limit = lower(limit, cut)
+        guests = lower(guests, cut) if link.explicit else guests
     return result[::-1]
 
 
@@ -90,7 +102,7 @@ def cuts_of(chain: Sequence[Link], reach: Reach | None = None) -> list[int | Non
     last = NO_STEP
     for index, link in enumerate(chain):
         cut = cut_of(link, last)
-        if reach is not None and link.axes and link.rewound is None and link.ordered is None:
+        if reach is not None and link.axes and not link.explicit:
             ancestors = [(one.attempt_id, limit) for one, limit in zip(chain[:index], limits, strict=True)]
             cut = lower(cut, repeated(link.axes, ancestors, reach))
         last = _after(last, link, cut)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from respoold.core.attempt import Attempt, Blob, FileVersion, Told
+from respoold.core.attempt import Attempt, Told
+from respoold.core.file_version import Blob, FileVersion
 from respoold.core.tail import Start
 
 

@@ -42,6 +42,11 @@ class Writer:
         """Whether it is a daemon's own, for samples of the load: no process that anybody else need know of."""
         return self.paper.incarnation.startswith(SAMPLES)
 
+    @property
+    def guest(self) -> bool:
+        """Whether it came by join=True: it counts its steps as it pleases."""
+        return self.paper.joined and not self.daemons
+
 
 class End(NamedTuple):
     """How a writer stands. `ended`: its end was recorded, with `exit_code`, `explicit` by finish()."""

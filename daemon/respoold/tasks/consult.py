@@ -192,7 +192,7 @@ async def _agreed(
     elif hub.joined:
         answer = Answer(hub.resumed, hub.parent, True, hub.step, hub.config, hub.summary, hub.meta)
     else:
-        answer = overlay(hub, await ground.answer(settled))
+        answer = overlay(hub, await ground.answer(settled) if ground.trains(hub.parent) else None)
     joined = hub.joined or attempt is not None
     lines = joined_lines(settled, hub.writer) if joined else hub_lines(hub)
     return Decided(settled, hub.attempt_id, hub.generation, joined, answer, hub, lines)

@@ -64,6 +64,11 @@ class Ground:
         step = next_step(known.attempts, head)
         return found._replace(resumed=True, parent=head.id, parent_known=True, step=step)
 
+    def trains(self, attempt_id: str | None) -> bool:
+        """Whether those whose rows decide where that attempt ended are here, or were: not guests alone."""
+        attempt = self._keeper.node.get(attempt_id or "")
+        return attempt is None or bool(attempt.trainers)
+
     async def of_attempt(self, attempt: Attempt, memory: Memory | None = None) -> Answer:
         """The attempt's own view, for those who join it."""
         file, primary = attempt.file, primary_of(attempt.tails)

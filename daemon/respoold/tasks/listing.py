@@ -122,7 +122,7 @@ async def _local(
         one = part.attempt
         for share in one.checkpoints:
             at = share.step if share.logged is None else share.logged
-            if share.here and part.shows(at):
+            if share.here and part.shows(at, share.writer):
                 known = found.pop((share.name, share.step), [])
                 others = [old for old in known if old[0] is one and old[1].rank != share.rank]
                 found[share.name, share.step] = [*others, (one, share)]

@@ -11,8 +11,9 @@ from blake3 import blake3
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError, run_id_of, split_run_path
 from respool.wire.messages import Restore, Restored
-from respoold.core.attempt import Attempt, Blob, FileVersion
+from respoold.core.attempt import Attempt
 from respoold.core.errors import HubAway, HubDenied, HubRefused
+from respoold.core.file_version import Blob, FileVersion
 from respoold.io import blobs
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
@@ -64,7 +65,7 @@ def _newest(chain: Iterable[Shown], name: str) -> tuple[Attempt, FileVersion] | 
             for one in attempt.files.values()
             if one.name == name
             and one.state is not Blob.MISSING
-            and part.shows(None if one.step == NO_STEP else one.step)
+            and part.shows(None if one.step == NO_STEP else one.step, one.writer)
         ]
         if versions:
             version = max(versions, key=lambda one: one.seq)

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import trio
 
-from respoold.core.attempt import Attempt, Blob
+from respoold.core.attempt import Attempt
+from respoold.core.file_version import Blob
 from respoold.core.memory import Memory, next_step
 from respoold.core.states import State
 from respoold.io import blobs, chunks, disk, fold, segments

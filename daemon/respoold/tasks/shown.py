@@ -11,7 +11,6 @@ import trio
 from respool.wire.repeats import firsts_in, reached_in
 from respoold.core.attempt import Attempt
 from respoold.core.lineage import Link, Visible, visible
-from respoold.core.writer import primary_of
 from respoold.io.records import records_of
 
 FIRST_SEGMENTS = 2
@@ -19,14 +18,19 @@ FIRST_SEGMENTS = 2
 
 
 class Shown(NamedTuple):
-    """An attempt, and the step from which a cut hides what is in it; None where nothing is hidden."""
+    """An attempt, and the step from which a cut hides what is in it, and what its guests put there; None where nothing
+    is hidden.
+    """
 
     attempt: Attempt
     limit: int | None
+    guests: int | None = None
 
-    def shows(self, step: int | None) -> bool:
-        """Whether what was kept at this step of the run is part of the history."""
-        return self.limit is None or step is None or step < self.limit
+    def shows(self, step: int | None, writer: int) -> bool:
+        """Whether what this writer kept at this step of the run is part of the history."""
+        one = self.attempt.writers.get(writer)
+        limit = self.guests if one is not None and one.guest else self.limit
+        return limit is None or step is None or step < limit
 
 
 async def shown(here: list[Attempt], attempt: Attempt | None) -> list[Shown]:
@@ -37,7 +41,7 @@ async def shown(here: list[Attempt], attempt: Attempt | None) -> list[Shown]:
         limits = visible(links)
     else:
         limits = await trio.to_thread.run_sync(_limits, {one.id: one for one in chain}, links)
-    return [Shown(one, limit.limit) for one, limit in zip(chain, limits, strict=True)][::-1]
+    return [Shown(one, limit.limit, limit.guests) for one, limit in zip(chain, limits, strict=True)][::-1]
 
 
 def _lineage(here: list[Attempt], attempt: Attempt | None) -> list[Attempt]:
@@ -68,5 +72,4 @@ def _limits(attempts: dict[str, Attempt], links: list[Link]) -> list[Visible]:
 
 def _primary(attempt: Attempt) -> int:
     """Whose rows cut; -1 for nobody's."""
-    found = primary_of(slot for slot, one in attempt.writers.items() if not one.paper.joined)
-    return -1 if found is None else found
+    return min(attempt.trainers, default=-1)

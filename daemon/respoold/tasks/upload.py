@@ -12,10 +12,11 @@ from typing import NoReturn
 import trio
 
 from respool.wire import limits
-from respoold.core.attempt import Attempt, Blob, FileVersion, Pass
+from respoold.core.attempt import Attempt, Pass
 from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
+from respoold.core.file_version import Blob, FileVersion
 from respoold.core.hubapi import Appended, FileCommit, RoomAsked
 from respoold.core.schedule import Priority, Stream
 from respoold.core.transfers import Transfer

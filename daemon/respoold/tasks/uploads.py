@@ -9,9 +9,10 @@ from typing import Any
 
 import trio
 
-from respoold.core.attempt import Attempt, FileVersion
+from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.cuts import CHUNK
+from respoold.core.file_version import FileVersion
 from respoold.core.transfers import Transfer
 from respoold.tasks import vault
 from respoold.tasks.keeper import Keeper

@@ -9,9 +9,10 @@ import trio
 
 from respool.process import boot_id
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
-from respoold.core.attempt import Attempt, Blob
+from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
+from respoold.core.file_version import Blob
 from respoold.core.making_room import spare
 from respoold.io import blobs, chunks
 from respoold.io.reader import Reader

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--project", required=True)
     made.add_argument("--id", required=True)
     made.add_argument("--resume", default="allow")
+    made.add_argument("--join", type=int, default=0)
     return made
 
 
@@ -62,6 +63,7 @@ def begin(options: argparse.Namespace, **more):
     notes = Notes(options.truth)
     before = time.monotonic()
     resume = {"none": None, "true": True}.get(options.resume, options.resume)
+    more = {**more, **({"join": True} if options.join else {})}
     run = respool.init(project=options.project, id=options.id or None, resume=resume, **more)
     notes.begun(run, time.monotonic() - before)
     return run, notes

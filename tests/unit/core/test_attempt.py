@@ -11,7 +11,8 @@ from respool.wire.frames import NO_STEP, Frame, Kind, encode, walk
 from respool.wire.messages import Refused
 from respool.wire.segment import NO_MARK
 from respoold.core import hubapi
-from respoold.core.attempt import Attempt, Blob, Told
+from respoold.core.attempt import Attempt, Told
+from respoold.core.file_version import Blob
 from respoold.core.memory import Answer, Memory, answer_offline, merge_meta, newest, next_step, of_memory
 from respoold.core.node import Node, pending_bytes
 from respoold.core.progress import progress_of, restore_progress

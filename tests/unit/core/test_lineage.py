@@ -45,6 +45,19 @@ def shown(lives: list[Life]) -> list[tuple[int, int]]:
     ]
 
 
+def test_what_guests_did_is_hidden_by_explicit_cuts_only() -> None:
+    lives = [
+        Life((0, 1, 2)),
+        Life((1, 2, 3)),
+        Life((2, 9), rewound=2),
+        Life((4,), ordered=-1),
+        Life((3,), ordered=3),
+    ]
+    assert [(one.limit, one.guests) for one in visible(links_of(lives))] == [
+        (1, 2), (2, 2), (3, 3), (3, 3), (None, None)
+    ]  # fmt: skip
+
+
 def told(lives: list[Life]) -> list[tuple[int, int]]:
     """The same by the words of the design: each attempt strikes out what it repeats, then adds its own."""
     history: list[tuple[int, int]] = []

@@ -1,13 +1,18 @@
 """Many processes of one launch, restarts of it, and runs that an auto-resume finds."""
 
+import json
 from itertools import count
 
 import pytest
 
+from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED, attempt_id_of
+from respool_hub.service.files import shown as shown_files
 from respool_hub.service.refusal import RefusalError
+from respool_hub.service.story import tell as story_of
+from respool_hub.store.rows import FileRow
 from respoold.core import hubapi
-from unit.hub.kit import ANNA, BERT, rows
+from unit.hub.kit import ANNA, BERT, record, rows
 
 LAUNCH = "slurm:c:1:0"
 
@@ -207,6 +212,52 @@ def test_join_true_logs_into_a_live_attempt_from_anywhere_and_needs_one(desk, jo
     assert evaluator.writer >= FIRST_JOINED
     dies(desk, trainer)
     assert state(desk, "job") == "crashed"
+
+
+def test_a_guest_counts_as_it_pleases_and_keeps_its_rows_until_somebody_cuts_on_purpose(desk, job):
+    trainer = job.process()
+    guest = Job(desk, "elsewhere", "", base="").process(run_id="job", resume="allow", join=True)
+    tell_rows(desk, trainer, range(10), loss=1.0)
+    tell_rows(desk, guest, [5, 8, 500], accuracy=0.5)
+    with_file(desk, guest, "report.html", 500)
+    dies(desk, trainer)
+    assert desk.show("job")["last_step"] == 9
+    second = Job(desk, life=1).process()
+    assert second.resumed
+    tell_rows(desk, second, [7, 8], loss=2.0)
+    told = [json.loads(line) for line in desk.lines("job")]
+    assert [(row["_step"], row.get("loss"), row.get("accuracy")) for row in told] == [
+        *((step, 1.0, 0.5 if step == 5 else None) for step in range(7)), (7, 2.0, None), (8, 2.0, 0.5), (500, None, 0.5)
+    ]  # fmt: skip
+    shown = desk.show("job")
+    assert [one["hidden"] for one in shown["attempts"]] == [3, 0]
+    assert (shown["last_step"], shown["summary"]) == (8, {"loss": 2.0, "accuracy": 0.5})
+    assert files(desk) == ["report.html"]
+    hidden = [json.loads(line) for line in desk.lines("job", every=True)]
+    assert [row["_step"] for row in hidden if row.get("_hidden")] == [7, 8, 9]
+    dies(desk, second)
+    third = Job(desk, life=2).process()
+    desk.append(third.attempt.attempt_id, 0, record(Kind.CUT, 0, {"step": 6}) + rows(1, [6], loss=3.0))
+    told = [json.loads(line) for line in desk.lines("job")]
+    assert [(row["_step"], row.get("accuracy")) for row in told if row["_step"] > 4] == [(5, 0.5), (6, None)]
+    assert files(desk) == []
+
+
+def tell_rows(desk, done, steps, **values):
+    desk.append(done.attempt.attempt_id, 0, rows(0, steps, **values), writer=done.writer)
+
+
+def with_file(desk, done, name, step):
+    row = FileRow(done.attempt.attempt_id, done.writer, 99, name, "d" * 64, 1, step, 0.0, {})
+    desk.write(lambda tx: tx.add_file(row))
+
+
+def files(desk):
+    def look(reader):
+        run = reader.run("anna", "p", "job")
+        return list(shown_files(reader.files(run.id), story_of(reader, run.id, run.head)))
+
+    return desk.read(look)
 
 
 def test_the_state_file_s_run_is_continued_by_a_job_with_another_number(desk, job):

@@ -9,12 +9,14 @@ import time
 import pytest
 
 from fakes.daemon import frames_in
-from respool.spool_history import attempts_of
+from respool.spool_history import Earlier, attempts_of
+from respool.spool_shown import Shown
 from respool.wire import codec
-from respool.wire.attempt import ATTEMPT_FILE
+from respool.wire.attempt import ATTEMPT_FILE, AttemptFile, Request, WriterFile
 from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED
 from respool.wire.segment import parse_segment_name
+from respool.wire.view import View
 
 SLURM = {"SLURM_JOB_ID": "12", "SLURM_CLUSTER_NAME": "c", "ENVIRONMENT": "BATCH"}
 
@@ -294,3 +296,12 @@ def test_a_rank_without_a_daemon_joins_what_another_one_has_with_a_daemon(start,
     assert "is alive on" in again["error"]
     (both,) = attempts_of([spool, str(daemons)], "p", "r", None)
     assert [writer.writer for writer in both.writers] == [0, 1]
+
+
+@pytest.mark.parametrize(("explicit", "guest_shows"), [(False, True), (True, False)])
+def test_of_a_guests_files_only_a_rewind_hides_any(explicit, guest_shows):
+    guest = WriterFile(FIRST_JOINED + 1, "i", joined=True)
+    paper = AttemptFile("a", {}, 0)
+    one = Earlier("/a", paper, Request("p", "r", "r", "i"), View(), False, (WriterFile(0, "t"), guest))
+    part = Shown(one, None).behind(7, explicit=explicit)
+    assert [part.shows(500, guest.writer), part.shows(6, 0), part.shows(7, 0)] == [guest_shows, True, False]

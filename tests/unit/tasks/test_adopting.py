@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from respool.wire.attempt import AttemptFile
-from respoold.core.attempt import Attempt, Blob, FileVersion
+from respoold.core.attempt import Attempt
+from respoold.core.file_version import Blob, FileVersion
 from respoold.core.tail import Start
 from respoold.io import disk
 from respoold.io.lease import Lease

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from respool.wire.frames import Kind
+from respool.wire.identity import FIRST_JOINED
 from respool.wire.messages import CheckpointsAsked, Restore
-from respoold.core.attempt import Attempt, Blob
+from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
+from respoold.core.file_version import Blob
 from respoold.io import blobs
 from respoold.tasks.attach import Granted
 from respoold.tasks.keeper import Keeper
@@ -118,3 +120,44 @@ async def let_go(keeper: Keeper, attempt: Attempt) -> None:
     await retire_if_complete(keeper, attempt)
     keeper.shelf.clear(ME)
     await retire_if_complete(keeper, attempt)
+
+
+async def test_a_guests_steps_and_files_are_its_own_without_the_hub(tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path / "spool")) as keeper:
+        with people() as who:
+            first = await next_life(keeper, who)
+            train(keeper, first, 0, *range(10))
+            guest = await granted(keeper, who.ask(launch="G", rank=-1, resume="allow", join=True))
+            assert guest.attached.step == 10
+            value = {"name": "report", "blob": "g-report", "size": 2}
+            Path(blobs.path_of(first.attempt.directory, "g-report")).write_bytes(b"ok")
+            log(keeper, guest, 5, 500)
+            log(keeper, guest, 500, kind=Kind.FILE, value=value)
+            second = await next_life(keeper, who, first)
+            assert second.attached.step == 10
+            train(keeper, second, 7, 7, 8)
+            answer, fd = await restore(keeper, ME, second.attempt, Restore("report"))
+            assert fd is not None, answer
+            os.close(fd)
+            assert await given_back(keeper, second) == ("8", [8, 7, 6, 5, 4, 3, 2, 1, 0])
+
+
+async def test_a_node_of_guests_alone_leaves_the_step_to_the_hub(tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path / "spool"), FakeHub()) as keeper:
+        with people() as who:
+            hub = keeper.uplinks.of(ME, None).hub  # type: ignore[union-attr]
+            told = {
+                "attempt_id": "cd" * 16,
+                "writer": FIRST_JOINED + 1,
+                "joined": True,
+                "resumed": True,
+                "step": 10,
+            }
+            hub.answers.append(told)  # type: ignore[attr-defined]
+            guest = await granted(keeper, who.ask(launch="G", rank=-1, resume="allow", join=True))
+            log(keeper, guest, 500)
+            who.kill(guest.attempt.request)
+            told = {"attempt_id": "ef" * 16, "resumed": True, "parent": guest.attempt.id, "step": 42}
+            hub.answers.append(told)  # type: ignore[attr-defined]
+            life = await granted(keeper, who.ask(launch="L9", resume="allow"))
+            assert (life.attempt.file.parent, life.attached.step) == (guest.attempt.id, 42)

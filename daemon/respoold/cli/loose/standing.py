@@ -14,7 +14,7 @@ from respool.wire.frames import HEADER_SIZE, NO_STEP, Frame, Kind
 from respoold import __version__
 from respoold.cli.loose.folder import BELOW, Lying, lives, lying_in
 from respoold.cli.places import Places
-from respoold.core.attempt import Blob, FileVersion
+from respoold.core.file_version import Blob, FileVersion
 from respoold.core.states import Facts, state_of
 from respoold.io import blobs, disk
 
