@@ -24,6 +24,11 @@ def guarded(result: Any) -> Callable[[_Method], _Method]:
                 return method(run, *args, **kwargs)
             except (RecordLostError, Superseded):
                 raise
+            except UsageError as error:
+                if run.settings.strict:
+                    raise
+                notices.warn(f"{method.__name__} {error}", f"{error} The call is ignored.")
+                return result
             except (TypeError, ValueError, AttributeError) as error:
                 text = f"{method.__name__}() cannot use what it was given: {error}"
                 if run.settings.strict:

@@ -161,7 +161,7 @@ def _starter(environ: Environ) -> int:
     """The process that gave this one its rank: the nearest ancestor that was not given it too, as a shell in between
     was.
     """
-    place = {f"{name}={environ[name]}".encode() for name in _PLACE if name in environ}
+    place = {os.fsencode(f"{name}={environ[name]}") for name in _PLACE if name in environ}
     pid = os.getppid()
     for _ in range(_MAX_BETWEEN):
         above = parent_of(pid)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 from _thread import get_ident  # threading would be a price of the import
 
+from respool.errors import UsageError
+
 PREFIX = "respool: "
 
 silent = False
 quiet = False
 """Whether another rank says what is to be said; then only what is wrong is printed."""
+strictly = False
+"""Whether the newest run was begun with strict=True: for what belongs to no run, such as a Table."""
 speaker = 0
 """The thread that writes a line of ours at this moment: what is kept of the console are the script's own lines."""
 _said: set[str] = set()
@@ -29,6 +33,15 @@ def warn(kind: str, text: str) -> None:
     if not silent and kind not in _said:
         _said.add(kind)
         _write("warning: " + text)
+
+
+def misused(kind: str, cause: str, instead: str, advice: str, *, strict: bool | None = None) -> None:
+    """A call that asks for what cannot be done: one warning that says what is done `instead`, or, where the run is
+    `strict`, a UsageError with the advice.
+    """
+    if strictly if strict is None else strict:
+        raise UsageError(f"{cause}. {advice}.")
+    warn(kind, f"{cause}; {instead}.")
 
 
 def alarm(kind: str, text: str) -> None:
@@ -59,6 +72,12 @@ def _write(text: str) -> None:
 
 
 def joined(*sentences: str) -> str:
-    """One text of several sentences, whether or not each begins and ends like one."""
-    whole = [text.strip() for text in sentences if text.strip()]
-    return " ".join(text[:1].upper() + text[1:] + ("" if text[-1] in ".!?" else ".") for text in whole)
+    """One text of several sentences, whether or not each begins and ends like one. What begins with code, as in
+    `join=True`, keeps its spelling.
+    """
+    return " ".join(_sentence(text.strip()) for text in sentences if text.strip())
+
+
+def _sentence(text: str) -> str:
+    begins = text[:1].upper() + text[1:] if text.split(maxsplit=1)[0].rstrip(",:;.?!").isalpha() else text
+    return begins if text[-1] in ".!?" else begins + "."

@@ -10,6 +10,7 @@ from respool.environment import Environment, mode_of, read, resume_of
 from respool.errors import UsageError
 from respool.run_facts import Place
 from respool.settings import Settings, settings_of
+from respool.texts import fitting, tags_of, text_of
 from respool.wire.identity import BadNameError, project_of, run_id_of
 
 DEFAULT_PROJECT = "uncategorized"
@@ -39,8 +40,8 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
     """Raises UsageError naming the argument or variable that cannot be used."""
     env = read(environ)
     settings = settings_of(arguments.get("settings"))
-    original_id = _text("id", _first(arguments.get("id"), settings.run_id, env.run_id))
-    project = _text(
+    original_id = text_of("id", _first(arguments.get("id"), settings.run_id, env.run_id))
+    project = text_of(
         "project", _first(arguments.get("project"), settings.project, env.project, DEFAULT_PROJECT)
     )
     try:
@@ -57,8 +58,8 @@ def plan_of(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> Plan:
         meta=_meta(arguments, settings, env),
         place=_place(arguments, settings, env),
         socket=env.socket,
-        hub=env.hub,
-        launch=env.launch,
+        hub=text_of("RESPOOL_HUB_URL", env.hub),
+        launch=text_of("RESPOOL_LAUNCH_ID", env.launch),
         offline_must=env.offline_must == "trust",
         takeover=bool(arguments.get("takeover")),
         join=bool(arguments.get("join")),
@@ -111,17 +112,20 @@ def _resume(arguments: Mapping[str, Any], settings: Settings, env: Environment) 
 def _meta(arguments: Mapping[str, Any], settings: Settings, env: Environment) -> dict[str, Any]:
     tags = _first(arguments.get("tags"), settings.run_tags, env.tags)
     found = {
-        "name": _text("name", _first(arguments.get("name"), settings.run_name, env.name)),
-        "notes": _text("notes", _first(arguments.get("notes"), settings.run_notes, env.notes)),
-        "tags": None if tags is None else _tags(tags),
-        "group": _text("group", _first(arguments.get("group"), settings.run_group, env.group)),
-        "job_type": _text("job_type", _first(arguments.get("job_type"), settings.run_job_type, env.job_type)),
+        "name": text_of("name", _first(arguments.get("name"), settings.run_name, env.name)),
+        "notes": text_of("notes", _first(arguments.get("notes"), settings.run_notes, env.notes)),
+        "tags": None if tags is None else tags_of(tags),
+        "group": text_of("group", _first(arguments.get("group"), settings.run_group, env.group)),
+        "job_type": text_of(
+            "job_type", _first(arguments.get("job_type"), settings.run_job_type, env.job_type)
+        ),
     }
-    return {key: value for key, value in found.items() if value is not None}
+    given = {key: value for key, value in found.items() if value is not None}
+    return fitting(given, strict=bool(settings.strict))
 
 
 def _entity(value: Any) -> str | None:
-    entity = _text("entity", value)
+    entity = text_of("entity", value)
     try:
         return project_of(entity) if entity else entity
     except BadNameError as error:
@@ -132,23 +136,8 @@ def _folder(value: Any) -> str:
     try:
         return os.path.abspath(os.fsdecode(value))
     except TypeError:
-        raise UsageError(f"dir is {value!r:.80}, a {type(value).__name__}. Pass a path.") from None
-
-
-def _tags(value: Any) -> list[str]:
-    try:
-        return [value] if isinstance(value, str) else [str(tag) for tag in value]
-    except TypeError:
-        raise UsageError(
-            f"tags is {value!r:.80}, a {type(value).__name__}. Pass a list of strings."
-        ) from None
+        raise UsageError(f"dir is {value!r:.80}, of type {type(value).__name__}. Pass a path.") from None
 
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
-
-
-def _text(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise UsageError(f"{name} is {value!r:.80}, a {type(value).__name__}. Pass a string.")

@@ -9,6 +9,7 @@ import time
 from respool.launch import Launch, base_of, fresh_id
 from respool.plan import Plan
 from respool.process import program, this_process
+from respool.texts import readable
 from respool.util import generate_id
 from respool.wire.attempt import Request
 from respool.wire.identity import run_id_of
@@ -36,7 +37,8 @@ def request_of(plan: Plan, launch: Launch, remembered: str = "") -> Request:
         pid=process.pid,
         start_time=process.start_time,
         node=socket.gethostname(),
-        program=program(),
+        # A path may be no UTF-8.
+        program=readable(program()),
         hub=plan.hub,
         takeover=plan.takeover,
         trust=plan.offline_must,

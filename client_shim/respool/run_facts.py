@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from respool import notices
+from respool import notices, texts
 from respool.settings import Settings
 from respool.wire.frames import NO_STEP
 from respool.wire.messages import Attached
@@ -132,7 +132,7 @@ class RunFacts:
 
     @name.setter
     def name(self, value: str | None) -> None:
-        self._describe(name=value)
+        self.set_meta(name=value)
 
     @property
     def notes(self) -> str:
@@ -141,7 +141,7 @@ class RunFacts:
 
     @notes.setter
     def notes(self, value: str | None) -> None:
-        self._describe(notes=value)
+        self.set_meta(notes=value)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class RunFacts:
 
     @tags.setter
     def tags(self, value: Any) -> None:
-        self._describe(tags=list(value))
+        self.set_meta(tags=value)
 
     @property
     def group(self) -> str:
@@ -180,6 +180,12 @@ class RunFacts:
     def project_name(self) -> str:
         """The project's name."""
         return self.project
+
+    def set_meta(self, **changes: Any) -> None:
+        """Change name, notes, tags, group or job_type. What cannot be used is warned of and left as it was."""
+        usable = texts.renamed(changes, strict=bool(self._place.settings.strict))
+        if usable:
+            self._describe(**usable)
 
     def _describe(self, **changes: Any) -> None:
         self._meta.update(changes)

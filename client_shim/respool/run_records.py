@@ -78,10 +78,6 @@ class RunRecords(RunFacts):
         self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
         self._describe(metrics=self._metrics)
 
-    def set_meta(self, **changes: Any) -> None:
-        """Change name, notes, tags, group or job_type."""
-        self._describe(**changes)
-
     def update_config(self, values: dict[str, Any]) -> None:
         """What init(config=) passed, over what was inherited: changes are recorded, none is warned of. Ranks pass
         what rank 0 passes: theirs is not recorded again.

@@ -83,5 +83,5 @@ def settings_of(value: Any) -> Settings:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return Settings(**value)
     raise UsageError(
-        f"settings is {value!r:.80}, a {type(value).__name__}. Pass Settings(...) or a dict of names."
+        f"settings is {value!r:.80}, of type {type(value).__name__}. Pass Settings(...) or a dict of names."
     )

@@ -82,7 +82,7 @@ def test_arguments_come_before_settings_before_the_environment():
     [
         ({"id": "x" * 65}, "65 characters; use 1 to 64"),
         ({"id": ""}, "0 characters"),
-        ({"id": 7}, "id is 7, a int. Pass a string"),
+        ({"id": 7}, "id is 7, of type int. Pass a string"),
         ({"project": "a/b"}, "project 'a/b' cannot be used"),
         ({"mode": "quick"}, "mode is 'quick'"),
         ({"resume": "maybe"}, "resume is 'maybe'"),
