@@ -151,7 +151,7 @@ class Checkpoint(StagedFile):
             for file in files
         ]
         body = {**self._what._asdict(), "metadata": self.metadata, "parts": parts}
-        payload = row_codec.pack_map(body)
+        payload = row_codec.pack_map(body, row_codec.told)
         if payload is None:
             return "its metadata are too large for a record"
         return None if self._commit(payload) else "the spool took no further record"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from respool import notices
+from respool.config_room import ConfigRoom
 from respool.errors import UsageError
 
 
@@ -25,27 +26,67 @@ class Config(MutableMapping[str, Any]):
         self.__dict__["_changed"] = changed
         self.__dict__["_strict"] = strict
         self.__dict__["_locked"] = {}
+        self.__dict__["_room"] = ConfigRoom(values, strict=strict)
 
     def update(self, values: Any = (), /, allow_val_change: bool | None = None, **more: Any) -> None:
         """Set several at once. A key that had another value is changed with a warning, or raises UsageError in
-        strict mode, unless `allow_val_change`.
+        strict mode, unless `allow_val_change`. What is changed inside of a value is recorded when it is set again,
+        or with `persist`.
         """
         given = self._unlocked({**self._readable(values), **more})
         if not allow_val_change:
             self._guard(given)
-        new = {key: value for key, value in given.items() if not self._has(key, value)}
-        self._values.update(new)
-        if new:
-            self._changed(new, [])
+        self.absorb(given)
 
-    def lock(self, values: dict[str, Any]) -> None:
-        """What a sweep wants tried: these keys keep these values, whatever the script sets."""
-        self.__dict__["_locked"] = dict(values)
+    def absorb(self, given: dict[str, Any], *, record: bool = True) -> None:
+        """Set these, whatever they were. `record=False`: somebody else records them."""
+        # A list or a dict may be the very object that is here, and have changed inside.
+        new = {
+            key: value
+            for key, value in given.items()
+            if isinstance(value, (dict, list)) or not self._has(key, value)
+        }
+        recorded = self._room.take(new)
+        self._values.update(new)
+        if new and record:
+            self._changed(recorded, [])
+
+    def persist(self) -> None:
+        """Record all of it: what was changed inside of its values, too."""
+        self._changed(self._room.take(dict(self._values)), [])
+
+    def recorded(self) -> dict[str, Any]:
+        """All of it as it is recorded."""
+        return {**self._values, **self._room.stand_ins}
+
+    def update_locked(
+        self, values: Any, user: str | None = None, _allow_val_change: bool | None = None
+    ) -> None:
+        """Set these and keep them, whatever the script sets later."""
+        given = self._readable(values)
+        if not _allow_val_change:
+            self._guard(given)
+        self.absorb(given)
+        self.lock(given, user)
+
+    def merge_locked(
+        self, values: Any, user: str | None = None, _allow_val_change: bool | None = None
+    ) -> None:
+        """As `update_locked`, dicts inside being merged into those that are here."""
+        given = {key: _merged(self._values.get(key), value) for key, value in self._readable(values).items()}
+        self.update_locked(given, user, _allow_val_change)
+
+    def lock(self, keys: Any, owner: str | None = None) -> None:
+        """These keys keep their values, whatever the script sets."""
+        self._locked.update(dict.fromkeys(keys, owner or "update_locked()"))
 
     def _unlocked(self, given: dict[str, Any]) -> dict[str, Any]:
         held = [key for key in given if key in self._locked and not self._has(key, given[key])]
         for key in held:
-            notices.warn(f"locked {key}", f"config {key!r} is the sweep's; {given[key]!r:.60} is ignored.")
+            notices.warn(
+                f"locked {key}",
+                f"config {key!r} belongs to {self._locked[key]}; {given[key]!r:.60} is ignored.",
+            )
         return {key: value for key, value in given.items() if key not in held}
 
     def setdefaults(self, values: Any) -> dict[str, Any]:
@@ -90,6 +131,7 @@ class Config(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         del self._values[key]
+        self._room.forget([key])
         self._changed({}, [key])
 
     def __iter__(self) -> Iterator[str]:
@@ -128,3 +170,9 @@ def mapping_of(values: Any) -> dict[str, Any]:
                 f"config is {values!r:.60}, from which no keys can be read. Pass a dict or an argparse.Namespace."
             ) from None
     return dict(vars(values))
+
+
+def _merged(known: Any, new: Any) -> Any:
+    if not (isinstance(known, dict) and isinstance(new, dict)):
+        return new
+    return {**known, **{key: _merged(known.get(key), value) for key, value in new.items()}}

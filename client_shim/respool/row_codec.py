@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from respool import notices, row_media
@@ -12,9 +13,22 @@ RESERVED = frozenset({"_step", "_timestamp", "_runtime", "_attempt"})
 UNPACKABLE = (TypeError, ValueError, OverflowError)
 
 
-def plain_map(value: dict[Any, Any]) -> dict[str, Any]:
+def told(name: str) -> None:
+    """Tell the user of what could not be kept as it is, once per type. Raises UsageError if strict."""
+    if name == codec.BROKEN_TEXT:
+        cause, instead = "a text holds half of a character (a lone surrogate)", "it is logged spelled out"
+    else:
+        cause, instead = f"a value of type {name} cannot be kept as it is", "its repr is logged"
+    notices.misused(f"type {name}", cause, instead, "Log numbers, texts, lists and dicts")
+
+
+def untold(_: str) -> None:
+    """Tell nobody: it was told before, or is not the user's own."""
+
+
+def plain_map(value: dict[Any, Any], tell: Callable[[str], None] = told) -> dict[str, Any]:
     """A dict of plain values, keys cut to their limit. One warning per type that became its repr."""
-    made = codec.plain(value, _told)
+    made = codec.plain(value, tell)
     return {_key(key): item for key, item in made.items()}
 
 
@@ -25,14 +39,9 @@ def plain_row(row: dict[Any, Any]) -> dict[str, Any]:
     return plain_map(row)
 
 
-def pack_map(value: dict[Any, Any]) -> bytes | None:
+def pack_map(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> bytes | None:
     """The payload of a map of anything; None when it is too large for a record, which is warned of."""
-    try:
-        payload = codec.pack(value)
-        if codec.has_odd_key(value):
-            payload = codec.pack(plain_map(value))
-    except UNPACKABLE:
-        payload = codec.pack(plain_map(value))
+    payload = _packed(value, tell)
     if len(payload) <= MAX_PAYLOAD:
         return payload
     notices.alarm(
@@ -41,6 +50,19 @@ def pack_map(value: dict[Any, Any]) -> bytes | None:
         "save() such data as a file.",
     )
     return None
+
+
+def size_of(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> int:
+    """Bytes of the payload of a map of anything."""
+    return len(_packed(value, tell))
+
+
+def _packed(value: dict[Any, Any], tell: Callable[[str], None]) -> bytes:
+    try:
+        payload = codec.pack(value)
+        return codec.pack(plain_map(value, tell)) if codec.has_odd_key(value) else payload
+    except UNPACKABLE:
+        return codec.pack(plain_map(value, tell))
 
 
 def has_odd_name(row: dict[Any, Any], known: set[str]) -> bool:
@@ -77,7 +99,3 @@ def _key(key: str) -> str:
         return key
     notices.warn("key", f"metric name {key[:40]!r}... has {len(key)} characters; cut to {MAX_KEY}.")
     return key[:MAX_KEY]
-
-
-def _told(name: str) -> None:
-    notices.warn(f"type {name}", f"a value of type {name} cannot be kept as it is; its repr is logged.")

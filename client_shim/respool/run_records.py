@@ -45,8 +45,9 @@ class RunRecords(RunFacts):
             self._meta.pop("artifacts", None)
         self._metrics: dict[str, Any] = dict(self._meta.get("metrics") or {})
         self._summary_values: dict[str, Any] = dict(keeper.attached.summary)
-        self._config_values: dict[str, Any] = dict(keeper.attached.config)
-        self.config = Config(self._config_values, self._config_changed, strict=bool(place.settings.strict))
+        self.config = Config(
+            dict(keeper.attached.config), self._config_changed, strict=bool(place.settings.strict)
+        )
         self.summary = Summary(self._summary_values, self._summary_changed)
         self._keep: dict[str, Any] = {}
         self._state = LIVE
@@ -82,10 +83,7 @@ class RunRecords(RunFacts):
         """What init(config=) passed, over what was inherited: changes are recorded, none is warned of. Ranks pass
         what rank 0 passes: theirs is not recorded again.
         """
-        if self._attached.joined and self._attached.writer:
-            self._config_values.update(values)
-            return
-        self.config.update(values, allow_val_change=True)
+        self.config.absorb(values, record=not (self._attached.joined and self._attached.writer))
 
     def _config_changed(self, new: dict[str, Any], gone: list[str]) -> None:
         self._changed(Kind.CONFIG, new, gone)
@@ -94,7 +92,7 @@ class RunRecords(RunFacts):
         self._changed(Kind.SUMMARY, new, gone)
 
     def _changed(self, kind: Kind, new: dict[str, Any], gone: list[str]) -> None:
-        payload = None if self._off else row_codec.pack_map({"set": new, "unset": gone})
+        payload = None if self._off else row_codec.pack_map({"set": new, "unset": gone}, row_codec.told)
         if payload is not None:
             with self._lock:
                 self._append(kind, payload, NO_STEP, 0, time())
@@ -107,7 +105,7 @@ class RunRecords(RunFacts):
                 self._append(Kind.META, payload, NO_STEP, 0, time())
 
     def _snapshot(self) -> bytes | None:
-        view = {"config": self._config_values, "summary": self._summary_values, "meta": self._meta}
+        view = {"config": self.config.recorded(), "summary": self._summary_values, "meta": self._meta}
         return row_codec.pack_map({**view, "last_step": self.last_step})
 
     def _unusual(self, data: Any) -> dict[str, Any] | None:

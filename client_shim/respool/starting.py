@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from respool import current, notices, swept
 from respool.attaching import attach, renewal
 from respool.config_map import mapping_of
+from respool.config_room import ConfigRoom
 from respool.errors import UsageError
 from respool.keeper import Keeper
 from respool.plan import Plan, plan_of
@@ -48,17 +49,23 @@ def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
             return _already(previous, arguments)
     given = swept.named(arguments, os.environ)
     plan = plan_of(given, os.environ)
-    notices.silent = plan.silent
+    notices.silent, notices.strictly = plan.silent, bool(plan.place.settings.strict)
     notices.forget()
     swept.say(arguments, given)
     config, wanted = _config_of(arguments, foreign), swept.parameters(os.environ)
+    if notices.strictly:
+        ConfigRoom({}, strict=True).take({**config, **wanted})
     keeper, state_file = attach(plan, _CLIENT)
     run = _open(plan, keeper, state_file, meant=reinit != _CREATE_NEW)
     if config or wanted:
-        run.update_config({**config, **wanted})
+        try:
+            run.update_config({**config, **wanted})
+        except UsageError:  # Too much, together with what was resumed.
+            run.finish(1)
+            raise
     if wanted:
         run.sweep_id = os.environ.get("RESPOOL_SWEEP_ID")
-        run.config.lock(wanted)
+        run.config.lock(wanted, "the sweep")
     _announce(run, keeper)
     return run
 

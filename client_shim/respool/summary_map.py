@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
+from respool import notices
+from respool.summary_branch import branched, changed, plain
+
 
 class Summary(MutableMapping[str, Any]):
-    """A live view of `values`, into which rows are folded as they are logged. Writing here is a record of its
-    own: `changed` is called with what was set and what was removed.
+    """A live view of `values`, into which rows are folded as they are logged. Writing here, and inside of a dict
+    that is here, is a record of its own: `changed` is called with what was set and what was removed.
     """
 
     def __init__(self, values: dict[str, Any], changed: Callable[[dict[str, Any], list[str]], None]) -> None:
@@ -17,7 +20,7 @@ class Summary(MutableMapping[str, Any]):
 
     def update(self, values: Any = (), /, **more: Any) -> None:
         """Set several at once."""
-        new = {str(key): value for key, value in {**dict(values), **more}.items()}
+        new = {str(key): plain(value) for key, value in {**_readable(values), **more}.items()}
         self._values.update(new)
         if new:
             self._changed(new, [])
@@ -26,8 +29,13 @@ class Summary(MutableMapping[str, Any]):
         """A copy."""
         return dict(self._values)
 
+    def _inside(self, path: tuple[str, ...], new: dict[str, Any], gone: list[str]) -> None:
+        """Something changed inside of a value. The record holds all of that value: rows replace it whole, too."""
+        top, *rest = path
+        self.update({top: changed(self._values.get(top), tuple(rest), new, gone)})
+
     def __getitem__(self, key: str) -> Any:
-        return self._values[key]
+        return branched(self._values[key], (key,), self._inside)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -44,7 +52,7 @@ class Summary(MutableMapping[str, Any]):
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self.__dict__["_values"][name]
+            return self[name]
         except KeyError:
             raise AttributeError(f"summary has no {name!r}") from None
 
@@ -53,3 +61,12 @@ class Summary(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Summary({self._values!r})"
+
+
+def _readable(values: Any) -> dict[Any, Any]:
+    try:
+        return dict(values)
+    except (TypeError, ValueError):
+        cause = f"summary.update() was given {values!r:.60}, from which no keys can be read"
+        notices.misused("summary", cause, "the call is ignored", "Pass a dict")
+        return {}

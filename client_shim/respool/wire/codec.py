@@ -20,6 +20,8 @@ INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
 LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 """Types that hold no dict."""
 _BRANCHES = (dict, list, tuple)
+BROKEN_TEXT = "text with half of a character"
+"""What `plain` tells of a lone surrogate, as in a file name that is no UTF-8: it is spelled out."""
 
 
 def new_packer() -> Callable[[Any], bytes]:
@@ -89,7 +91,7 @@ def plain(value: Any, told: Callable[[str], None], path: tuple[int, ...] = ()) -
     `path` is what contains `value`, by id: a cycle ends where it closes, or two of them would never end.
     """
     if value is None or isinstance(value, (bool, str, bytes)):
-        return _text(value) if isinstance(value, str) else value
+        return _readable(value, told) if isinstance(value, str) else value
     if isinstance(value, int):
         return int(value) if INT_MIN <= value <= INT_MAX else _spelled(value, str)
     if isinstance(value, float):
@@ -99,7 +101,7 @@ def plain(value: Any, told: Callable[[str], None], path: tuple[int, ...] = ()) -
         return "..."
     path = (*path, id(value))
     if isinstance(value, dict):
-        return {_key(key): plain(item, told, path) for key, item in value.items()}
+        return {_key(key, told): plain(item, told, path) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, told, path) for item in value]
     if isinstance(value, (bytearray, memoryview)):
@@ -132,10 +134,17 @@ def _elements(value: Any) -> int:
     return len(value) if hasattr(value, "__len__") else 1
 
 
-def _key(key: Any) -> str:
+def _key(key: Any, told: Callable[[str], None] | None = None) -> str:
     if isinstance(key, bytes):
         return key.decode("utf-8", "backslashreplace")
-    return _text(key) if isinstance(key, str) else _spelled(key, str)
+    return _readable(key, told) if isinstance(key, str) else _spelled(key, str)
+
+
+def _readable(text: str, told: Callable[[str], None] | None) -> str:
+    made = _text(text)
+    if told is not None and made != text:
+        told(BROKEN_TEXT)
+    return made
 
 
 def _spelled(value: Any, spell: Callable[[Any], str]) -> str:

@@ -156,11 +156,11 @@ def test_parameters_that_no_agent_wrote_are_refused_and_outside_of_a_sweep_there
 
 def test_what_a_sweep_tries_stays_whatever_the_script_sets(capsys):
     config = Config({"x": 1, "y": 2}, lambda *_: None)
-    config.lock({"x": 1})
+    config.lock({"x": 1}, "the sweep")
     config.update({"x": 5, "y": 3}, allow_val_change=True)
     config.x = 7
     assert config.as_dict() == {"x": 1, "y": 3}
-    assert "the sweep's" in capsys.readouterr().err
+    assert "config 'x' belongs to the sweep; 5 is ignored." in capsys.readouterr().err
 
 
 def test_a_sweep_is_found_by_as_much_of_its_path_as_it_takes():
