@@ -58,7 +58,14 @@ def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
     """
     if keeper.tether is not None:
         lasting = keeper.attached.lasting
-        return lasting, not lasting and drained(keeper.tether, seconds)
+        sent = not lasting and drained(keeper.tether, seconds)
+        if not (lasting or sent):
+            notices.alarm(
+                "fleeting",
+                "what the hub does not have yet will be lost with this job: the daemon's spool does not outlive "
+                "it. Give the job longer, connect its daemon to a hub, or keep the spool on a disk that stays.",
+            )
+        return lasting, sent
     why = keeper.fleeting
     if why is None or keeper.spool is None:
         return True, False

@@ -1,6 +1,6 @@
 """How the script ends: its exit code for the last record, without a signal handler and without a thread.
 
-Seen: an uncaught exception (1), Ctrl-C (255, as W&B has it), `sys.exit(n)`, `exit(n)`, `quit(n)`, and the
+Seen: an uncaught exception (1), Ctrl-C (130, as a shell has it), `sys.exit(n)`, `exit(n)`, `quit(n)`, and the
 interpreter's ordinary end (0). An exception is seen even if another library took sys.excepthook: the
 interpreter itself keeps the last one. A `sys.exit(n)` that the script caught and went on after is void.
 Not seen: `os._exit`, a fatal signal. Then nothing is recorded, and who watches the process judges.
@@ -107,4 +107,4 @@ def code_of_exception(kind: type[BaseException] | None, error: BaseException | N
         return 0
     if isinstance(error, SystemExit):
         return code_of(error.code)
-    return 255 if issubclass(kind, KeyboardInterrupt) else 1
+    return 130 if issubclass(kind, KeyboardInterrupt) else 1

@@ -94,7 +94,8 @@ def show(
     if lost:
         notices.line(f"  lost     {counted(lost, 'record')}: see the warning above; the hub shows where")
     if late is not None:
-        notices.line(f"  late     the hub did not have all of it after {late:.0f} s")
+        waited = f" after {late:.0f} s" if late >= 1.0 else ""
+        notices.line(f"  late     the hub did not have all of it{waited}")
     if not sent:
         notices.line(f"  waiting  {_waits(kept)}")
     notices.line(f"  see      {_see(kept, run.path, sent=sent)}")

@@ -190,3 +190,16 @@ def test_ranks_without_a_daemon_are_one_attempt_and_arrive_as_its_writers(site: 
         (rank, step) for rank in range(4) for step in range(100)
     ]
     assert [row["_step"] for row in site.view.history(PROJECT, RUN)] == list(range(100))
+
+
+def test_a_daemon_without_a_hub_keeps_nobody_waiting_and_the_loss_is_said(site: Site) -> None:
+    node = site.node
+    node.environ["RESPOOL_LASTING"] = node.daemon.environ["RESPOOL_LASTING"] = "0"
+    at = node.daemon.argv.index("--hub")
+    del node.daemon.argv[at : at + 2]
+    node.daemon.start()
+    life = node.rows(steps=30)
+    assert life.process.wait(60) == 0, life.process.words()
+    said = life.process.words()
+    assert "will be lost with this job" in said
+    assert "without a daemon" not in said

@@ -13,7 +13,7 @@ from respool.saving import normal_name
 from respool.wire.messages import RestorePart
 from respoold.cli import words
 from respoold.cli.daemon_link import DaemonLink, NoDaemonError, open_daemon
-from respoold.cli.errors import CommandError, Exit
+from respoold.cli.errors import CommandError, DeniedError, Exit
 from respoold.cli.hub import Hub
 from respoold.cli.places import here
 from respoold.cli.progress import progress
@@ -52,7 +52,8 @@ def found(args: Namespace, screen: Screen) -> Iterator[Found]:
             path = resolve(hub, args.run)
             told = list(hub.get(path.url("checkpoints")).get("checkpoints") or [])
         except CommandError as error:
-            alone = daemon.checkpoints(args.run) if daemon and error.code == Exit.UNREACHABLE else []
+            away = error.code == Exit.UNREACHABLE or isinstance(error, DeniedError)
+            alone = daemon.checkpoints(args.run) if daemon and away else []
             if not alone:
                 raise
             screen.note(f"{error.cause} What lies on this node is used.")

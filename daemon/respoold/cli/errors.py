@@ -22,3 +22,10 @@ class CommandError(Exception):
         self.code = code
         self.cause = cause
         self.advice = advice
+
+
+class DeniedError(CommandError):
+    """The hub does not take the key, or does not let its owner do this."""
+
+    def __init__(self, cause: str, advice: str) -> None:
+        super().__init__(Exit.USAGE, cause, advice)

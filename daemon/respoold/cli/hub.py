@@ -17,7 +17,7 @@ import httpx
 from respool.wire.errors import WireError
 from respoold.cli import credentials
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
-from respoold.cli.errors import CommandError, Exit
+from respoold.cli.errors import CommandError, DeniedError, Exit
 from respoold.cli.places import Places
 from respoold.core import hubapi
 from respoold.core.address import in_the_open, normal, usable
@@ -162,7 +162,7 @@ class Hub:
         status = response.status_code
         if status in {401, 403}:
             login = f"Log in with `respool login {self.address.url}`."
-            return CommandError(Exit.UNREACHABLE, cause, advice or login)
+            return DeniedError(cause, advice or login)
         ours = 400 <= status < 500 and status != 429
         code = Exit.USAGE if ours else Exit.UNREACHABLE
         return CommandError(code, cause, advice or "Try again later; the hub's log says more.")

@@ -51,6 +51,7 @@ from respoold.tasks.status import status
 from respoold.tasks.voices import standing
 from respoold.tasks.warden import Warden
 
+NO_HUB = "this daemon has no hub; `respool login URL` names one"
 NOTICES = 64
 """Messages a client may leave unread before its connection is given up: it reconnects when it reads again."""
 
@@ -275,8 +276,9 @@ class Client:
         while max(reader.durable_seq, attempt.acked.get(reader.writer, 0)) < target and not _failure(reader):
             await self.keeper.progress.wait()
         while message.hub and (attempt.acked.get(reader.writer, 0) < target or attempt.pending_files()):
-            if attempt.deleted:
-                self.queue(Flushed(target, attempt.deleted), request)
+            never = attempt.deleted or (NO_HUB if self.keeper.uplink_of(attempt) is None else "")
+            if never:
+                self.queue(Flushed(target, never), request)
                 return
             await self.keeper.progress.wait()
         self.queue(Flushed(target, _failure(reader)), request)

@@ -117,10 +117,10 @@ def test_a_hub_that_is_down_is_exit_code_3_with_cause_advice_and_no_traceback(
     assert len(answer.err.splitlines()) == 2
 
 
-def test_a_wrong_key_is_exit_code_3_in_the_hubs_own_words(hub: FakeHub, respool: Respool) -> None:
+def test_a_wrong_key_is_exit_code_2_in_the_hubs_own_words(hub: FakeHub, respool: Respool) -> None:
     hub.key = "rsp_other"
     answer = respool("runs")
-    assert answer.code == 3
+    assert answer.code == 2
     assert "This key is unknown.\n  Log in again." in answer.err
 
 

@@ -51,10 +51,10 @@ def run(args: Namespace, screen: Screen) -> int:
 
 
 def _confirmed(screen: Screen, hub: Hub, path: RunPath) -> bool:
-    if not sys.stdin.isatty():
-        cause = f"Deleting {path} needs a yes, and standard input is no terminal."
-        raise CommandError(Exit.USAGE, cause, "Add --yes if you mean it.")
     found = hub.get(path.url())
+    if not sys.stdin.isatty():
+        cause = f"Deleting {_name(found)} needs a yes, and standard input is no terminal."
+        raise CommandError(Exit.USAGE, cause, "Add --yes if you mean it.")
     files = hub.get(path.url("files"), all="1").get("files") or []
     for line in _what(found, files):
         screen.note(line)

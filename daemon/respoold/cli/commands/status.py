@@ -96,6 +96,12 @@ def _without_daemon(args: Namespace, screen: Screen, places: Places, error: NoDa
     runs = status["runs"]
     tried = "".join(f"\n    {path}: {why}" for path, why in error.tried)
     advice = "Start one with `respool up`, or `respool daemon --hub URL`; runs keep everything meanwhile."
+    named = places.environ.get("RESPOOL_SOCKET")
+    cause = f"No daemon answers {'where RESPOOL_SOCKET says' if named else 'on this machine'}.{tried}"
+    if named:
+        advice = (
+            f"Start one with `respool daemon --socket {named}`, or unset RESPOOL_SOCKET to look elsewhere."
+        )
     if runs and not args.json:
         screen.say(f"In your spools on {words.clean(str(status['node']))}", "bold")
         screen.say(f"  waiting  {_waiting(status)}")
@@ -107,7 +113,7 @@ def _without_daemon(args: Namespace, screen: Screen, places: Places, error: NoDa
         screen.say()
     elif not runs:
         advice += "\n  Nothing waits in your spools here."
-    raise CommandError(Exit.UNREACHABLE, f"No daemon answers on this machine.{tried}", advice) from error
+    raise CommandError(Exit.UNREACHABLE, cause, advice) from error
 
 
 def _bad(status: dict[str, Any]) -> bool:
