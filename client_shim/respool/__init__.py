@@ -100,7 +100,7 @@ def log(
     """Keep one row of the current run: see Run.log."""
     active = current.run
     if active is None:
-        _without("log")
+        _without("log()")
     else:
         active.log(data, step, commit)
 
@@ -108,7 +108,7 @@ def log(
 def define_metric(name: str, step_metric: str | None = None, *options: Any, **more: Any) -> None:
     """See Run.define_metric."""
     if current.run is None:
-        _without("define_metric")
+        _without("define_metric()")
     else:
         current.run.define_metric(name, step_metric, *options, **more)
 
@@ -118,7 +118,7 @@ def save(
 ) -> list[str] | bool:
     """Keep a version of files of the current run: see Run.save."""
     if current.run is None:
-        _without("save")
+        _without("save()")
         return False
     return current.run.save(glob_str, base_path, policy, glob=glob)
 
@@ -135,7 +135,7 @@ def restore(
 def rewind(step: int) -> bool:
     """The history of the current run continues at `step`: see Run.rewind."""
     if current.run is None:
-        _without("rewind")
+        _without("rewind()")
         return False
     return current.run.rewind(step)
 
@@ -149,7 +149,7 @@ def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
 def mark_preempting() -> None:
     """Say that this process will be preempted: see Run.mark_preempting."""
     if current.run is None:
-        _without("mark_preempting")
+        _without("mark_preempting()")
     else:
         current.run.mark_preempting()
 
@@ -242,15 +242,17 @@ def _of_run(name: str) -> Any:
             return getattr(current.run, name)(*args, **kwargs)
         if name in {"use_artifact", "use_model"}:
             raise UsageError(f"{name}() needs a run to use it for. Call init() first.")
-        _without(name)
+        _without(f"{name}()")
         return None
 
     call.__name__ = name
     return call
 
 
-def _without(name: str) -> None:
-    notices.warn(f"no run {name}", f"{name}() before init() is dropped; call respool.init() first.")
+def _without(called: str, what: str = "is dropped") -> None:
+    again = "Call respool.init() again" if current.ended else "Call respool.init() first"
+    when = f"after run {current.ended} was finished" if current.ended else "before init()"
+    notices.misused(f"no run {called}", f"{called} {when} {what}", again.replace("C", "c"), again)
 
 
 def __getattr__(name: str) -> Any:
@@ -289,7 +291,7 @@ def __getattr__(name: str) -> Any:
 def _map_of(name: str) -> Any:
     if current.run is not None:
         return getattr(current.run, name)
-    notices.warn(f"no run {name}", f"respool.{name} before init() is not kept; call respool.init() first.")
+    _without(f"respool.{name}", "is not kept")
     from respool.config_map import Config  # noqa: PLC0415 - as in init()
 
     return Config({}, lambda *_: None)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from respool.run_handle import Run
 
 run: Run | None = None
+ended: str | None = None
+"""The path of the run that ended last."""
 _watched: list[Run] = []
 _meant: list[Run] = []
 """Those that the module's functions mean, the present one last."""
@@ -29,7 +31,8 @@ def enter(new: Run, *, meant: bool = True) -> None:
 
 def leave(old: Run) -> None:
     """`old` is over."""
-    global run  # noqa: PLW0603 - as above
+    global run, ended  # noqa: PLW0603 - as above
+    ended = old.path
     for known in (_watched, _meant):
         if old in known:
             known.remove(old)

@@ -147,9 +147,8 @@ def _per_class(y_true: Any, y_probas: Any, labels: Any, chosen: Any) -> list[tup
     """For each class its name, and each probability with whether it was the true one, falling."""
     actual, probabilities = _listed(y_true), [_listed(row) for row in _listed(y_probas)]
     if len(actual) != len(probabilities):
-        notices.warn(
-            "plot sizes", f"a curve of {len(actual)} labels and {len(probabilities)} rows of probabilities."
-        )
+        cause = f"a curve of {len(actual)} labels and {len(probabilities)} rows of probabilities"
+        notices.misused("plot sizes", cause, "what is too much is left out", "Pass as many of both")
     classes = sorted(set(actual), key=str)
     found = []
     for at, one in enumerate(classes):

@@ -74,10 +74,8 @@ def has_odd_name(row: dict[Any, Any], known: set[str]) -> bool:
     known.update(row)
     reserved = sorted(RESERVED.intersection(row))
     if reserved:
-        text = (
-            f"log() was given {', '.join(reserved)}, which respool itself sets; rename it to see your value."
-        )
-        notices.warn("reserved", text)
+        cause = f"log() was given {', '.join(reserved)}, which respool itself sets"
+        notices.misused("reserved", cause, "rename it to see your value", "Rename it")
     return False
 
 
@@ -94,8 +92,18 @@ def step_of(value: Any) -> int | None:
     return step if -(1 << 63) < step < (1 << 63) - 1 else None
 
 
+def why_no_step(value: Any) -> str:
+    """What is wrong with what `step_of` took for no step."""
+    try:
+        whole = int(value) == value
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        whole = False
+    return "does not fit into 64 bits" if whole else "is no integer"
+
+
 def _key(key: str) -> str:
     if len(key) <= MAX_KEY:
         return key
-    notices.warn("key", f"metric name {key[:40]!r}... has {len(key)} characters; cut to {MAX_KEY}.")
+    cause = f"metric name {key[:40]!r}... has {len(key)} characters, more than {MAX_KEY}"
+    notices.misused("key", cause, "the rest is cut off", "Shorten it")
     return key[:MAX_KEY]

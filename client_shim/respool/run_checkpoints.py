@@ -78,10 +78,10 @@ class RunCheckpoints(RunFiles):
         if at is not None and abs(at) <= MAX_CHECKPOINT_STEP:
             return at
         used = max(self._last_step, 0)
-        text = f"checkpoint(step={step!r:.40}) is no step."
-        if self._place.settings.strict:
-            raise UsageError(f"{text} Pass a whole number.")
-        notices.warn("checkpoint-step", f"{text} It is kept as the checkpoint of step {used}.")
+        cause = f"checkpoint(step={step!r:.40}) is no step"
+        self._misused(
+            "checkpoint-step", cause, f"it is kept as the checkpoint of step {used}", "Pass a whole number"
+        )
         return used
 
     @contextmanager
@@ -168,7 +168,8 @@ class RunCheckpoints(RunFiles):
         try:
             return None if found is None else float(found)
         except (TypeError, ValueError):
-            notices.warn("score", f"keep_checkpoints(best={best!r}): its value {found!r:.40} is no number.")
+            cause = f"keep_checkpoints(best={best!r}): its value {found!r:.40} is no number"
+            self._misused("score", cause, "this one has no score", "Log a number under that name")
             return None
 
 

@@ -187,5 +187,9 @@ class RunFacts:
         if usable:
             self._describe(**usable)
 
+    def _misused(self, kind: str, cause: str, instead: str, advice: str) -> None:
+        """See notices.misused."""
+        notices.misused(kind, cause, instead, advice, strict=bool(self._place.settings.strict))
+
     def _describe(self, **changes: Any) -> None:
         self._meta.update(changes)

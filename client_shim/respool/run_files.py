@@ -47,12 +47,11 @@ class RunFiles(RunRecords):
         them: those that nobody has written to for two seconds.
         """
         if self._off or glob_str is None:
-            self._unusual({})
+            self._unusual({}, "save")
             return False
         if policy not in saving.POLICIES:
-            notices.warn(
-                "policy", f"save(policy={policy!r}): known are live, now, end; the file is kept now."
-            )
+            cause = f"save(policy={policy!r}): known are live, now, end"
+            self._misused("policy", cause, "the file is kept now", "Pass one of them")
         if isinstance(glob_str, (list, tuple)):
             each = [self.save(one, base_path, policy, glob=glob) for one in glob_str if one is not None]
             return [path for found in each if isinstance(found, list) for path in found] or False
@@ -60,7 +59,8 @@ class RunFiles(RunRecords):
         base = None if base_path is None else os.fsdecode(base_path)
         found = saving.matches(pattern, literal=not glob)
         if not found:
-            notices.warn(f"save {pattern}", f"save({pattern!r}) matches no file; nothing was kept.")
+            cause = f"save({pattern!r}) matches no file"
+            self._misused(f"save {pattern}", cause, "nothing was kept", "Name a file that is there")
         kept = [path for path in found if self._save_one(path, base, policy)]
         self._upkeep(time())
         return kept or False

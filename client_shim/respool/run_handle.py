@@ -132,17 +132,17 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         """The history continues at `step`: rows from there on are hidden, not deleted. After the first row of
         an attempt this opens a further one. Says whether it was done.
         """
+        if self._off:
+            self._unusual({}, "rewind")
+            return False
         to = row_codec.step_of(step)
-        if self._off or to is None or to < 0:
-            notices.warn(
-                "rewind", f"rewind({step!r:.40}) was not done: it takes a step, and a run that is going on."
-            )
+        if to is None or to < 0:
+            cause = f"rewind({step!r:.40}) names no step of a history"
+            self._misused("rewind", cause, "nothing was done", "Pass a whole number of 0 or more")
             return False
         if self._attached.writer >= FIRST_JOINED:
-            notices.warn(
-                "rewind",
-                "rewind() was not done: a process that joined without a rank cannot cut the history.",
-            )
+            cause = "rewind() in a process that joined without a rank cannot cut the history"
+            self._misused("rewind", cause, "nothing was done", "Call it in the trainer")
             return False
         with self._lock:
             if self._last_step != NO_STEP:
@@ -228,7 +228,9 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     def _explicit(self, step: Any, commit: bool | None) -> tuple[int, int, int]:
         at = row_codec.step_of(step)
         if at is None:
-            notices.warn("step", f"log(step={step!r:.40}) is no integer; step {self._step} is used.")
+            why = row_codec.why_no_step(step)
+            cause = f"log(step={step!r:.40}) {why}"
+            self._misused(f"step {why}", cause, f"step {self._step} is used", "Pass a whole number")
             return self._step, 0, self._step + (commit is not False)
         if at < self._step:
             return at, EXPLICIT_STEP, self._step

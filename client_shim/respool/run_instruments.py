@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool import notices
 from respool.guard import guarded
 from respool.run_files import RunFiles
 
@@ -51,10 +50,12 @@ class RunInstruments(RunFiles):
         from respool import watching  # noqa: PLC0415 - most runs watch nothing
 
         if log not in watching.LOGS:
-            notices.warn("watch log", f"watch(log={log!r:.40}): known are gradients, parameters, all, None.")
+            cause = f"watch(log={log!r:.40}): known are gradients, parameters, all, None"
+            self._misused("watch log", cause, "nothing is watched", "Pass one of them")
             return
         if log_graph:
-            notices.warn("watch graph", "watch(log_graph=True): the graph of a model is not kept.")
+            cause = "watch(log_graph=True): the graph of a model is not kept"
+            self._misused("watch graph", cause, "the rest is watched", "Leave log_graph out")
         if self._off:
             return
         for model in watching.models_of(models):

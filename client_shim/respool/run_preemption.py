@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
-from respool import notices
 from respool.guard import guarded
 from respool.run_telemetry import RunTelemetry
 from respool.wire.frames import Kind
@@ -82,9 +81,8 @@ class RunPreemption(RunTelemetry):
         if number in self._handled:
             return
         if threading.current_thread() is not threading.main_thread():
-            notices.warn(
-                "signals", "on_preempt(signals=) has no effect outside the main thread; call it there."
-            )
+            cause = "on_preempt(signals=) has no effect outside the main thread"
+            self._misused("signals", cause, "call it there", "Call it there")
             return
         self._handled = {**self._handled, number: signal.signal(number, self._signal)}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from respool import notices, retelling, row_codec
 from respool.config_map import Config
-from respool.errors import RecordLostError, Superseded
+from respool.errors import Superseded
 from respool.guard import guarded
 from respool.run_facts import Place, RunFacts
 from respool.summary_map import Summary
@@ -71,10 +71,8 @@ class RunRecords(RunFacts):
         """
         how = summary if summary in {"last", "min", "max", "none"} else None
         if how != summary:
-            text = (
-                f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none; last it is."
-            )
-            notices.warn(f"metric {name}", text)
+            cause = f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none"
+            self._misused(f"metric {name}", cause, "last it is", "Pass one of them")
         given = {"summary": how, "step_metric": step_metric}
         self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
         self._describe(metrics=self._metrics)
@@ -108,31 +106,30 @@ class RunRecords(RunFacts):
         view = {"config": self.config.recorded(), "summary": self._summary_values, "meta": self._meta}
         return row_codec.pack_map({**view, "last_step": self.last_step})
 
-    def _unusual(self, data: Any) -> dict[str, Any] | None:
+    def _unusual(self, data: Any, called: str = "log") -> dict[str, Any] | None:
         """What to log instead of an argument that is no dict, or None in a run that takes nothing more."""
         if self._stop:
             raise Superseded(
                 f"Another attempt took run {self.path} over. Start again to continue from its history."
             )
         if self._state == FORKED:
-            notices.warn(
-                "forked", f"log() in a forked child is dropped; log from the process that opened {self.id}."
-            )
+            cause = f"{called}() in a forked child is dropped"
+            opener = f"the process that opened {self.path}"
+            self._misused("forked", cause, f"call it in {opener}", f"Call it in {opener}")
         elif self._state == FINISHED:
-            notices.warn(
-                "finished", f"run {self.id} is finished; what is logged now is dropped. Call init() again."
-            )
+            cause = f"run {self.path} is finished, and {called}() is dropped"
+            self._misused("finished", cause, "call init() again", "Call init() again")
         if self._off:
             return None
         try:
             if hasattr(data, "keys"):
                 return dict(data)
         except Exception as error:  # noqa: BLE001 - whatever a foreign mapping raises, it is no row
-            notices.warn("mapping", f"log() could not read its argument: {error!r:.200}.")
-        text = f"log() takes a dict of values, not {type(data).__name__}; the call is ignored."
-        if self._place.settings.strict:
-            raise RecordLostError(f"{text} Pass {{'name': value}}.")
-        notices.warn("not-a-dict", text)
+            cause = f"log() could not read its argument: {error!r:.200}"
+            self._misused("mapping", cause, "the call is ignored", "Pass a dict")
+            return None
+        cause = f"log() takes a dict of values, not {type(data).__name__}"
+        self._misused("not-a-dict", cause, "the call is ignored", "Pass {'name': value}")
         return None
 
     def _in_passing(self, row: dict[str, Any], at: int, flags: int, now: float) -> None:

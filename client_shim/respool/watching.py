@@ -116,7 +116,6 @@ def models_of(models: Any) -> list[Any]:
     ]
     for one in given:
         if one not in found:
-            notices.warn(
-                "watch model", f"watch() takes torch modules, not a {type(one).__name__}; it is ignored."
-            )
+            cause = f"watch() takes torch modules, not {type(one).__name__}"
+            notices.misused("watch model", cause, "it is ignored", "Pass a torch.nn.Module")
     return found

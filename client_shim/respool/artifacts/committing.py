@@ -69,9 +69,9 @@ def _entries(artifact: Artifact) -> list[Entry] | None:
         try:
             digest, size = hashed(path)
         except OSError as error:
-            notices.warn(
-                f"artifact {path}",
-                f"the artifact {artifact.collection_name} was not logged: {path} cannot be read ({error.strerror}).",
+            cause = f"{path} of the artifact {artifact.collection_name} cannot be read ({error.strerror})"
+            notices.misused(
+                f"artifact {path}", cause, "it was not logged", "Keep the file until it is logged"
             )
             return None
         found.append(Entry(inside, size, digest))

@@ -30,7 +30,8 @@ class Draft:
     ) -> None:
         self._name = spelled(name)
         if self._name != name:
-            notices.warn(f"artifact {name}", f"the artifact {name!r} is called {self._name!r} here.")
+            cause = f"the artifact's name {name!r} has characters outside of [A-Za-z0-9_-]"
+            notices.misused(f"artifact {name}", cause, f"it is called {self._name!r} here", "Rename it")
         self.type = type
         self.description = description
         self.metadata: dict[str, Any] = dict(metadata or {})

@@ -66,9 +66,8 @@ class WandbCallback(keras.callbacks.Callback):  # type: ignore[misc]
         value = (logs or {}).get(self.monitor)
         if value is None:
             known = ", ".join(logs or {}) or "nothing"
-            notices.warn(
-                "keras monitor", f"WandbCallback(monitor={self.monitor!r}): the epoch logged {known}."
-            )
+            cause = f"WandbCallback(monitor={self.monitor!r}): the epoch logged {known}"
+            notices.misused("keras monitor", cause, "no model is kept", "Name one of those")
         elif self._better(float(value)):
             if self.save_model:
                 self._save(epoch, float(value))
@@ -107,9 +106,8 @@ class WandbCallback(keras.callbacks.Callback):  # type: ignore[misc]
             os.replace(aside, self.filepath)
         except _UNSAVEABLE as error:
             self.save_model = False
-            notices.warn(
-                "keras save", f"the model cannot be saved as {name}: {error}; training goes on without."
-            )
+            cause = f"the model cannot be saved as {name}: {error}"
+            notices.misused("keras save", cause, "training goes on without", "Pass save_model=False")
             return
         if self.run.save(self.filepath, base_path=folder, policy="now") and self.verbose:
             notices.line(f"epoch {epoch}: {self.monitor} is {value:.5g}, the best so far; kept as {name}")
@@ -127,6 +125,7 @@ class WandbCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _rises(monitor: str, mode: str) -> bool:
     if mode not in {"auto", "min", "max"}:
-        notices.warn("keras mode", f"WandbCallback(mode={mode!r}): known are auto, min, max; auto it is.")
+        cause = f"WandbCallback(mode={mode!r}): known are auto, min, max"
+        notices.misused("keras mode", cause, "auto it is", "Pass one of them")
         mode = "auto"
     return mode == "max" or (mode == "auto" and ("acc" in monitor or monitor.startswith("fmeasure")))

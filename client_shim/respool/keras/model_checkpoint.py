@@ -41,7 +41,8 @@ class WandbModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[mis
         try:
             save()
         except _UNSAVEABLE as error:
-            notices.warn("keras checkpoint", f"the model cannot be saved: {error}; training goes on.")
+            cause = f"the model cannot be saved: {error}"
+            notices.misused("keras checkpoint", cause, "training goes on", "Pass another filepath")
 
     def _log(self, epoch: int, batch: int | None, logs: dict[str, Any] | None) -> None:
         try:

@@ -74,9 +74,9 @@ class Media:
     def _fail(self, error: Exception) -> None:
         self._problem = f"{type(error).__name__}: {error}"[:500]
         name = type(self).__name__
-        notices.warn(
-            f"media {name} {error}", f"{name}() cannot be kept: {error}. The row is logged without it."
-        )
+        cause = f"{name}() cannot be kept: {str(error).rstrip('.')}"
+        kind = f"media {name} {error}"
+        notices.misused(kind, cause, "the row is logged without it", "Pass what its documentation names")
 
 
 def path_of(value: Any, what: str) -> str:

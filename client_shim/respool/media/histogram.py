@@ -29,7 +29,8 @@ class Histogram:
             else:
                 self.histogram, self.bins = counted(_flat(sequence), min(max(int(num_bins), 1), MOST_BINS))
         except UNUSABLE as error:
-            notices.warn(f"histogram {error}", f"Histogram() cannot use what it was given: {error}.")
+            cause = f"Histogram() cannot use what it was given: {error}"
+            notices.misused(f"histogram {error}", cause, "it is empty", "Pass numbers")
 
     def respool_reference(self, shelf: Shelf, key: str) -> dict[str, Any]:  # noqa: ARG002 - as other media
         """Itself, in W&B's shape: no file is needed."""

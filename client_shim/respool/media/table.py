@@ -9,6 +9,7 @@ from typing import Any
 
 from respool import notices
 from respool.compat import absent_of
+from respool.errors import UsageError
 from respool.media.base import UNUSABLE
 from respool.media.shelf import Shelf
 from respool.wire import codec
@@ -47,14 +48,17 @@ class Table:
                 given = rows if data is None else data
             for row in () if given is None else given.tolist() if hasattr(given, "tolist") else given:
                 self.add_data(*row)
+        except UsageError:
+            raise
         except UNUSABLE as error:
-            notices.warn(f"table {error}", f"Table() cannot use what it was given: {error}.")
+            cause = f"Table() cannot use what it was given: {error}"
+            notices.misused(f"table {error}", cause, "it has no more rows", "Pass lists of cells")
 
     def add_data(self, *data: Any) -> None:
         """Add one row."""
         if len(data) != len(self.columns):
             text = f"a row of {len(data)} cells does not fit a table of {len(self.columns)} columns"
-            notices.warn("table row", f"{text}; it is dropped. Pass one cell per column.")
+            notices.misused("table row", text, "it is dropped", "Pass one cell per column")
             return
         self.data.append(list(data))
 
@@ -67,7 +71,7 @@ class Table:
         cells = list(data)
         if self.data and len(cells) != len(self.data):
             text = f"a column of {len(cells)} cells does not fit a table of {len(self.data)} rows"
-            notices.warn("table column", f"{text}; it is dropped.")
+            notices.misused("table column", text, "it is dropped", "Pass one cell per row")
             return
         if not self.data:
             self.columns, self.data = [], [[] for _ in cells]
@@ -109,9 +113,8 @@ class Table:
         """Keep it as a file of JSON; the dict that stands for it in the row."""
         rows = self.data[:MOST_ROWS]
         if len(rows) < len(self.data):
-            notices.warn(
-                "table rows", f"the table {key} has {len(self.data)} rows; the first {MOST_ROWS} are kept."
-            )
+            cause = f"the table {key} has {len(self.data)} rows"
+            notices.misused("table rows", cause, f"the first {MOST_ROWS} are kept", "Log several tables")
         found = {"_type": "table-file", "ncols": len(self.columns), "nrows": len(rows)}
         body = {
             "columns": [str(name) for name in self.columns],

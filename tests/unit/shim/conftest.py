@@ -31,7 +31,8 @@ def clean(tmp_path, monkeypatch) -> Iterator[None]:
     # Frames are compared one by one; the tests of these records switch them on again.
     monkeypatch.setenv("RESPOOL_ABOUT", "0")
     monkeypatch.setenv("RESPOOL_GIT", "0")
-    notices.silent = False
+    notices.silent = notices.strictly = False
+    current.ended = None
     notices.forget()
     yield
     while respool.run is not None:

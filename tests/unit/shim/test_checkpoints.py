@@ -66,7 +66,7 @@ def test_a_step_that_is_none_costs_no_checkpoint_and_is_said_once(run, capsys, s
     for _ in range(2):
         assert save(run, step).ok
     assert {one.step for one in run.checkpoints()} == {6}
-    assert capsys.readouterr().err.count("is no step. It is kept as the checkpoint of step 6.") == 1
+    assert capsys.readouterr().err.count("is no step; it is kept as the checkpoint of step 6.") == 1
 
 
 def test_the_latest_is_the_one_saved_last_and_of_one_step_the_last(run):

@@ -266,7 +266,7 @@ def test_a_folder_that_cannot_be_made_does_not_keep_a_file_from_being_saved(monk
 
 def test_a_run_is_not_rewound_before_its_first_step(run, capsys):
     assert not run.rewind(-3)
-    assert "rewind(-3) was not done" in capsys.readouterr().err
+    assert "rewind(-3) names no step of a history; nothing was done" in capsys.readouterr().err
 
 
 @pytest.fixture
