@@ -127,9 +127,9 @@ def _meta(arguments: Mapping[str, Any], settings: Settings, env: Environment) ->
 def _entity(value: Any) -> str | None:
     entity = text_of("entity", value)
     try:
-        return project_of(entity) if entity else entity
+        return project_of(entity, "entity") if entity else entity
     except BadNameError as error:
-        raise UsageError(f"{str(error).replace('project', 'entity', 1)}.") from None
+        raise UsageError(f"{error}.") from error
 
 
 def _folder(value: Any) -> str:

@@ -63,10 +63,18 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if answer.message.error is not None or not answer.fds:
         close_all(answer.fds)
         where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"
-        cause = (answer.message.error or f"Run {where} has no file {name}").rstrip(".")
-        raise FileNotFoundError(f"{cause}. `respool files {where}` lists what there is.")
+        raise FileNotFoundError(_why_not(answer.message.error, name, where))
     close_all(answer.fds[1:])
     return answer.fds[0]
+
+
+def _why_not(error: str | None, name: str, where: str) -> str:
+    """Whole sentences are the hub's, and end with its advice."""
+    if error and error.endswith("."):
+        return error
+    return notices.joined(
+        error or f"run {where} has no file {name}", f"`respool files {where}` lists what there is"
+    )
 
 
 def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:

@@ -82,7 +82,7 @@ class Media:
 def path_of(value: Any, what: str) -> str:
     """A path as text. Raises TypeError for what is none, FileNotFoundError where no file is."""
     if not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f"{what} takes the path of a file here, not a {type(value).__name__}")
+        raise TypeError(f"{what} takes the path of a file here, not {type(value).__name__}")
     path = os.fsdecode(value)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file {path!r}")

@@ -90,7 +90,7 @@ def _page(data: Any, *, text_only: bool) -> Source:
     if isinstance(data, os.PathLike) or (not text_only and _names_a_file(data)):
         return Source(".html", path=path_of(data, "Html"))
     if not isinstance(data, (str, bytes)):
-        raise TypeError(f"Html takes a text or the path of a file, not a {type(data).__name__}")
+        raise TypeError(f"Html takes a text or the path of a file, not {type(data).__name__}")
     return Source(".html", data.encode("utf-8", "replace") if isinstance(data, str) else data)
 
 

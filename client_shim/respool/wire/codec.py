@@ -81,7 +81,7 @@ def unpack_map(payload: bytes) -> dict[str, Any]:
     """The value of a payload that must be a map."""
     value = unpack(payload)
     if not isinstance(value, dict):
-        raise RemoteProtocolError(f"payload is a {type(value).__name__}, not a map")
+        raise RemoteProtocolError(f"payload is of type {type(value).__name__}, not a map")
     return value
 
 

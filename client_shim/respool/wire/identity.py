@@ -51,12 +51,14 @@ def spelled(text: str) -> str:
     return "".join(letter if letter in _ALLOWED else "-" for letter in text)
 
 
-def project_of(original: str) -> str:
-    """The project name of a spelling: `/`, NUL and control characters are refused, as are `.` and `..`."""
+def project_of(original: str, what: str = "project") -> str:
+    """The name of a project, or of `what` else is named like one: `/`, NUL and control characters are refused, as are
+    `.` and `..`.
+    """
     bad = [letter for letter in original if letter in "/\\#?%:" or ord(letter) < 32]
     if not original or len(original) > MAX_PROJECT or bad or original in {".", ".."}:
         raise BadNameError(
-            f"project {original[:80]!r} cannot be used; take 1 to {MAX_PROJECT} characters without / \\ # ? % :"
+            f"{what} {original[:80]!r} cannot be used; take 1 to {MAX_PROJECT} characters without / \\ # ? % :"
         )
     return original
 

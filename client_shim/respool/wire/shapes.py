@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def build(cls: type[Any], values: Any) -> Any:
     """A `cls` from a map. Raises FormatError naming the shape and the field."""
     if not isinstance(values, dict):
-        raise FormatError(f"{cls.__name__} is a {type(values).__name__}, not a map")
+        raise FormatError(f"{cls.__name__} is of type {type(values).__name__}, not a map")
     try:
         shape = cls(**{name: values[name] for name in cls._fields if name in values})
     except TypeError as error:

@@ -69,8 +69,9 @@ def enter_entity(reader: Reader, caller: Caller, entity: str, project: str | Non
     if not sees(reader, caller, entity):
         raise refuse(
             "missing",
-            f"There is no entity {entity!r} for {caller.user}.",
-            f"Leave the entity out, or have an admin say: respool team add {entity} {caller.user}.",
+            f"There is no entity {entity!r} that {caller.user} may use.",
+            "Leave the entity out, or have an admin put you into the team of that name: "
+            f"respool team add {entity} {caller.user}.",
         )
     if caller.project is not None and project != caller.project:
         raise refuse(

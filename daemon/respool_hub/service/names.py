@@ -18,13 +18,13 @@ def entity(name: str) -> str:
         raise refuse(
             "bad-request", f"The name {name[:80]!r} has {len(name)} characters.", f"Use at most {MAX_ENTITY}."
         )
-    return project(name)
+    return project(name, "entity")
 
 
-def project(name: str) -> str:
-    """The name of a project. Raises RefusalError "bad-request"."""
+def project(name: str, what: str = "project") -> str:
+    """The name of a project, or of `what`. Raises RefusalError "bad-request"."""
     try:
-        return _encodable(project_of(name))
+        return _encodable(project_of(name, what))
     except BadNameError as error:
         raise refuse("bad-request", f"The name {name[:80]!r} cannot be used.", f"{error}.") from error
 

@@ -58,7 +58,15 @@ def test_who_is_no_member_learns_nothing_of_a_team(web, lab):
     for entity in ("lab", "nowhere"):
         assert carl.json("GET", f"/v1/runs/{entity}/p/run", 404)["code"] == "missing"
         assert carl.json("GET", f"/v1/runs?entity={entity}", 404)["code"] == "missing"
-        assert carl.attach(B, 404, entity=entity)["code"] == "missing"
+        said = carl.attach(B, 404, entity=entity)
+        assert said["code"] == "missing"
+        assert said["cause"] == f"There is no entity {entity!r} that carl may use."
+        assert said["advice"].endswith(f"into the team of that name: respool team add {entity} carl.")
+
+
+def test_a_name_that_no_entity_can_have_is_refused_as_that_of_an_entity(web):
+    said = web.attach(A, 400, entity="a#b")
+    assert said["advice"].startswith("entity 'a#b' cannot be used; take 1 to 128 characters")
 
 
 def test_who_left_a_team_sees_it_no_more_and_no_longer_writes_to_it(web, bert, lab):

@@ -11,6 +11,7 @@ import pytest
 
 import respool
 from fakes.daemon import frames_in
+from respool import restoring
 from respool.wire import codec
 from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED, attempt_id_of
@@ -444,8 +445,23 @@ def test_restore_brings_the_daemons_bytes_to_the_runs_folder(daemon):
 
 def test_restore_of_what_is_not_there_says_so(daemon):
     run = respool.init(project="p", id="r")
-    with pytest.raises(FileNotFoundError, match=r"no file ck.bin. `respool files p/r`"):
+    with pytest.raises(FileNotFoundError, match=r"No file ck.bin. `respool files p/r`"):
         run.restore("ck.bin")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "Run p/r has no file x. `respool files p/r` lists what there is."),
+        ("'x' is not here", "'x' is not here. `respool files p/r` lists what there is."),
+        (
+            "There is no file x of run u/p/r. See respool files.",
+            "There is no file x of run u/p/r. See respool files.",
+        ),
+    ],
+)
+def test_a_restore_that_the_hub_refused_has_its_advice_and_no_other(error, said):
+    assert restoring._why_not(error, "x", "p/r") == said
 
 
 def test_the_keeper_chooses_what_auto_continues_and_a_refused_choice_is_given_up_for_a_new_run(

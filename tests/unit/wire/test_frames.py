@@ -196,7 +196,7 @@ def test_a_payload_that_promises_what_it_has_not_is_refused(payload: bytes) -> N
 
 
 def test_a_payload_that_must_be_a_map_is_nothing_else() -> None:
-    with pytest.raises(RemoteProtocolError, match="is a list, not a map"):
+    with pytest.raises(RemoteProtocolError, match="is of type list, not a map"):
         codec.unpack_map(codec.pack([1]))
 
 

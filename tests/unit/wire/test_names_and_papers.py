@@ -113,8 +113,8 @@ def test_a_shape_takes_what_fits_and_drops_what_it_does_not_know() -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        (None, "Sample is a NoneType, not a map"),
-        ([1], "Sample is a list, not a map"),
+        (None, "Sample is of type NoneType, not a map"),
+        ([1], "Sample is of type list, not a map"),
         ({}, "Sample is incomplete: .*count"),
         ({"count": "1"}, r"Sample\.count is '1', not int"),
         ({"count": True}, r"Sample\.count is True, not int"),
