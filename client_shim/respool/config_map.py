@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -157,9 +158,15 @@ class Config(MutableMapping[str, Any]):
 
 
 def mapping_of(values: Any) -> dict[str, Any]:
-    """A dict from what scripts pass as a config: a mapping, pairs, or an object with attributes (argparse)."""
+    """A dict from what scripts pass as a config: a mapping, pairs, the path of a YAML or JSON file, absl's flags, or an
+    object with attributes (argparse). Raises UsageError.
+    """
     if values is None:
         return {}
+    if isinstance(values, (str, os.PathLike)):
+        from respool import config_file  # noqa: PLC0415 - few pass a file
+
+        return config_file.read(values)
     if isinstance(values, Config):
         return values.as_dict()
     if hasattr(values, "keys") or not hasattr(values, "__dict__"):
@@ -167,9 +174,11 @@ def mapping_of(values: Any) -> dict[str, Any]:
             return {str(key): value for key, value in dict(values).items()}
         except (TypeError, ValueError):
             raise UsageError(
-                f"config is {values!r:.60}, from which no keys can be read. Pass a dict or an argparse.Namespace."
+                f"config is {values!r:.60}, from which no keys can be read. Pass a dict, an argparse.Namespace or the "
+                "path of a YAML file."
             ) from None
-    return dict(vars(values))
+    flags = getattr(values, "flag_values_dict", None)
+    return dict(flags() if callable(flags) else vars(values))
 
 
 def _merged(known: Any, new: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import sys
 
 import pytest
 
 import respool
 from fakes.daemon import frames_in
+from respool.config_map import mapping_of
 from respool.config_room import MAX_CONFIG
 from respool.wire import codec
 from respool.wire.frames import Kind
@@ -206,3 +208,55 @@ def test_strict_refuses_half_a_character_in_a_row_and_goes_on():
         run.log({"loss\ud800": 1})
     run.log({"loss": 1})
     assert records(run, Kind.ROW) == [{"loss": 1}]
+
+
+def test_a_config_is_read_from_wandbs_yaml_from_plain_yaml_and_from_json(tmp_path):
+    (tmp_path / "wandb.yaml").write_text(
+        "wandb_version: 1\n_wandb: {value: {cli_version: x}}\nlr: {desc: the rate, value: 0.1}\nlayers: {value: [1]}\n"
+    )
+    (tmp_path / "plain.yaml").write_text("lr: 0.1\nlayers: [1]\n")
+    (tmp_path / "c.json").write_text('{"lr": 0.1, "layers": [1]}')
+    (tmp_path / "nested.yaml").write_text("model: {value: 1}\nlr: 0.1\n")
+    (tmp_path / "empty.yaml").write_text("")
+    for path in ("wandb.yaml", "plain.yaml", "c.json"):
+        assert mapping_of(str(tmp_path / path)) == {"lr": 0.1, "layers": [1]}
+    assert mapping_of(tmp_path / "nested.yaml") == {"model": {"value": 1}, "lr": 0.1}
+    assert mapping_of(tmp_path / "empty.yaml") == {}
+    run = begin(config=tmp_path / "plain.yaml")
+    run.config.update(str(tmp_path / "c.json"))
+    assert dict(again(run).config) == {"lr": 0.1, "layers": [1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("none.yaml", None, "cannot be read: No such file or directory. Pass a dict"),
+        ("latin.yaml", b"a: \xff", "cannot be read: it is no UTF-8. "),
+        ("bad.yaml", b"a: [1", "is no YAML: while parsing"),
+        ("bad.json", b"{", "is no JSON: Expecting"),
+        ("list.yaml", b"- 1", "holds list, no keys. Write"),
+    ],
+)
+def test_a_config_file_that_cannot_be_used_is_an_error_that_names_it(tmp_path, name, text, why):
+    if text is not None:
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(respool.UsageError) as found:
+        begin(config=str(tmp_path / name))
+    assert name in str(found.value)
+    assert why in str(found.value)
+    assert respool.run is None
+
+
+def test_without_pyyaml_a_config_file_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "c.yaml").write_text("a: 1")
+    with pytest.raises(respool.UsageError, match=r"pip install pyyaml\), or pass a dict"):
+        begin(config=tmp_path / "c.yaml")
+
+
+def test_absls_flags_are_a_config():
+    class Flags:
+        def flag_values_dict(self):
+            return {"lr": 0.1}
+
+    assert mapping_of(Flags()) == {"lr": 0.1}

@@ -51,11 +51,10 @@ def test_the_module_knows_nobody_but_the_standard_library_and_msgpack():
                 modules = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 modules = [node.module]
-            for module in modules:
-                assert module.partition(".")[0] in {*sys.stdlib_module_names, "respool", "msgpack"}, (
-                    name,
-                    module,
-                )
+            known = {*sys.stdlib_module_names, "respool", "msgpack"}
+            # A config that is a YAML file is read where the script's own pyyaml is.
+            known |= {"yaml"} if name == "config_file.py" else set()
+            assert {module.partition(".")[0] for module in modules} <= known, (name, modules)
 
 
 def test_run_is_none_before_init_and_what_is_current_after():
