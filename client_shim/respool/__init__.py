@@ -105,12 +105,12 @@ def log(
         active.log(data, step, commit)
 
 
-def define_metric(name: str, step_metric: str | None = None, *options: Any, **more: Any) -> None:
+def define_metric(name: str, step_metric: Any = None, *options: Any, **more: Any) -> Any:
     """See Run.define_metric."""
-    if current.run is None:
-        _without("define_metric()")
-    else:
-        current.run.define_metric(name, step_metric, *options, **more)
+    if current.run is not None:
+        return current.run.define_metric(name, step_metric, *options, **more)
+    _without("define_metric()")
+    return None
 
 
 def save(

@@ -49,7 +49,6 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._renew = renew
         self._on_end = on_end
         self._pack = codec.new_packer()
-        self._names: set[str] = set()
         self.hooks = ExitHooks(lambda code: self._end(code, "exit"), lambda: self._last_step)
         self._begin(keeper)
 

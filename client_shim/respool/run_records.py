@@ -7,10 +7,11 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool import notices, retelling, row_codec
+from respool import metrics, notices, retelling, row_codec
 from respool.config_map import Config
 from respool.errors import Superseded
 from respool.guard import guarded
+from respool.metrics import Metric, MetricNames
 from respool.run_facts import Place, RunFacts
 from respool.summary_map import Summary
 from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
@@ -44,6 +45,8 @@ class RunRecords(RunFacts):
             # What a run that is started over logged before is on another branch: its files are not seen from here.
             self._meta.pop("artifacts", None)
         self._metrics: dict[str, Any] = dict(self._meta.get("metrics") or {})
+        self._names = MetricNames(self._heard)
+        self._names.patterns = metrics.patterns_of(self._metrics)
         self._summary_values: dict[str, Any] = dict(keeper.attached.summary)
         self.config = Config(
             dict(keeper.attached.config), self._config_changed, strict=bool(place.settings.strict)
@@ -59,23 +62,39 @@ class RunRecords(RunFacts):
     def define_metric(
         self,
         name: str,
-        step_metric: str | None = None,
-        step_sync: bool | None = None,  # noqa: ARG002 - in W&B's signature, as are all but `summary`
+        step_metric: str | Metric | None = None,
+        step_sync: bool | None = None,  # noqa: ARG002 - in W&B's signature
         hidden: bool | None = None,  # noqa: ARG002 - as above
         summary: str | None = None,
+        goal: str | None = None,
         *_: Any,
         **__: Any,
-    ) -> None:
-        """How `name` is summarised (`last`, `min`, `max`, `none`) and which metric is its x axis. What else W&B
-        takes has no effect.
+    ) -> Metric:
+        """How `name` is summed up (`last`, `min`, `max`, `first`, `none`; `best` with its `goal`) and which metric is
+        its x axis. A `*` at the end of the name stands for all that begin so, and have no definition of their own.
+        What else W&B takes has no effect.
         """
-        how = summary if summary in {"last", "min", "max", "none"} else None
-        if how != summary:
-            cause = f"define_metric({name!r}, summary={summary!r}): known are last, min, max, none"
+        name = metrics.name_of(name)
+        how = metrics.how_of(summary, goal)
+        if summary is not None and how is None:
+            cause = f"define_metric({name!r}, summary={summary!r}): known are {', '.join(metrics.HOW)}"
             self._misused(f"metric {name}", cause, "last it is", "Pass one of them")
-        given = {"summary": how, "step_metric": step_metric}
-        self._metrics = {**self._metrics, name: {key: value for key, value in given.items() if value}}
+        axis = None if step_metric is None else metrics.name_of(step_metric)
+        given = {"summary": how, "step_metric": axis}
+        self._define({name: {key: value for key, value in given.items() if value}})
+        return metrics.Metric(name)
+
+    def _define(self, definitions: dict[str, Any]) -> None:
+        self._metrics = {**self._metrics, **definitions}
+        self._metrics |= metrics.matched(self._metrics, frozenset(self._names))
+        self._names.patterns = metrics.patterns_of(self._metrics)
         self._describe(metrics=self._metrics)
+
+    def _heard(self, names: set[str]) -> None:
+        """Names were logged for the first time."""
+        new = metrics.matched(self._metrics, names)
+        if new:
+            self._define(new)
 
     def update_config(self, values: dict[str, Any]) -> None:
         """What init(config=) passed, over what was inherited: changes are recorded, none is warned of. Ranks pass

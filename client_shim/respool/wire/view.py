@@ -184,7 +184,7 @@ _HANDLERS: dict[int, Callable[[View, dict[str, Any], Frame], None]] = {
 
 
 def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[str, Any] | None) -> None:
-    """Fold one row into a summary. `metrics` maps a name to {"summary": last|min|max|none} definitions."""
+    """Fold one row into a summary. `metrics` maps a name to {"summary": last|min|max|first|none} definitions."""
     if not metrics or not isinstance(metrics, dict):
         summary.update(row)
         return
@@ -192,7 +192,7 @@ def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[st
         how = _map(metrics.get(key)).get("summary", "last")
         if how in ("min", "max") and _number(summary.get(key)):
             summary[key] = _CHOOSE[how](summary[key], value) if _number(value) else summary[key]
-        elif how != "none":
+        elif how != "none" and not (how == "first" and key in summary):
             summary[key] = value
 
 

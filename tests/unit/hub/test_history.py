@@ -23,12 +23,20 @@ def shared(tmp_path_factory):
     made.close()
 
 
-METRICS = {"low": {"summary": "min"}, "high": {"summary": "max"}, "hush": {"summary": "none"}}
+WAYS = {"low": "min", "high": "max", "hush": "none", "one": "first"}
+METRICS = {name: {"summary": how} for name, how in WAYS.items()}
 values = st.dictionaries(
-    st.sampled_from(["loss", "acc", "low", "high", "hush"]), st.integers(-50, 50), min_size=1, max_size=4
+    st.sampled_from(["loss", "acc", "low", "high", "hush", "one"]),
+    st.integers(-50, 50),
+    min_size=1,
+    max_size=4,
 )
 changes = st.fixed_dictionaries(
-    {"set": st.dictionaries(st.sampled_from(["best", "loss", "low"]), st.integers(-50, 50), max_size=2)},
+    {
+        "set": st.dictionaries(
+            st.sampled_from(["best", "loss", "low", "one"]), st.integers(-50, 50), max_size=2
+        )
+    },
     optional={"unset": st.lists(st.sampled_from(["best", "acc"]), max_size=1)},
 )
 one_row = st.tuples(st.just("row"), st.integers(0, 30), values)

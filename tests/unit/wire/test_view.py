@@ -33,17 +33,18 @@ def test_a_summary_takes_min_max_last_or_nothing_as_defined() -> None:
         "low": {"summary": "min"},
         "high": {"summary": "max"},
         "off": {"summary": "none"},
+        "one": {"summary": "first"},
         "axis": {"step_metric": "n"},
     }
     rows = [
-        {"low": 3, "high": 3, "off": 1, "axis": 1, "free": 1},
-        {"low": 1, "high": 9, "off": 2, "axis": 2, "free": 2},
+        {"low": 3, "high": 3, "off": 1, "one": 7, "axis": 1, "free": 1},
+        {"low": 1, "high": 9, "off": 2, "one": 8, "axis": 2, "free": 2},
         {"low": 2, "high": 4, "off": 3, "axis": 3, "free": 3},
     ]
     view = a_view(
         (Kind.META, {"metrics": metrics}), *[(Kind.ROW, row, step) for step, row in enumerate(rows)]
     )
-    assert view.summary == {"low": 1, "high": 9, "axis": 3, "free": 3}
+    assert view.summary == {"low": 1, "high": 9, "one": 7, "axis": 3, "free": 3}
 
 
 @pytest.mark.parametrize(("how", "best"), [("min", 1.0), ("max", 5.0)])
