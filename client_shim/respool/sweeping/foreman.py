@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from respool import notices
 from respool.apis.hub import Hub
@@ -37,7 +38,7 @@ class Foreman:
         asked = {"lease": lease, "agent": self._agent}
         while True:
             try:
-                answer = self._hub.ask("POST", self._path.url("work"), asked)
+                answer = self._ask("work", asked, {"work", "wait", "over"})
             except AwayError as error:
                 if waits.over("away"):
                     raise AwayError(f"{error} Gave up after {self._patience:.0f} s.") from error
@@ -68,7 +69,7 @@ class Foreman:
         waits = Waits(self._patience)
         while True:
             try:
-                self._hub.ask("POST", self._path.url("reports"), {"lease": lease, "code": code})
+                self._ask("reports", {"lease": lease, "code": code}, {"lease"})
             except AwayError:
                 if waits.over("away"):
                     raise
@@ -76,3 +77,10 @@ class Foreman:
                     return
             else:
                 return
+
+    def _ask(self, what: str, body: dict[str, Any], known: set[str]) -> dict[str, Any]:
+        """An answer with one of the `known` keys. Raises AwayError for another: a proxy's page may be JSON, too."""
+        answer = self._hub.ask("POST", self._path.url(what), body)
+        if known.isdisjoint(answer):
+            raise AwayError("What answers for the hub is no respool hub.")
+        return answer

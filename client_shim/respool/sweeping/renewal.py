@@ -19,7 +19,7 @@ class Renewal:
 
     def __init__(self, foreman: Foreman, work: Assignment, stop: Callable[[], None]) -> None:
         self._foreman, self._work, self._stop = foreman, work, stop
-        self._done = threading.Event()
+        self._done, self._ending = threading.Event(), threading.Lock()
         self.stopped = False
         self._thread = threading.Thread(target=self._keep, name="respool-lease", daemon=True)
 
@@ -28,7 +28,9 @@ class Renewal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.set()
+        # From here on the run is over: a stop that is under way arrives before, none begins after.
+        with self._ending:
+            self._done.set()
 
     def _keep(self) -> None:
         while not self._done.wait(self._work.lease_seconds / RENEWALS):
@@ -37,6 +39,7 @@ class Renewal:
                 notices.warn(
                     f"lost {self._work.lease}", f"run {self._work.run_id} was given to another agent."
                 )
-            if order == "stop" and not self.stopped and not self._done.is_set():
-                self.stopped = True
-                self._stop()
+            with self._ending:
+                if order == "stop" and not self.stopped and not self._done.is_set():
+                    self.stopped = True
+                    self._stop()

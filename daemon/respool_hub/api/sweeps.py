@@ -116,7 +116,7 @@ async def take_report(hub: Hub, caller: Caller, request: Request) -> Response:
         work.report(tx, making.own(tx, caller, *_path(request)), lease, code, hub.now())
 
     await hub.write(report)
-    return as_json({})
+    return as_json({"lease": lease})
 
 
 def _searched(reader: Reader, sweep: SweepRow, number: int) -> Suggestion:

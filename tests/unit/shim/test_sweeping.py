@@ -93,7 +93,7 @@ def test_what_a_proxy_says_for_an_absent_hub_is_waited_out(status):
 
 
 def test_a_report_is_made_until_it_is_heard():
-    hub = FakeHub(AwayError("gone"), {})
+    hub = FakeHub(AwayError("gone"), {"lease": "L"})
     foreman(hub).report("L", -9)
     assert [body for _, _, body in hub.asked] == [{"lease": "L", "code": -9}] * 2
 
@@ -178,3 +178,33 @@ def test_a_sweep_is_found_by_as_much_of_its_path_as_it_takes():
         resolve(hub, "eve/digits/k3x9p2aq")
     with pytest.raises(UsageError, match="names no sweep"):
         resolve(hub, "a/b/c/d")
+
+
+@pytest.mark.parametrize("foreign", [{}, {"error": "bad gateway"}])
+def test_what_a_proxy_answers_in_the_hubs_place_is_no_answer(foreign):
+    hub = FakeHub(foreign, WORK)
+    assert foreman(hub).next().run_id == "k3x9p2aq-1"
+    hub = FakeHub(foreign, foreign, {"lease": "L"})
+    foreman(hub).report("L", 0)
+    assert len(hub.asked) == 3
+    with pytest.raises(AwayError, match="no respool hub"):
+        foreman(FakeHub(foreign), patience=0).report("L", 0)
+
+
+def test_a_stop_that_is_under_way_arrives_before_its_run_is_over():
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def stop():
+        begun.set()
+        goes_on.wait(60)
+
+    renewal = Renewal(foreman(FakeHub({"orders": {"L": "stop"}})), read(WORK, "k3x9p2aq"), stop)
+    renewal.__enter__()
+    assert begun.wait(60)
+    over = threading.Thread(target=renewal.__exit__, args=(None, None, None))
+    over.start()
+    over.join(0.1)
+    assert over.is_alive()
+    goes_on.set()
+    over.join(60)
+    assert not over.is_alive()

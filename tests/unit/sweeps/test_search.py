@@ -1,5 +1,6 @@
 """What a sweep's configuration means, and which points a search tries."""
 
+import json
 import math
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from respool.wire import codec
 from respool_hub.service.refusal import RefusalError
 from respool_hub.service.sweeps.config import Hyperband, sweep_of
 from respool_hub.service.sweeps.distributions import Choice, beta_quantile
@@ -64,7 +66,7 @@ def test_the_quantile_of_a_beta_distribution_is_exact_where_it_is_known():
 
 SIZES = (0, 1, -1, 3, 0.5, 1e-320, 1e-100, 1e100, -1e100, 1e300, 1.7e308, -1.7e308, 10**400, 2**53, 700)
 NONE = (math.inf, -math.inf, math.nan, True, None, "1", [], ["minimize"], {}, [1, 2], [0.5, 0.5])
-ODD = st.sampled_from([*SIZES, *NONE])
+ODD = st.sampled_from([*SIZES, *NONE, [math.nan], {"a": [-math.inf]}, [10**30], ["x", None, 2.5]])
 PLAIN = ["uniform", "log_uniform", "log_uniform_values", "normal", "log_normal", "beta"]
 OTHERS = ["constant", "categorical", "int_uniform", "inv_log_uniform", "inv_log_uniform_values", "odd"]
 KINDS = st.sampled_from([*PLAIN, *OTHERS, *(f"q_{name}" for name in PLAIN)])
@@ -95,8 +97,11 @@ def test_a_configuration_is_refused_or_every_suggestion_is_finite(parameters, ru
             made = sweep_of(one)
         except RefusalError:
             continue
+        json.dumps(one, allow_nan=False)
         for distribution in made.space.values():
-            if not isinstance(distribution, Choice):
+            if isinstance(distribution, Choice):
+                codec.pack(list(distribution.values))
+            else:
                 assert all(math.isfinite(distribution.at(unit)) for unit in (0.0, 1e-9, 0.3, 0.5, 1 - 1e-9))
 
 

@@ -14,6 +14,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 MAX_DEPTH = 16
 MAX_PARAMETERS = 1000
 MAX_VALUES = 100_000
+MAX_WHOLE = (1 << 63) - 1
 MAX_NUMBER = 1e100
 """So that no sum, product or quotient of two of them leaves what a float holds; 1 / MAX_NUMBER where 0 may not be."""
 MAX_SHAPE = 1e6
@@ -104,14 +105,34 @@ def number(key: str, value: Any, *, above: float = -math.inf, most: float = MAX_
 def _constant(key: str, told: dict[str, Any]) -> Choice:
     if "value" not in told:
         raise wrong(f"{key}.value", None, "A constant needs its value.")
-    return Choice((told["value"],))
+    return Choice((_value(f"{key}.value", told["value"]),))
 
 
 def _categorical(key: str, told: dict[str, Any]) -> Choice:
     values = told.get("values")
     if not isinstance(values, list) or not 0 < len(values) <= MAX_VALUES:
         raise wrong(f"{key}.values", values, f"Write a list of 1 to {MAX_VALUES} values.")
-    return Choice(tuple(values))
+    return Choice(tuple(_value(f"{key}.values[{index}]", value) for index, value in enumerate(values)))
+
+
+def _value(key: str, value: Any, depth: int = 0) -> Any:
+    """What a trainer may be told to use: plain values that JSON and msgpack both hold. Raises RefusalError."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise wrong(key, value, "Write a number that is finite, or its name as a text.")
+        case int() if not -MAX_WHOLE <= value <= MAX_WHOLE:
+            raise wrong(
+                key, value, f"Write a whole number from {-MAX_WHOLE} to {MAX_WHOLE}, or it as a text."
+            )
+        case dict() | list() if depth >= MAX_DEPTH:
+            raise wrong(key, value, f"Values nest {MAX_DEPTH} deep at most.")
+        case dict():
+            return {str(name): _value(f"{key}.{name}", item, depth + 1) for name, item in value.items()}
+        case list():
+            return [_value(f"{key}[{index}]", item, depth + 1) for index, item in enumerate(value)]
+        case None | bool() | int() | float() | str():
+            return value
+    raise wrong(key, value, "Write a text, a number, true, false or null, or lists and maps of those.")
 
 
 def _weighted(key: str, told: dict[str, Any]) -> Choice:
