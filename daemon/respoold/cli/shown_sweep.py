@@ -48,9 +48,8 @@ def show(screen: Screen, sweep: dict[str, Any], *, as_json: bool) -> int:
     screen.say(f"{words.clean(name)}  {sweep.get('state')}", "bold")
     counts, limit = sweep.get("counts") or {}, sweep.get("limit")
     most = f" of {words.count(limit)}" if limit else ""
-    working = (
-        f"{words.count(counts.get('leased'))} at work, {words.count(counts.get('queued'))} to be begun again"
-    )
+    left = "to be begun again" if sweep.get("state") in {"running", "paused"} else "given up"
+    working = f"{words.count(counts.get('leased'))} at work, {words.count(counts.get('queued'))} {left}"
     screen.say(f"  runs     {words.count(counts.get('done'))}{most} done, {working}")
     goal = f", {sweep.get('goal')} {words.clean(str(sweep['metric']))}" if sweep.get("metric") else ""
     screen.say(f"  search   {sweep.get('method')}{goal}")

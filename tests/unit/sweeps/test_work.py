@@ -3,6 +3,7 @@
 import pytest
 
 from respool.wire.frames import Kind
+from respool_hub.service.history import merged
 from respool_hub.service.refusal import RefusalError
 from respool_hub.service.sweeps import making, renewal, work
 from respool_hub.service.sweeps.config import sweep_of
@@ -178,9 +179,9 @@ def test_a_run_that_died_with_its_agent_comes_back_sooner(agents, desk):
 
 def test_a_restarted_hub_gives_every_agent_its_time_again(agents, desk):
     agents.ask("a")
-    desk.clock.advance(LEASE_SECONDS - 1)
+    desk.clock.advance(DEAD_SECONDS - 1)
     assert agents.renew("a") == {"a": "go"}
-    desk.clock.advance(LEASE_SECONDS - 1)
+    desk.clock.advance(DEAD_SECONDS - 1)
     assert agents.ask("b").row.number == 1
 
 
@@ -300,3 +301,44 @@ def test_a_process_that_was_killed_has_no_word_of_its_own_and_its_run_comes_back
     desk.report(agents.begin(agents.ask("a"), [1.0]), "gone")
     agents.report("a", -9)
     assert agents.ask("b").row.number == 0
+
+
+def test_who_dies_before_its_run_begins_is_not_waited_for_as_long_as_one_that_may_live(agents):
+    first, second = agents.ask("a"), agents.ask("b")
+    agents.begin(second, [1.0])
+    agents.desk.clock.advance(DEAD_SECONDS - 1)
+    assert agents.ask("c").row.number == 2
+    agents.desk.clock.advance(2)
+    again = agents.ask("d")
+    assert (again.row.number, again.again) == (first.row.number, True)
+
+
+@pytest.mark.parametrize("order", ["stop", "cancel"])
+def test_what_a_sweep_that_is_over_will_not_begin_again_is_given_up(agents, order):
+    first, second = agents.ask("a"), agents.ask("b")
+    agents.desk.report(attempt := agents.begin(first, [1.0]), "preempting")
+    agents.desk.report(attempt, "gone")
+    agents.desk.clock.advance(DEAD_SECONDS + 1)
+    assert agents.states() == ["queued", "queued"]
+    agents.ask("c", "agent")
+    agents.desk.report(attempt := agents.begin(agents.ask("c"), [1.0]), "preempting")
+    agents.desk.report(attempt, "gone")
+    assert agents.states() == ["queued", "queued"]
+    agents.change(order)
+    assert agents.states() == ["preempted", "lost" if order == "cancel" else "given up"]
+    assert second.row.number == 1
+
+
+def test_histories_are_compared_only_when_a_run_may_have_reached_its_next_band(desk, monkeypatch):
+    rule = {"type": "hyperband", "min_iter": 3}
+    agents = Agents(desk, {**GRID, "early_terminate": rule})
+    given = agents.ask("a")
+    attempt = agents.begin(given, [3.0, 2.0])
+    read = []
+    monkeypatch.setattr(renewal, "merged", lambda *told: read.append(1) or merged(*told))
+    agents.renew("a")
+    assert read == []
+    desk.append(attempt, 2, rows(2, [2], loss=1.0))
+    agents.renew("a")
+    agents.renew("a")
+    assert (read, desk.read(lambda r: r.assignment(agents.sweep.id, "a").marks)) == ([1], {"3": 1.0})

@@ -24,7 +24,9 @@ LEASE_SECONDS = 120.0
 """Hub uptime after which a lease that nobody renews has run out."""
 LATECOMERS = 50
 DEAD_SECONDS = LEASE_SECONDS * 3 / 8
-"""The same where the process is known to be dead: an agent that lives had reported it, or renewed twice."""
+"""The same where the process is known to be dead, or has not begun its run yet: an agent that lives had reported it, or
+renewed twice, and nothing is done twice that was done.
+"""
 
 
 def ear_of(lease: str) -> str:
@@ -51,7 +53,7 @@ def judged(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str, now
     if row.state == DONE:
         return row
     stands = life(reader, sweep, row, now)
-    bound = DEAD_SECONDS if stands is State.CRASHED else LEASE_SECONDS
+    bound = DEAD_SECONDS if stands in {State.CRASHED, None} else LEASE_SECONDS
     expired = row.state == QUEUED or now.ears.quiet(ear_of(row.lease)) > bound
     outcome = _outcome(row, stands, expired=expired)
     if outcome is None:

@@ -121,12 +121,14 @@ def _brief(sweep: SweepRow) -> dict[str, Any]:
 
 
 def _run(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> dict[str, Any]:
-    stands = life(reader, sweep, row, now) if row.state == LEASED else None
+    waits = row.state == QUEUED and sweep.state in {RUNNING, PAUSED}
+    stands = None if waits or row.state == DONE else life(reader, sweep, row, now)
+    undone = QUEUED if waits else "given up" if row.state == QUEUED else row.state
     return {
         "number": row.number + 1,
         "run_id": row.run_id,
         "parameters": clean(row.parameters),
-        "state": row.outcome or (stands.value if stands is not None else row.state),
+        "state": row.outcome or (stands.value if stands is not None else undone),
         "agent": row.agent,
         "requeues": row.requeues,
         "value": row.value,

@@ -66,6 +66,8 @@ def _marks(reader: Reader, sweep: SweepRow, parsed: Sweep, row: AssignmentRow) -
     rule = parsed.hyperband
     if run is None or rule is None or len(row.marks) == len(rule.bands):
         return row.marks
+    if sum(writer.rows for writer in reader.writers(run.id)) < rule.bands[len(row.marks)]:
+        return row.marks
     story = tell(reader, run.id, run.head)
     lines = merged(reader, story, story.chain, Asked(keys=frozenset({parsed.metric})))
     sign = -1.0 if parsed.maximize else 1.0
