@@ -41,7 +41,7 @@ def plain_row(row: dict[Any, Any]) -> dict[str, Any]:
 
 def pack_map(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> bytes | None:
     """The payload of a map of anything; None when it is too large for a record, which is warned of."""
-    payload = _packed(value, tell)
+    payload = packed(value, tell)
     if len(payload) <= MAX_PAYLOAD:
         return payload
     notices.alarm(
@@ -54,10 +54,11 @@ def pack_map(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> byt
 
 def size_of(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> int:
     """Bytes of the payload of a map of anything."""
-    return len(_packed(value, tell))
+    return len(packed(value, tell))
 
 
-def _packed(value: dict[Any, Any], tell: Callable[[str], None]) -> bytes:
+def packed(value: dict[Any, Any], tell: Callable[[str], None] = untold) -> bytes:
+    """The payload of a map of anything, however large."""
     try:
         payload = codec.pack(value)
         return codec.pack(plain_map(value, tell)) if codec.has_odd_key(value) else payload

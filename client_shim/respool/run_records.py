@@ -7,9 +7,9 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool import metrics, notices, retelling, row_codec
+from respool import metrics, notices, retelling, row_codec, snapshot
 from respool.config_map import Config
-from respool.errors import Superseded
+from respool.errors import RecordLostError, Superseded
 from respool.guard import guarded
 from respool.metrics import Metric, MetricNames
 from respool.run_facts import Place, RunFacts
@@ -109,10 +109,14 @@ class RunRecords(RunFacts):
         self._changed(Kind.SUMMARY, new, gone)
 
     def _changed(self, kind: Kind, new: dict[str, Any], gone: list[str]) -> None:
-        payload = None if self._off else row_codec.pack_map({"set": new, "unset": gone}, row_codec.told)
+        if self._off:
+            return
+        payload = row_codec.pack_map({"set": new, "unset": gone}, row_codec.told)
         if payload is not None:
             with self._lock:
                 self._append(kind, payload, NO_STEP, 0, time())
+        elif self._place.settings.strict:
+            raise RecordLostError("A change was too large for a record. Use save() for such data.")
 
     def _describe(self, **changes: Any) -> None:
         self._meta.update(changes)
@@ -123,7 +127,7 @@ class RunRecords(RunFacts):
 
     def _snapshot(self) -> bytes | None:
         view = {"config": self.config.recorded(), "summary": self._summary_values, "meta": self._meta}
-        return row_codec.pack_map({**view, "last_step": self.last_step})
+        return snapshot.packed({**view, "last_step": self.last_step})
 
     def _unusual(self, data: Any, called: str = "log") -> dict[str, Any] | None:
         """What to log instead of an argument that is no dict, or None in a run that takes nothing more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import sys
 
@@ -260,3 +261,30 @@ def test_absls_flags_are_a_config():
             return {"lr": 0.1}
 
     assert mapping_of(Flags()) == {"lr": 0.1}
+
+
+def test_a_summary_too_large_for_every_segment_leaves_rows_their_room(capsys):
+    run = begin(config={"lr": 1})
+    run.summary["text"] = "x" * (7 << 20)
+    run.log({"more": "y" * (3 << 20), "loss": 1.0})
+    for number in range(30):
+        run.log({"n": number, "pad": "z" * 300_000})
+    segments = [one for one in os.listdir(run._keeper.attached.directory) if one.endswith(".seg")]
+    assert len(segments) < 7
+    assert len(run.summary["text"]) == 7 << 20
+    assert "summary 'text' takes 7340043 bytes; a resume may know only its size" in capsys.readouterr().err
+    found = again(run)
+    assert found.summary["text"] == "<7340043 bytes, too much for a summary>"
+    assert (found.summary["n"], len(found.summary["more"]), found.config["lr"]) == (29, 3 << 20, 1)
+
+
+def test_a_change_too_large_for_a_record_is_said_or_raised(capsys):
+    run = begin()
+    run.summary["text"] = "x" * (17 << 20)
+    run.log({"a": 1})
+    assert "are more than a record holds" in capsys.readouterr().err
+    run.finish()
+    run = begin(id="s", settings=STRICT)
+    with pytest.raises(respool.RecordLostError, match=r"too large for a record\. Use save"):
+        run.summary["text"] = "x" * (17 << 20)
+    run.log({"a": 1})
