@@ -28,8 +28,8 @@ def level_of(value: Any) -> str:
     name = str(getattr(value, "value", value)).upper()
     name = {"WARNING": "WARN"}.get(name, name)
     if name not in AlertLevel.__members__:
-        cause = f"alert(level={value!r:.40}): known are INFO, WARN, ERROR"
-        notices.misused(f"level {value}", cause, "INFO it is", "Pass one of them")
+        cause = f"alert(level={notices.shown(value, 40)}): known are INFO, WARN, ERROR"
+        notices.misused(f"level {name}", cause, "INFO it is", "Pass one of them")
         return AlertLevel.INFO.value
     return name
 

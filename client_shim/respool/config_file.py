@@ -16,8 +16,8 @@ def read(path: Any) -> dict[str, Any]:
     try:
         with open(name, encoding="utf-8") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else _words(error)
         raise UsageError(f"config {name!r} cannot be read: {why}. Pass a dict, or another file.") from error
     found = _json(name, text) if name.endswith(".json") else _yaml(name, text)
     if found is None:
@@ -25,6 +25,10 @@ def read(path: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"config {name!r} holds {type(found).__name__}, no keys. Write `key: value` lines.")
     return _values({str(key): value for key, value in found.items()})
+
+
+def _words(error: ValueError) -> str:
+    return "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _values(found: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Config(MutableMapping[str, Any]):
         for key in held:
             notices.warn(
                 f"locked {key}",
-                f"config {key!r} belongs to {self._locked[key]}; {given[key]!r:.60} is ignored.",
+                f"config {key!r} belongs to {self._locked[key]}; {notices.shown(given[key])} is ignored.",
             )
         return {key: value for key, value in given.items() if key not in held}
 
@@ -111,7 +111,7 @@ class Config(MutableMapping[str, Any]):
     def _guard(self, given: dict[str, Any]) -> None:
         for key, value in given.items():
             if key in self._values and not self._has(key, value):
-                text = f"config {key!r} changes from {self._values[key]!r:.60} to {value!r:.60}"
+                text = f"config {key!r} changes from {notices.shown(self._values[key])} to {notices.shown(value)}"
                 if self._strict:
                     raise UsageError(f"{text}. Pass allow_val_change=True to config.update() if it is meant.")
                 notices.warn(f"config {key}", f"{text}; allow_val_change=True says that it is meant.")
@@ -174,8 +174,8 @@ def mapping_of(values: Any) -> dict[str, Any]:
             return {str(key): value for key, value in dict(values).items()}
         except (TypeError, ValueError):
             raise UsageError(
-                f"config is {values!r:.60}, from which no keys can be read. Pass a dict, an argparse.Namespace or the "
-                "path of a YAML file."
+                f"config is {notices.shown(values)}, from which no keys can be read. Pass a dict, an "
+                "argparse.Namespace or the path of a YAML file."
             ) from None
     flags = getattr(values, "flag_values_dict", None)
     return dict(flags() if callable(flags) else vars(values))

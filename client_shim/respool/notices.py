@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from _thread import get_ident  # threading would be a price of the import
+from typing import Any
 
 from respool.errors import UsageError
 
@@ -76,6 +77,14 @@ def joined(*sentences: str) -> str:
     `join=True`, keeps its spelling.
     """
     return " ".join(_sentence(text.strip()) for text in sentences if text.strip())
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """The beginning of a value's repr, for a message: whatever a script passes, whatever its repr does."""
+    try:
+        return repr(value)[:limit]
+    except Exception:  # noqa: BLE001 - a message must not be what ends a training
+        return f"<{type(value).__name__}>"
 
 
 def _sentence(text: str) -> str:

@@ -76,7 +76,7 @@ def _place(arguments: Mapping[str, Any], settings: Settings, env: Environment) -
     except ValueError as error:
         raise UsageError(f"mode is {mode!r:.80}, which means nothing here. Pass {error}.") from None
     stop = arguments.get("on_superseded") or "warn"
-    if stop not in {"warn", "stop"}:
+    if stop not in ("warn", "stop"):
         raise UsageError(f"on_superseded is {stop!r:.80}. Pass 'warn' or 'stop'.")
     return Place(folder, os.path.abspath(spool), chosen, settings, stop, _watched(settings, env))
 
@@ -134,9 +134,13 @@ def _entity(value: Any) -> str | None:
 
 def _folder(value: Any) -> str:
     try:
-        return os.path.abspath(os.fsdecode(value))
-    except TypeError:
-        raise UsageError(f"dir is {value!r:.80}, of type {type(value).__name__}. Pass a path.") from None
+        path = os.fsdecode(value)
+        if "\0" in os.fsdecode(os.fsencode(path)):
+            raise UsageError(f"dir is {path!r:.80}, which holds a NUL. Pass a path.")
+    except (TypeError, UnicodeEncodeError):
+        kind = type(value).__name__
+        raise UsageError(f"dir is {value!a:.80}, of type {kind}, which is no path. Pass one.") from None
+    return os.path.abspath(path)
 
 
 def _first(*values: Any) -> Any:

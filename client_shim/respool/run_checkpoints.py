@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from respool import notices
 from respool.errors import UsageError
+from respool.notices import shown
 from respool.row_codec import step_of
 from respool.run_files import RunFiles
 from respool.wire.frames import Kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from respool.saved_checkpoint import SavedCheckpoint
 
 DEFAULT = "checkpoint"
+_MODES = ("min", "max")
 
 
 class RunCheckpoints(RunFiles):
@@ -78,7 +80,7 @@ class RunCheckpoints(RunFiles):
         if at is not None and abs(at) <= MAX_CHECKPOINT_STEP:
             return at
         used = max(self._last_step, 0)
-        cause = f"checkpoint(step={step!r:.40}) is no step"
+        cause = f"checkpoint(step={shown(step, 40)}) is no step"
         self._misused(
             "checkpoint-step", cause, f"it is kept as the checkpoint of step {used}", "Pass a whole number"
         )
@@ -108,14 +110,25 @@ class RunCheckpoints(RunFiles):
     ) -> None:
         """Which checkpoints this run keeps from now on, here and at the hub: the `last` ones (at least one), those
         whose step is a multiple of `every`, and the one with the best `best`, a metric's name, by `mode` min or
-        max. Its value is taken from the checkpoint's metadata, else from the summary when it is saved.
+        max. Its value is taken from the checkpoint's metadata, else from the summary when it is saved. Raises
+        UsageError.
         """
-        if mode not in {"min", "max"} or int(last) < 1 or int(every) < 0:
+        newest, multiple = step_of(last), step_of(every)
+        named = best is None or isinstance(best, str)
+        if (
+            newest is None
+            or newest < 1
+            or multiple is None
+            or multiple < 0
+            or not named
+            or mode not in _MODES
+        ):
+            given = f"last={shown(last)}, every={shown(every)}, best={shown(best)}, mode={shown(mode)}"
             raise UsageError(
-                f"keep_checkpoints(last={last!r}, every={every!r}, mode={mode!r}) means nothing. Use last >= 1, "
-                "every >= 0, and mode 'min' or 'max'."
+                f"keep_checkpoints({given}) means nothing. Use last >= 1, every >= 0, a metric's name for best, and "
+                "mode 'min' or 'max'."
             )
-        self._keep = {"last": int(last), "every": int(every), "mode": mode, "best": best}
+        self._keep = {"last": newest, "every": multiple, "mode": mode, "best": best}
 
     def latest_checkpoint(self, name: str = DEFAULT, run_path: str | None = None) -> SavedCheckpoint | None:
         """The newest complete checkpoint that the history shows, from this node's spool or the hub; None when

@@ -50,7 +50,7 @@ class RunFiles(RunRecords):
             self._unusual({}, "save")
             return False
         if policy not in saving.POLICIES:
-            cause = f"save(policy={policy!r}): known are live, now, end"
+            cause = f"save(policy={notices.shown(policy)}): known are live, now, end"
             self._misused("policy", cause, "the file is kept now", "Pass one of them")
         if isinstance(glob_str, (list, tuple)):
             each = [self.save(one, base_path, policy, glob=glob) for one in glob_str if one is not None]

@@ -136,7 +136,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
             return False
         to = row_codec.step_of(step)
         if to is None or to < 0:
-            cause = f"rewind({step!r:.40}) names no step of a history"
+            cause = f"rewind({notices.shown(step, 40)}) names no step of a history"
             self._misused("rewind", cause, "nothing was done", "Pass a whole number of 0 or more")
             return False
         if self._attached.writer >= FIRST_JOINED:
@@ -228,7 +228,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         at = row_codec.step_of(step)
         if at is None:
             why = row_codec.why_no_step(step)
-            cause = f"log(step={step!r:.40}) {why}"
+            cause = f"log(step={notices.shown(step, 40)}) {why}"
             self._misused(f"step {why}", cause, f"step {self._step} is used", "Pass a whole number")
             return self._step, 0, self._step + (commit is not False)
         if at < self._step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from respool import notices
 from respool.guard import guarded
 from respool.run_files import RunFiles
 
@@ -50,7 +51,7 @@ class RunInstruments(RunFiles):
         from respool import watching  # noqa: PLC0415 - most runs watch nothing
 
         if log not in watching.LOGS:
-            cause = f"watch(log={log!r:.40}): known are gradients, parameters, all, None"
+            cause = f"watch(log={notices.shown(log, 40)}): known are gradients, parameters, all, None"
             self._misused("watch log", cause, "nothing is watched", "Pass one of them")
             return
         if log_graph:

@@ -77,7 +77,7 @@ class RunRecords(RunFacts):
         name = metrics.name_of(name)
         how = metrics.how_of(summary, goal)
         if summary is not None and how is None:
-            cause = f"define_metric({name!r}, summary={summary!r}): known are {', '.join(metrics.HOW)}"
+            cause = f"define_metric({name!r}, summary={notices.shown(summary)}): known are {', '.join(metrics.HOW)}"
             self._misused(f"metric {name}", cause, "last it is", "Pass one of them")
         axis = None if step_metric is None else metrics.name_of(step_metric)
         given = {"summary": how, "step_metric": axis}
@@ -148,7 +148,7 @@ class RunRecords(RunFacts):
             if hasattr(data, "keys"):
                 return dict(data)
         except Exception as error:  # noqa: BLE001 - whatever a foreign mapping raises, it is no row
-            cause = f"log() could not read its argument: {error!r:.200}"
+            cause = f"log() could not read its argument: {notices.shown(error, 200)}"
             self._misused("mapping", cause, "the call is ignored", "Pass a dict")
             return None
         cause = f"log() takes a dict of values, not {type(data).__name__}"

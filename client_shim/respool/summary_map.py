@@ -67,6 +67,6 @@ def _readable(values: Any) -> dict[Any, Any]:
     try:
         return dict(values)
     except (TypeError, ValueError):
-        cause = f"summary.update() was given {values!r:.60}, from which no keys can be read"
+        cause = f"summary.update() was given {notices.shown(values)}, from which no keys can be read"
         notices.misused("summary", cause, "the call is ignored", "Pass a dict")
         return {}

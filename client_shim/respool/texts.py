@@ -27,7 +27,7 @@ def text_of(name: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         kind = type(value).__name__
-        raise UsageError(f"{name} is {value!r:.80}, of type {kind}. Pass a string.")
+        raise UsageError(f"{name} is {notices.shown(value, 80)}, of type {kind}. Pass a string.")
     if readable(value) != value:
         raise UsageError(f"{name} is {value!a:.80}, which holds half of a character. Pass whole characters.")
     return value
@@ -39,7 +39,9 @@ def tags_of(value: Any) -> list[str]:
         given = [value] if isinstance(value, str) else [str(tag) for tag in value]
     except TypeError:
         kind = type(value).__name__
-        raise UsageError(f"tags is {value!r:.80}, of type {kind}. Pass a list of strings.") from None
+        raise UsageError(
+            f"tags is {notices.shown(value, 80)}, of type {kind}. Pass a list of strings."
+        ) from None
     return [str(text_of("a tag", tag)) for tag in given]
 
 

@@ -89,7 +89,9 @@ class Draft:
             return True
 
         if not hasattr(type(obj), "respool_reference"):
-            raise UsageError(f"Artifact.add() takes media, not {obj!r:.80}. Add a file with add_file().")
+            raise UsageError(
+                f"Artifact.add() takes media, not {notices.shown(obj, 80)}. Add a file with add_file()."
+            )
         obj.respool_reference(Shelf(keep, 0), "object")
         # The object's own file comes last; those before it are what its cells refer to.
         for inside, staged in kept[:-1]:

@@ -38,9 +38,10 @@ class Table:
         log_mode: str | None = None,  # noqa: ARG002 - as above
     ) -> None:
         frame = dataframe if dataframe is not None else data if hasattr(data, "columns") else None
-        self.columns: list[Any] = list(columns) if columns is not None else list(_DEFAULT)
+        self.columns: list[Any] = list(_DEFAULT)
         self.data: list[list[Any]] = []
         try:
+            self.columns = self.columns if columns is None else list(columns)
             if frame is not None:
                 self.columns = [str(name) for name in frame.columns]
                 given: Any = frame.values.tolist()
@@ -68,7 +69,7 @@ class Table:
 
     def add_column(self, name: Any, data: Any, optional: bool = False) -> None:  # noqa: ARG002 - W&B's signature
         """Add a column with one cell for every row; in an empty table the cells are the rows."""
-        cells = list(data)
+        cells = list(data) if hasattr(data, "__iter__") else [data]
         if self.data and len(cells) != len(self.data):
             text = f"a column of {len(cells)} cells does not fit a table of {len(self.data)} rows"
             notices.misused("table column", text, "it is dropped", "Pass one cell per row")

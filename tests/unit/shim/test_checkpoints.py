@@ -251,7 +251,10 @@ def test_without_a_daemon_a_full_spool_keeps_the_newest_and_undoes_what_does_not
     assert save(run, 7).ok
 
 
-@pytest.mark.parametrize("wrong", [{"last": 0}, {"every": -1}, {"mode": "best"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"last": 0}, {"every": -1}, {"mode": "best"}, {"last": "x"}, {"every": None}, {"best": 5}, {"mode": []}],
+)
 def test_a_policy_that_means_nothing_is_refused(run, wrong):
     with pytest.raises(respool.UsageError, match="means nothing"):
         run.keep_checkpoints(**wrong)

@@ -88,6 +88,9 @@ def test_arguments_come_before_settings_before_the_environment():
         ({"resume": "maybe"}, "resume is 'maybe'"),
         ({"on_superseded": "die"}, "on_superseded is 'die'"),
         ({"config": 3}, "config is 3"),
+        ({"dir": "a\0b"}, r"dir is 'a\\x00b', which holds a NUL\. Pass a path\."),
+        ({"dir": "a\ud800"}, r"dir is 'a\\ud800', of type str, which is no path\. Pass one\."),
+        ({"on_superseded": ["stop"]}, r"on_superseded is \['stop'\]\. Pass 'warn' or 'stop'\."),
         ({"resume_from": "x?_step=3"}, "resume_from='x.*' is not supported"),
     ],
 )

@@ -23,6 +23,18 @@ class Unreadable:
         raise RuntimeError("no keys")
 
 
+class Unprintable:
+    __slots__ = ()
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def change(run, value):
+    run.config.update({"k": 1}, allow_val_change=True)
+    run.config["k"] = value
+
+
 MISUSES = {
     "log(step='x') is no integer": lambda run: run.log({"a": 1}, step="x"),
     "log(step=9223372036854775808) does not fit into 64 bits": lambda run: run.log({"a": 1}, step=1 << 63),
@@ -51,6 +63,13 @@ MISUSES = {
     "a column of 1 cells does not fit a table of 2 rows": lambda _: Table(["a"], [[1], [2]]).add_column(
         "b", [1]
     ),
+    "Table() cannot use what it was given: 'int' object": lambda _: Table(5, []),
+    "log(step=<Unprintable>) is no integer": lambda run: run.log({"a": 1}, step=Unprintable()),
+    "config 'k' changes from 1 to <Unprintable>": lambda run: change(run, Unprintable()),
+    "name is <Unprintable>, of type Unprintable": lambda run: setattr(run, "name", Unprintable()),
+    "config is <Unprintable>": lambda run: run.config.update(Unprintable()),
+    "config 'a\\x00b' cannot be read: embedded null byte": lambda run: run.config.update("a\0b"),
+    "cannot be read: 'utf-8' codec can't encode": lambda run: run.config.update("a\ud800"),
     "Histogram() cannot use": lambda _: Histogram(np_histogram=3),
     "the artifact's name 'a b'": lambda run: run.log_artifact(respool.Artifact("a b", "t")),
 }
