@@ -6,17 +6,7 @@ from typing import Any
 
 from respool import notices
 from respool.errors import UsageError
-
-MAX_LABEL = 1024
-"""Characters of a name, a group or a job type."""
-
-MAX_NOTES = 64 << 10
-"""Characters of a run's notes."""
-
-MAX_TAG = 256
-MAX_TAGS = 256
-"""Characters of a tag, and how many a run has. All of it together is one message to the daemon, which may have a
-megabyte."""
+from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAG, MAX_TAGS
 
 _LIMITS = {"name": MAX_LABEL, "notes": MAX_NOTES, "group": MAX_LABEL, "job_type": MAX_LABEL}
 

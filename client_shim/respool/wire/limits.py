@@ -23,6 +23,18 @@ MAX_RUN_ID = 64
 MAX_KEY = 1024
 """Characters of a metric's name."""
 
+MAX_LABEL = 1024
+"""Characters of a run's name, group or job type."""
+
+MAX_NOTES = 32 << 10
+"""Characters of a run's notes."""
+
+MAX_TAG = 256
+"""Characters of a tag."""
+
+MAX_TAGS = 100
+"""Tags that a run has. With name and notes they are one message, of which a shim keeps a megabyte unsent."""
+
 MAX_ALERTS = 100
 """Alerts that a run keeps, the newest ones."""
 

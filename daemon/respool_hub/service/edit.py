@@ -6,15 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAGS
 from respool_hub.service.access import Caller, own_run
 from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.store.ports import Transaction
 from respool_hub.store.rows import RunRow
 
 EDITABLE = ("name", "notes", "tags")
-MAX_NAME = 1024
-MAX_NOTES = 32 << 10
-MAX_TAGS = 100
 
 
 def checked(given: Any) -> dict[str, Any]:
@@ -24,7 +22,7 @@ def checked(given: Any) -> dict[str, Any]:
     for key, value in given.items():
         if key not in EDITABLE:
             raise _unusable(f"{str(key)[:80]!r} of a run cannot be changed.")
-        if not (_tags(value) if key == "tags" else _text(value, MAX_NAME if key == "name" else MAX_NOTES)):
+        if not (_tags(value) if key == "tags" else _text(value, MAX_LABEL if key == "name" else MAX_NOTES)):
             raise _unusable(f"{key} cannot be {str(value)[:80]!r}.")
     return given
 
@@ -49,7 +47,7 @@ def _tags(value: Any) -> bool:
 
 
 def _tag(tag: Any) -> bool:
-    return isinstance(tag, str) and 0 < len(tag) <= MAX_NAME
+    return isinstance(tag, str) and 0 < len(tag) <= MAX_LABEL
 
 
 def _unusable(cause: str) -> RefusalError:

@@ -6,7 +6,7 @@ import pytest
 
 import respool
 from respool import notices, texts
-from respool.texts import MAX_LABEL, MAX_NOTES, MAX_TAG, MAX_TAGS
+from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAG, MAX_TAGS
 
 STRICT = {"strict": True}
 
@@ -28,7 +28,7 @@ def test_texts_that_are_too_long_are_cut_with_a_line_that_names_field_and_size(c
     assert (len(run.group), len(run.job_type)) == (MAX_LABEL, 1024)
     said = capsys.readouterr().err
     assert "name has 2000 characters, more than 1024; the rest is not kept." in said
-    assert "notes has 70000 characters" in said
+    assert "notes has 70000 characters, more than 32768" in said
     assert "a tag has 300 characters" in said
     assert "group has 1025 characters" in said
     assert "job_type" not in said
@@ -39,7 +39,7 @@ def test_notes_of_megabytes_and_a_thousand_tags_reach_a_daemon(daemon, capsys):
     run.log({"a": 1})
     assert run._keeper.tether is not None
     assert (len(run.notes), len(run.tags)) == (MAX_NOTES, MAX_TAGS)
-    assert "tags has 1000 entries, more than 256; the first 256 are kept." in capsys.readouterr().err
+    assert "tags has 1000 entries, more than 100; the first 100 are kept." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_strict_raises_for_a_name_that_is_none():
     run = begin(settings=STRICT)
     with pytest.raises(respool.UsageError, match=r"name is 5, of type int\. Pass a string\."):
         run.name = 5
-    with pytest.raises(respool.UsageError, match="notes has 65537 characters"):
+    with pytest.raises(respool.UsageError, match="notes has 32769 characters"):
         run.notes = "x" * (MAX_NOTES + 1)
 
 
