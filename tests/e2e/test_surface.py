@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from e2e.sites import PROJECT, Site
+from respool.wire.limits import MAX_NOTES, MAX_TAG
 
 
 def test_media_alert_and_artifact_of_a_killed_trainer_are_at_the_hub_and_another_node_uses_them() -> None:
@@ -13,10 +14,16 @@ def test_media_alert_and_artifact_of_a_killed_trainer_are_at_the_hub_and_another
         other = site.add_node("b")
         site.give_keys()
         other.daemon.start()
-        site.node.train("surface.py", id="maker", die="1").process.wait(60)
+        maker = site.node.train("surface.py", id="maker", die="1")
+        maker.process.wait(60)
         run = site.drained(run_id="maker")
         (alert,) = run["alerts"]
         assert (alert["title"], alert["level"]) == ("Look", "ERROR")
+        assert f"daemon {site.node.socket}" in maker.process.words(), "what was said filled the link to it"
+        assert (len(run["notes"]), [len(tag) for tag in run["tags"]]) == (MAX_NOTES, [MAX_TAG])
+        assert run["config"] == {"lr": 0.1, "all": "<5242890 bytes, too much for a config>"}
+        assert run["summary"]["best"] == {"epoch": 1, "loss": 1.0}
+        assert run["summary"]["val/acc"] == 0.5, "the first, as its name's beginning is defined"
         (row,) = site.view.history(PROJECT, "maker")
         assert json.loads(site.view.file(PROJECT, "maker", row["table"]["path"])) == {
             "columns": ["a"],
