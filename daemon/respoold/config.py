@@ -24,8 +24,8 @@ class Config:
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
     two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
     living run, or anything to send; 0: never. `system_period`: how often the load of jobs is sampled; 0: never.
-    `upload_limit`: bytes of files and checkpoints that leave this node a second at most; 0: no limit. Rows are not
-    counted.
+    `upload_limit`: bytes of files and checkpoints that leave this node a second at most, unless a run here is being
+    preempted; 0: no limit. Rows are not counted.
 
     `hub` is where runs go that name none, by default the first of `hubs`. Users other than the daemon's own may
     use these and no others; its own user may use any. `one_hub`: all runs go to `hub`, whatever they name.

@@ -124,7 +124,7 @@ class Bulk:
 
 
 class Pace:
-    """A bandwidth limit shared by threads: who spends more than there is waits."""
+    """A bandwidth limit shared by threads: who spends more than there is waits. `lifted`: not now."""
 
     def __init__(
         self, limit: int, clock: Callable[[], float] = monotonic, wait: Callable[[float], None] = sleep
@@ -133,10 +133,11 @@ class Pace:
         self._clock, self._wait = clock, wait
         self._free_at = 0.0
         self._lock = threading.Lock()
+        self.lifted = False
 
     def spend(self, size: int) -> None:
         """Account for bytes that are about to go; waits until the ones before have had their time."""
-        if not self._limit:
+        if not self._limit or self.lifted:
             return
         with self._lock:
             now = self._clock()

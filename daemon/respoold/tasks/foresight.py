@@ -79,6 +79,10 @@ class Foresight:
             if attempt.alive and not (attempt.adopted or attempt.over):
                 wanted = self._standing.of(attempt.request.identity, attempt.id)
                 foresee(self._keeper, attempt, wanted)
+        # A limit spares others a slow link; what does not leave a machine that goes is lost to all.
+        now = time()
+        going = any(one.alive or max(one.notices.values()) > now for one in self._keeper.node if one.notices)
+        self._keeper.uplinks.hurry(lifted=bool(self._standing) and going)
         advice = self._standing.advice()
         for source in set(advice) - self._advised:
             self._advise(source)

@@ -183,6 +183,10 @@ class Uplinks:
     def __iter__(self) -> Iterator[Uplink]:
         return iter(list(self._all.values()))
 
+    def hurry(self, *, lifted: bool) -> None:
+        """Whether the bandwidth limit is lifted."""
+        self._pace.lifted = lifted
+
     def of(self, uid: int, hub: str | None) -> Uplink | None:
         """The uplink of a user to a hub, None for the default one. None where no hub is configured."""
         url = normal(hub) if hub and not self._config.one_hub else self._config.hub

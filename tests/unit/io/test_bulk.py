@@ -127,6 +127,9 @@ def test_a_bandwidth_limit_is_kept_over_all_threads():
     for _ in range(10):
         pace.spend(50)
     assert now[0] == pytest.approx(4.5)
+    pace.lifted = True
+    pace.spend(10_000)
+    assert now[0] == pytest.approx(4.5)
 
 
 def test_a_settled_snapshot_is_not_hashed_again_and_a_changed_one_is(spool):

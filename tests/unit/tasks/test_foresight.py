@@ -53,7 +53,10 @@ async def test_a_notice_reaches_every_trainer_and_the_hub_and_can_be_withdrawn(
         attempt = found[0].attempt
         assert attempt.state is State.PREEMPTING
         await report(hub, attempt)  # type: ignore[arg-type]
+        pace = keeper.uplink_of(attempt).pace  # type: ignore[union-attr]
+        assert pace.lifted, "what does not leave now is lost"
         foresight.heard(Withdrawn("spot"))
+        assert not pace.lifted
         assert [note.code for note in said[2:]] == ["withdrawn"] * 2
         await report(hub, attempt)  # type: ignore[arg-type]
         told = [(one.event, one.source, one.deadline) for _, one in hub.told]
