@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from respool import notices
-from respool.spool_history import segments_of
-from respool.wire.frames import HEADER_SIZE, Kind
+from respool.wire.frames import Kind
 from respool.wire.messages import Status, StatusRequest
-from respool.wire.segment import DATA
 
 if TYPE_CHECKING:
     from respool.keeper import Keeper
@@ -17,8 +14,6 @@ if TYPE_CHECKING:
     from respool.segment_writer import SegmentWriter
 
 ASK_SECONDS = 1.0
-COUNTED = 500_000
-"""Of a longer run the records are told instead of the rows: nobody waits for a receipt."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -28,23 +23,21 @@ class Balance(NamedTuple):
     a run without a daemon the folder of its attempts.
     """
 
-    records: int
+    rows: int
     directory: str
     spool: str | None
-    rows: int | None = None
     files: int = 0
     checkpoints: int = 0
     waiting: str | None = None
     why: str = ""
+    deleted: bool = False
 
 
 def balance(keeper: Keeper, writer: SegmentWriter) -> Balance:
     """Asked before the tether is closed; a daemon that hears has a second to answer."""
     attached = keeper.attached
-    rows, files, checkpoints = None, 0, 0
-    if writer.seq <= COUNTED:
-        rows, files, checkpoints = _counted(attached.directory, attached.writer)
-    found = Balance(writer.seq, attached.directory, keeper.spool, rows, files, checkpoints)
+    files, checkpoints = (writer.others.get(kind, 0) for kind in (Kind.FILE, Kind.CHECKPOINT))
+    found = Balance(writer.rows, attached.directory, keeper.spool, files, checkpoints)
     if keeper.tether is None or keeper.tether.deaf or not keeper.tether.attached:
         return found
     answer = keeper.tether.ask(StatusRequest(), ASK_SECONDS)
@@ -54,7 +47,9 @@ def balance(keeper: Keeper, writer: SegmentWriter) -> Balance:
     for run in runs if isinstance(runs, list) else ():
         if isinstance(run, dict) and run.get("attempt_id") == attached.attempt_id:
             why = str(run.get("why") or "")
-            return found._replace(rows=run.get("rows", rows), waiting=waiting(run), why=why)
+            gone = run.get("deleted") is True
+            rows = run.get("rows", found.rows)
+            return found._replace(rows=rows, waiting=waiting(run), why=why, deleted=gone)
     return found._replace(waiting="" if isinstance(runs, list) else None)
 
 
@@ -102,39 +97,23 @@ def show(
 
 
 def _kept(kept: Balance) -> str:
-    rows = counted(kept.records, "record") if kept.rows is None else counted(kept.rows, "row")
     more = ((kept.files, "file"), (kept.checkpoints, "checkpoint"))
-    return ", ".join([rows, *(counted(number, noun) for number, noun in more if number)])
+    return ", ".join([counted(kept.rows, "row"), *(counted(number, noun) for number, noun in more if number)])
 
 
 def _waits(kept: Balance) -> str:
     if kept.waiting is None and kept.spool is not None:
         return f"for `respool sync {kept.spool}`, or for your daemon when it starts"
+    if kept.waiting and kept.deleted:
+        return f"{kept.waiting} for nobody: {kept.why} `respool spool purge` removes what is here."
     what = kept.waiting or "for the daemon, which did not answer at the end: `respool status` tells more"
     why = f": {kept.why}" if kept.why and kept.why != "being sent" else ""
     return f"{what}{why}; the daemon goes on, `respool status` tells" if kept.waiting else what
 
 
 def _see(kept: Balance, path: str, *, sent: bool) -> str:
+    if kept.deleted:
+        return "respool status"
     if kept.spool is None or sent:
         return f"respool show {path}"
     return f"respool show {path} --spool {kept.spool}"
-
-
-def _counted(directory: str, writer: int) -> tuple[int | None, int, int]:
-    """(rows, files, checkpoints) in the segments of a writer, by the heads of its frames; no rows where they cannot be
-    read here.
-    """
-    counts = [0] * 256
-    names = segments_of(directory, writer)
-    try:
-        for name in names:
-            with open(os.path.join(directory, name), "rb") as file:
-                file.seek(DATA)
-                while len(head := file.read(HEADER_SIZE)) == HEADER_SIZE and any(head[:4]):
-                    counts[head[24]] += 1
-                    file.seek(int.from_bytes(head[:4], "little"), os.SEEK_CUR)
-    except OSError:
-        return None, 0, 0
-    rows = counts[Kind.ROW] if names else None
-    return rows, counts[Kind.FILE], counts[Kind.CHECKPOINT]

@@ -171,7 +171,7 @@ class RunCheckpoints(RunFiles):
     def _commit_checkpoint(self, payload: bytes) -> bool:
         with self._lock:
             logged = max(self._last_step, self.starting_step - 1)
-            done = self._append(Kind.CHECKPOINT, payload, logged, 0, time())
+            done = self._beside(Kind.CHECKPOINT, payload, logged)
         self._upkeep(time(), urgent=True)
         return done
 

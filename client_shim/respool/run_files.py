@@ -124,4 +124,4 @@ class RunFiles(RunRecords):
             self._later.saved(path, name, policy, saved.stamp)
         with self._lock:
             at = self._last_step if step is None else step
-            return self._append(Kind.FILE, codec.pack(saved.record), at, 0, time())
+            return self._beside(Kind.FILE, codec.pack(saved.record), at)

@@ -67,7 +67,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._writer = SegmentWriter(
             keeper.opened, keeper.supply, self._snapshot, strict=bool(self._place.settings.strict)
         )
-        self._lock, self._append = self._writer.lock, self._writer.append
+        self._lock, self._append, self._beside = self._writer.lock, self._writer.append, self._writer.beside
         if keeper.tether is not None:
             keeper.tether.follow(self._writer, self._notice)
         if keeper.watch is not None:

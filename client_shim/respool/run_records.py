@@ -31,7 +31,7 @@ class RunRecords(RunFacts):
     """The maps of a run and their records. `_off`: nothing is kept any more, or nothing ever was."""
 
     _lock: threading.RLock
-    _append: Callable[..., bool]
+    _beside: Callable[..., bool]
     _writer: SegmentWriter
 
     _staging: Arena | None = None
@@ -114,7 +114,7 @@ class RunRecords(RunFacts):
         payload = row_codec.pack_map({"set": new, "unset": gone}, row_codec.told)
         if payload is not None:
             with self._lock:
-                self._append(kind, payload, NO_STEP, 0, time())
+                self._beside(kind, payload)
         elif self._place.settings.strict:
             raise RecordLostError("A change was too large for a record. Use save() for such data.")
 
@@ -123,7 +123,7 @@ class RunRecords(RunFacts):
         payload = None if self._off else row_codec.pack_map(changes)
         if payload is not None:
             with self._lock:
-                self._append(Kind.META, payload, NO_STEP, 0, time())
+                self._beside(Kind.META, payload)
 
     def _snapshot(self) -> bytes | None:
         view = {"config": self.config.recorded(), "summary": self._summary_values, "meta": self._meta}

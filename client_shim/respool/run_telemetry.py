@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from respool import row_codec
 from respool.run_instruments import RunInstruments
 from respool.run_records import LIVE
-from respool.wire.frames import NO_STEP, Kind
+from respool.wire.frames import Kind
 
 if TYPE_CHECKING:
     from respool.console import Console
@@ -48,7 +47,7 @@ class RunTelemetry(RunInstruments):
         with self._lock:
             # Rows come first: with no room left for them, none is left for this.
             if payload is not None and not (self._off or self._keeper.supply.full or self._writer.lost):
-                self._append(Kind.CONSOLE, payload, self._step, 0, time())
+                self._beside(Kind.CONSOLE, payload, self._step)
 
     def _forsake_console(self) -> None:
         console, self._console = self._console, None
@@ -105,7 +104,7 @@ class RunTelemetry(RunInstruments):
         payload = row_codec.pack_map(values)
         if payload is not None and not self._off:
             with self._lock:
-                self._append(Kind.META, payload, NO_STEP, 0, time())
+                self._beside(Kind.META, payload)
 
 
 def _program_folder() -> str:

@@ -74,6 +74,7 @@ class SegmentWriter:
 
     `snapshot` gives the payload of a SNAPSHOT frame, the first of every segment. `pwrite` and `statvfs` are
     the two doors to the disk. `lost` counts the records that became a LOSS or still wait to become one.
+    `others` counts, by kind, what was written that is no row.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class SegmentWriter:
         self.supply = supply
         self.segment = opened.segment
         self.lost = 0
+        self.others: dict[int, int] = {}
         self._snapshot = snapshot
         self._strict = strict
         self._pwrite = pwrite
@@ -109,6 +111,11 @@ class SegmentWriter:
     def seq(self) -> int:
         """Seq of the next record."""
         return self._at[0]
+
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        return self.seq - sum(self.others.values())
 
     def append(  # noqa: C901 - the hot path: every call it would be split into costs
         self, kind: int, payload: bytes, step: int = NO_STEP, flags: int = 0, now: float = 0.0, span: int = 1
@@ -152,7 +159,16 @@ class SegmentWriter:
     ) -> bool:
         """Write one record of plain values, from any thread. As `append`."""
         with self.lock:
-            return self.append(kind, codec.pack(value), step, 0, time.time() if now is None else now)
+            return self.beside(kind, codec.pack(value), step, now)
+
+    def beside(
+        self, kind: int, payload: bytes, step: int = NO_STEP, now: float | None = None, span: int = 1
+    ) -> bool:
+        """Write one record that is no row, and count it. As `append`."""
+        done = self.append(kind, payload, step, 0, time.time() if now is None else now, span)
+        if done:
+            self.others[kind] = self.others.get(kind, 0) + span
+        return done
 
     def move(self, opened: Opened) -> None:
         """Go on in `opened` at once: the present segment's disk failed."""
@@ -200,7 +216,7 @@ class SegmentWriter:
         payload = self._snapshot()
         self._first = DATA
         if payload is not None:
-            self.append(Kind.SNAPSHOT, payload, NO_STEP, 0, time.time())
+            self.beside(Kind.SNAPSHOT, payload)
         self._first = self._at[1]
 
     def _enter(self, opened: Opened) -> None:
@@ -334,7 +350,7 @@ class SegmentWriter:
             return
         self._unrecorded = 0
         payload = codec.pack({"reason": self._reason[:500]})
-        if self.append(Kind.LOSS, payload, NO_STEP, 0, time.time(), count):
+        if self.beside(Kind.LOSS, payload, span=count):
             self._limit = max(self._capacity - SEGMENT_RESERVE, self._grown)
         else:
             self._unrecorded += count

@@ -17,7 +17,9 @@ def test_finish_does_not_wait_for_a_hub_that_deleted_the_run(site: Site) -> None
     assert site.node.call("delete", f"{PROJECT}/{RUN}", "--yes").returncode == 0
     assert life.process.wait(40) == 0, life.process.words()
     assert any("  late " in line for line in life.process.lines()), "it did wait, a moment"
-    assert any("was deleted at the hub by admin" in line for line in life.process.lines())
+    said = life.process.lines()
+    assert sum("was deleted at the hub by admin; the training goes on" in line for line in said) == 1, said
+    assert any("for nobody: Run admin/e2e/run-1 was deleted at the hub by admin." in line for line in said)
 
 
 def test_a_deleted_run_is_held_visibly_and_its_id_begins_anew(site: Site) -> None:

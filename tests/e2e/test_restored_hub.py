@@ -60,6 +60,8 @@ def test_what_the_hub_lost_is_sent_again_whole(site: Site, restart: bool) -> Non
         site.node.daemon.start()
     assert site.view.show(PROJECT, "between") is None or restart
     until(lambda: site.view.state(PROJECT, "between") == "finished", "the lost run back", why=site.words)
+    told = [text for text in site.node.status()["warnings"] if "put back from a backup" in text]
+    assert len(told) == 1, told
     living.reach(living.last_step + 100)
     living.process.kill()
     living.process.wait()

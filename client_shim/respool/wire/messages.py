@@ -325,7 +325,7 @@ class Judged(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Daemon, at any time, with a line for the user: superseded; preempting (data: source, deadline in seconds
+    """Daemon, at any time, with a line for the user: superseded; deleted; preempting (data: source, deadline in seconds
     since the epoch or 0), withdrawn (the same notice no longer holds); quota, disk ...
     """
 

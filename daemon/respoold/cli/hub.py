@@ -1,7 +1,7 @@
 """The hub, seen by a command: which one, with which key, and its answers as JSON. Blocking httpx.
 
-Every failure becomes a CommandError here: not reached, not let in and not understood are exit code 3; what
-the hub does not know or refuses as asked is a usage error, in the hub's own two sentences.
+Every failure becomes a CommandError here: not reached and not understood are exit code 3; what the hub does not
+know, does not let its caller do or refuses as asked is a usage error, in the hub's own two sentences.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Hub:
             raise CommandError(
                 Exit.UNREACHABLE, cause, "Say it again later: what has come is not fetched anew."
             ) from error
-        except (HubDenied, HubRefused) as error:
+        except HubDenied as error:
+            raise DeniedError(error.problem.cause, error.problem.advice) from error
+        except HubRefused as error:
             raise CommandError(Exit.UNREACHABLE, error.problem.cause, error.problem.advice) from error
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:

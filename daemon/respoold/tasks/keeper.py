@@ -37,7 +37,7 @@ from respoold.tasks.notes import Notes
 from respoold.tasks.room import Rooms
 from respoold.tasks.shelf import Shelf
 from respoold.tasks.uplink import Uplink, Uplinks
-from respoold.tasks.voices import SUPERSEDED, Voices
+from respoold.tasks.voices import SUPERSEDED, Voices, gone
 
 if TYPE_CHECKING:
     from respoold.tasks.foresight import Foresight
@@ -327,7 +327,9 @@ class Keeper:
 
     def drop_deleted(self, attempt: Attempt, why: str) -> None:
         """Its run was deleted at the hub: it is held, and shown, until somebody purges it."""
-        attempt.deleted = why
+        known, attempt.deleted = attempt.deleted, why
+        if not known:
+            self.voices.tell(attempt, gone(why))
         self.journal.forget(attempt.file.uid, attempt.run)
         self.warn(f"{why} This node holds what it has not sent.", f"deleted {attempt.id}", attempt.file.uid)
         self.progress.moved()

@@ -32,11 +32,10 @@ def send_again(keeper: Keeper, attempt: Attempt) -> None:
     attempt.forget_hub(there)
     for reader in keeper.readers_of(attempt):
         read_again(keeper, reader, 0)
-    keeper.warn(
-        f"{'/'.join(attempt.run)}: the hub was put back from a backup; what this node still has is sent again",
-        f"restored {attempt.id}",
-        attempt.file.uid,
-    )
+    uplink = keeper.uplink_of(attempt)
+    if uplink is not None:
+        said = f"the hub at {uplink.url} was put back from a backup; what this node still has is sent again"
+        keeper.warn(said, f"restored {uplink.url}")
     keeper.offer(attempt)
 
 

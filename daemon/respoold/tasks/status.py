@@ -100,6 +100,7 @@ def _run(keeper: Keeper, attempt: Attempt) -> dict[str, Any]:
         "uploads": uploads(keeper, attempt),
         "snapshots": snapshots(attempt),
         "lost": attempt.lost,
+        "deleted": bool(attempt.deleted),
         "why": why[0],
         "advice": why[1],
     }

@@ -18,6 +18,12 @@ SUPERSEDED = Notice(
 WITHDRAWN = Notice("withdrawn", "the machine stays: the preemption that was announced will not happen")
 
 
+def gone(why: str) -> Notice:
+    """What they hear of a run that was deleted at the hub."""
+    stays = "what is logged from here on stays on this node, `respool spool purge` removes it"
+    return Notice("deleted", f"{why.rstrip('.')}; the training goes on, but {stays}")
+
+
 def preempting(standing: Told) -> Notice:
     """What the processes of an attempt hear of a notice."""
     source, deadline = standing
@@ -58,4 +64,5 @@ class Voices:
 def standing(attempt: Attempt) -> list[Notice]:
     """What holds for an attempt now: a process that comes back may have missed it."""
     found = [SUPERSEDED] if attempt.superseded else []
+    found += [gone(attempt.deleted)] if attempt.deleted else []
     return found + ([preempting(attempt.notice)] if attempt.notice else [])

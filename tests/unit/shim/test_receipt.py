@@ -1,5 +1,6 @@
 """The last lines of a job's output: how it ended, what was kept, what waits, where to look."""
 
+import shutil
 import subprocess
 import sys
 
@@ -71,6 +72,35 @@ def test_what_the_daemon_lists_no_more_is_at_the_hub(daemon: FakeDaemon, capsys)
     assert lines[0] == "respool: run p/r finished after step 0 · at the hub"
     assert lines[1] == "respool:   kept     1 row"
     assert lines[2] == "respool:   see      respool show p/r"
+
+
+def test_rows_and_files_are_told_also_where_the_spool_is_closed_to_the_user(
+    daemon: FakeDaemon, capsys, tmp_path
+):
+    run = respool.init(project="p", id="r", config={"lr": 1})
+    daemon.status = {"runs": []}
+    (tmp_path / "work" / "model.pt").write_bytes(b"12345")
+    for step in range(3):
+        run.log({"a": step})
+    run.summary["best"] = 1
+    run.save("model.pt", policy="now")
+    shutil.rmtree(daemon.directory(), ignore_errors=True)
+    run.finish()
+    assert said(capsys)[1] == "respool:   kept     3 rows, 1 file"
+
+
+def test_of_a_deleted_run_it_says_that_what_waits_is_for_nobody(daemon: FakeDaemon, capsys):
+    run = respool.init(project="p", id="r")
+    gone = "Run ada/p/r was deleted at the hub by ada."
+    daemon.status = a_backlog(run.attempt_id)
+    daemon.status["runs"][0] |= {"why": gone, "deleted": True}
+    run.finish()
+    lines = said(capsys)
+    assert lines[2] == (
+        f"respool:   waiting  4 records (2.0 KiB), 1 file (3.0 MiB) for nobody: {gone} "
+        "`respool spool purge` removes what is here."
+    )
+    assert lines[3] == "respool:   see      respool status"
 
 
 def test_a_daemon_that_does_not_answer_delays_the_receipt_by_a_second_at_most(
