@@ -29,13 +29,16 @@ class Renewal:
 
     def __exit__(self, *_: object) -> None:
         # From here on the run is over: a stop that is under way arrives before, none begins after.
-        with self._ending:
-            self._done.set()
+        try:
+            with self._ending:
+                self._done.set()
+        finally:
+            self._done.set()  # what that stop raises here must not keep the lease for ever
 
     def _keep(self) -> None:
         while not self._done.wait(self._work.lease_seconds / RENEWALS):
             order = self._foreman.orders(self._work.lease)
-            if order == "lost":
+            if order == "lost" and not self._done.is_set():
                 notices.warn(
                     f"lost {self._work.lease}", f"run {self._work.run_id} was given to another agent."
                 )

@@ -73,7 +73,7 @@ class End(NamedTuple):
 
 
 class Runner:
-    """One job."""
+    """One job, which is called `job` in what is said of its end."""
 
     def __init__(
         self,
@@ -82,12 +82,14 @@ class Runner:
         environ: Mapping[str, str],
         screen: Screen,
         scheduler: Asks,
+        job: str = "respool run: the job",
     ) -> None:
         self._wishes = wishes
         self._daemon = daemon
         self._environ = environ
         self._screen = screen
         self._scheduler = scheduler
+        self._named = job
         self._identity = next((one.identity for one in jobs_of(environ) if one.lasting), "")
         self._signalled = 0
         self._job: Job | None = None
@@ -103,7 +105,7 @@ class Runner:
         states = self._daemon.judged(Left(job.pid, code if code >= 0 else None, self._identity))
         end = End(code, self._signalled, states)
         if code < 0:
-            self._screen.note(f"respool run: the job was ended by {signal.Signals(-code).name}.")
+            self._screen.note(f"{self._named} was ended by {signal.Signals(-code).name}.")
         return end
 
     def leave(self, end: End) -> int:

@@ -48,9 +48,7 @@ def show(screen: Screen, sweep: dict[str, Any], *, as_json: bool) -> int:
     screen.say(f"{words.clean(name)}  {sweep.get('state')}", "bold")
     counts, limit = sweep.get("counts") or {}, sweep.get("limit")
     most = f" of {words.count(limit)}" if limit else ""
-    left = "to be begun again" if sweep.get("state") in {"running", "paused"} else "given up"
-    working = f"{words.count(counts.get('leased'))} at work, {words.count(counts.get('queued'))} {left}"
-    screen.say(f"  runs     {words.count(counts.get('done'))}{most} done, {working}")
+    screen.say(f"  runs     {words.count(counts.get('done'))}{most} done{_undone(sweep, counts)}")
     goal = f", {sweep.get('goal')} {words.clean(str(sweep['metric']))}" if sweep.get("metric") else ""
     screen.say(f"  search   {sweep.get('method')}{goal}")
     best = sweep.get("best")
@@ -61,6 +59,12 @@ def show(screen: Screen, sweep: dict[str, Any], *, as_json: bool) -> int:
         screen.say()
         screen.table(_COLUMNS, [_row(one) for one in runs])
     return Exit.DONE
+
+
+def _undone(sweep: dict[str, Any], counts: dict[str, Any]) -> str:
+    goes_on = sweep.get("state") in {"running", "paused"}
+    named = {"leased": "at work", "queued": "to be begun again" if goes_on else "given up"}
+    return "".join(f", {words.count(counts[key])} {name}" for key, name in named.items() if counts.get(key))
 
 
 def _row(one: dict[str, Any]) -> list[Cell]:

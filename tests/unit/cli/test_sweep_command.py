@@ -1,9 +1,10 @@
-"""The words of `command:` in a sweep, filled in."""
+"""A sweep's file, and the words of its `command:`, filled in."""
 
 import sys
 
 import pytest
 
+from respoold.cli import sweep_file
 from respoold.cli.errors import CommandError
 from respoold.cli.sweep_command import filled
 
@@ -39,3 +40,32 @@ def test_every_word_of_wandb_means_what_it_does_there():
 def test_what_cannot_be_filled_in_is_named(command, program, said):
     with pytest.raises(CommandError, match=said):
         words(command, program=program)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("-2E3", -2000.0),
+        (".5e1", 5.0),
+        ("1.5e-3", 0.0015),
+        ("'1e-5'", "1e-5"),
+        ("1e5x", "1e5x"),
+    ],
+)
+def test_a_number_with_an_exponent_needs_no_point(tmp_path, text, value):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"min: {text}")
+    found = sweep_file.read(str(path))["min"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("a: [", "is no YAML"), ("1", "holds no map"), (None, "cannot be read")]
+)
+def test_a_file_that_is_no_sweep_is_named(tmp_path, text, said):
+    path = tmp_path / "sweep.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CommandError, match=f"sweep.yaml {said}"):
+        sweep_file.read(str(path))

@@ -208,3 +208,26 @@ def test_a_stop_that_is_under_way_arrives_before_its_run_is_over():
     goes_on.set()
     over.join(60)
     assert not over.is_alive()
+
+
+def test_a_lease_is_kept_no_longer_when_a_stop_arrives_in_the_very_end_and_none_is_called_lost_by_then(
+    capsys,
+):
+    renewal = Renewal(foreman(FakeHub({"orders": {"L": "lost"}})), read(WORK, "k3x9p2aq"), list)
+
+    class Interrupted:
+        def __enter__(self):
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_):
+            raise AssertionError
+
+    renewal._ending = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        renewal.__exit__()
+    renewal._ending = threading.Lock()
+    renewal._done.wait = lambda _: asked.pop()
+    asked = [True, False]  # it was renewing when the run ended
+    renewal._keep()
+    assert renewal._done.is_set()
+    assert "another agent" not in capsys.readouterr().err

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import tempfile
@@ -105,6 +106,9 @@ class _Agent:
             runner, end, seconds, stopped = self._one(foreman, work)
             foreman.report(work.lease, end.code)
             if end.preempted and not stopped:
+                self._screen.note(
+                    f"respool agent: run {work.run_id} was preempted and goes back to its sweep; this agent ends."
+                )
                 return runner.leave(end)
             if not stopped and end.code in {-signal.SIGINT, 128 + signal.SIGINT}:
                 return 128 + signal.SIGINT
@@ -132,9 +136,9 @@ class _Agent:
             command = sweep_command.filled(
                 work.command, work.program, work.parameters, environ, lambda: _written(folder, work)
             )
-            again = f", begun {work.requeues} times before" if work.requeues else ""
-            self._screen.note(f"respool agent: run {work.run_id}{again}: {' '.join(command)}")
-            runner = Runner(self._wishes, self._daemon, environ, self._screen, Scontrol(environ))
+            job = f"respool agent: run {work.run_id}"
+            self._screen.note(f"{job}{_before(work.requeues)}: {shlex.join(command)}")
+            runner = Runner(self._wishes, self._daemon, environ, self._screen, Scontrol(environ), job)
             ended = threading.Event()
             with Renewal(foreman, work, lambda: _stop(ended)) as renewal:
                 try:
@@ -144,7 +148,18 @@ class _Agent:
                     raise CommandError(Exit.USAGE, cause, "Look at `command:` in the sweep.") from error
                 finally:
                     ended.set()
+        if renewal.stopped:
+            self._screen.note(f"{job} was stopped by its sweep.")
         return runner, end, monotonic() - begun, renewal.stopped
+
+
+def _before(requeues: int) -> str:
+    match requeues:
+        case 0:
+            return ""
+        case 1:
+            return ", begun once before"
+    return f", begun {requeues} times before"
 
 
 def _stop(ended: threading.Event) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from respool.plan import DEFAULT_PROJECT
 from respool.sweeping.path import resolve
-from respoold.cli import words
+from respoold.cli import sweep_file, words
 from respoold.cli.arguments import add_reading_arguments, natural
 from respoold.cli.asking import asking
 from respoold.cli.errors import CommandError, Exit
@@ -71,7 +71,7 @@ def run(args: Namespace, screen: Screen) -> int:
 
 
 def _make(args: Namespace, screen: Screen) -> int:
-    config, environ = _read(args.file), here().environ
+    config, environ = sweep_file.read(args.file), here().environ
     entity = args.entity or config.get("entity") or environ.get("RESPOOL_ENTITY") or "-"
     project = args.project or config.get("project") or environ.get("RESPOOL_PROJECT") or DEFAULT_PROJECT
     path = "/".join(["/v1/sweeps", quote(str(entity), safe=""), quote(str(project), safe="")])
@@ -85,22 +85,6 @@ def _make(args: Namespace, screen: Screen) -> int:
     screen.say(f"{name}  {made['method']}{most}")
     screen.note(f"Work on it: respool agent {made['sweep_id']}")
     return Exit.DONE
-
-
-def _read(path: str) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415 - one command of many needs it
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = yaml.safe_load(file)
-    except OSError as error:
-        raise CommandError(Exit.USAGE, f"{path} cannot be read: {error.strerror}.", "Name a file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise CommandError(Exit.USAGE, f"{path} is no YAML: {said}.", "Mend that line.") from error
-    if not isinstance(found, dict):
-        raise CommandError(Exit.USAGE, f"{path} holds no map.", "Write method: and parameters: into it.")
-    return found
 
 
 def _change(args: Namespace, screen: Screen, order: str, name: str) -> int:
