@@ -91,9 +91,16 @@ async def list_runs(hub: Hub, caller: Caller, request: Request) -> Response:
 async def show_run(hub: Hub, caller: Caller, request: Request) -> Response:
     def look(reader: Reader) -> dict[str, Any]:
         run = run_of(reader, caller, request)
-        return full(reader, run, hub.ears.quiet, hub.url_of(run))
+        return full(reader, run, hub.ears.quiet, hub.url_of(run)) | _storage(hub, reader, run)
 
     return as_json(await hub.study(look))
+
+
+def _storage(hub: Hub, reader: Reader, run: RunRow) -> dict[str, Any]:
+    """What the files of the run's project come to, where they are bounded."""
+    if not hub.project_quota:
+        return {}
+    return {"storage": {"held": reader.held(run.entity, run.project), "quota": hub.project_quota}}
 
 
 async def list_files(hub: Hub, caller: Caller, request: Request) -> Response:

@@ -371,3 +371,13 @@ def test_show_says_that_a_run_diverged_and_how_to_mend_it(hub: FakeHub, respool:
     assert "diverged" not in respool("show", "mlp").out
     hub.runs(a_run("mlp", attempts=[], config={}, summary={}, diverged=True))
     assert "`respool lineage digits/mlp` shows and mends that" in respool("show", "mlp").out
+
+
+PLAIN: dict[str, object] = {"attempts": [], "config": {}, "summary": {}}
+
+
+def test_show_says_what_a_bounded_project_holds(hub: FakeHub, respool: Respool) -> None:
+    hub.runs(a_run("mlp", **PLAIN, storage={"held": 3 << 30, "quota": 10 << 30}))
+    assert "  storage  project digits holds 3.0 GiB of 10.0 GiB that it may" in respool("show", "mlp").out
+    hub.runs(a_run("mlp", **PLAIN))
+    assert "storage" not in respool("show", "mlp").out

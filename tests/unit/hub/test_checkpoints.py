@@ -260,8 +260,10 @@ def test_a_project_holds_no_more_than_it_may_and_who_asks_first_need_send_nothin
         file = hubapi.FileCommit("log.txt", digest, 6_000, 50)
         assert web.pack(f"/v1/attempts/{A}/files", file, 409)["code"] == "quota"
         assert web.json("GET", RUN + "/files") == {"files": []}
+        assert web.json("GET", RUN)["storage"] == {"held": 20_000, "quota": 25_000}
         web.json("PATCH", RUN + "/checkpoints", json={"step": 2, "dropped": True})
         web.pack(f"/v1/attempts/{A}/files", file)
+        assert web.json("GET", RUN)["storage"]["held"] == 16_000
     hub.close()
 
 

@@ -99,6 +99,10 @@ def _facts(run: dict[str, Any], now: float) -> list[tuple[str, str]]:
     ):
         if run.get(key) and run[key] != run["run_id"]:
             facts.append((label, str(run[key])))
+    storage = run.get("storage")
+    if storage:
+        held = f"{words.size(storage['held'])} of {words.size(storage['quota'])}"
+        facts.append(("storage", f"project {run['project']} holds {held} that it may"))
     hidden = sum(int(attempt.get("hidden") or 0) for attempt in run.get("attempts") or [])
     path = f"{run['project']}/{run['run_id']}"
     if run.get("diverged"):
