@@ -12,9 +12,10 @@ from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError, run_id_of, split_run_path
 from respool.wire.messages import Restore, Restored
 from respoold.core.attempt import Attempt
+from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.core.file_version import Blob, FileVersion
-from respoold.io import blobs
+from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
 from respoold.tasks.keeper import Keeper
@@ -36,7 +37,10 @@ async def restore(
                 await trio.lowlevel.checkpoint()
     found = _newest(await shown(here, attempt), message.name)
     if found is not None:
-        return await trio.to_thread.run_sync(_open_local, *found)
+        answer, fd = await trio.to_thread.run_sync(_open_local, *found)
+        if fd is not None or found[1].state is not Blob.SENT:
+            return answer, fd
+        keeper.warn(f"{answer.error}; the hub's copy is given back", f"damaged {found[1].token}", uid)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
     uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
     door = uplink.door_of(attempt) if uplink else None
@@ -76,13 +80,32 @@ def _newest(chain: Iterable[Shown], name: str) -> tuple[Attempt, FileVersion] | 
 
 
 def _open_local(attempt: Attempt, version: FileVersion) -> tuple[Restored, int | None]:
-    fd = os.open(blobs.path_of(attempt.directory, version.token), os.O_RDONLY | os.O_CLOEXEC)
+    """The snapshot, if it still is what was saved: of one that was never hashed only the size is known."""
+    try:
+        fd = os.open(
+            blobs.path_of(attempt.directory, version.token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        )
+    except OSError as error:
+        return Restored(error=f"{version.name} cannot be read in this spool ({error})"), None
     size = os.fstat(fd).st_size
     if size != version.size:
         os.close(fd)
         return Restored(error=f"{version.name} has {size} bytes here, {version.size} were saved"), None
+    if version.digest and not _is(fd, version):
+        os.close(fd)
+        return Restored(error=f"{version.name} is damaged in this spool"), None
     step = None if version.step == NO_STEP else version.step
     return Restored(size, version.digest, attempt.id, step, "this node's spool"), fd
+
+
+def _is(fd: int, version: FileVersion) -> bool:
+    """Whether a file's bytes have the digest under which it went to the hub; a large one's is its manifest's."""
+    try:
+        if version.size > CHUNK:
+            return chunks.hash_file(fd, version.size).digest == version.digest
+        return blake3(os.pread(fd, version.size, 0)).hexdigest() == version.digest
+    except (OSError, blobs.BlobGoneError):
+        return False
 
 
 async def _from_hub(
@@ -97,6 +120,10 @@ async def _from_hub(
         return Restored(error=f"{error.problem.cause} {error.problem.advice}".strip()), None
     except (HubAway, HubDenied) as error:
         return Restored(error=f"{name!r} is not on this node and the hub does not give it: {error}"), None
+    except OSError as error:
+        return Restored(
+            error=f"{name!r} cannot be brought from the hub: the spool {keeper.root}: {error}"
+        ), None
 
 
 async def _download(

@@ -161,3 +161,34 @@ async def test_a_node_of_guests_alone_leaves_the_step_to_the_hub(tmp_path: Path)
             hub.answers.append(told)  # type: ignore[attr-defined]
             life = await granted(keeper, who.ask(launch="L9", resume="allow"))
             assert (life.attempt.file.parent, life.attached.step) == (guest.attempt.id, 42)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+async def test_a_file_that_is_damaged_here_is_not_given_back(tmp_path: Path, damage: str) -> None:
+    async with a_keeper(str(tmp_path / "spool")) as keeper:
+        with people() as who:
+            found = await next_life(keeper, who)
+            train(keeper, found, 0, 3)
+            (version,) = found.attempt.files.values()
+            path = Path(blobs.path_of(found.attempt.directory, version.token))
+            digest = blobs.settle(found.attempt.directory, version.token, version.size)
+            found.attempt.files[version.token] = version._replace(digest=digest, state=Blob.SENT)
+            assert (await given_back(keeper, found))[0] == "0"
+            path.write_bytes(b"1" if damage == "flipped" else b"")
+            answer, fd = await restore(keeper, ME, found.attempt, Restore("f"))
+            assert (fd, answer.error) == (None, "'f' is not on this node and no hub is configured")
+            (said,) = keeper.complaints(ME)
+            assert said.endswith("; the hub's copy is given back")
+
+
+async def test_a_file_for_which_the_spool_has_no_room_is_an_answer_and_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    async with a_keeper(str(tmp_path / "spool"), FakeHub()) as keeper:
+        monkeypatch.setattr("respoold.tasks.restore._download", full)
+        answer, fd = await restore(keeper, ME, None, Restore("f", "p/r"))
+        assert fd is None
+        assert "No space left on device" in str(answer.error)
