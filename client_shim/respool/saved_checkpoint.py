@@ -126,6 +126,13 @@ def listed(keeper: Keeper, name: str | None, run: str | None, folder: str) -> li
         found = answer.message.checkpoints
         return [SavedCheckpoint(one, _from_daemon(keeper, run, one), folder) for one in found]
     local = local_checkpoints.listed(keeper, name, run)
+    elsewhere = tether is not None and (run is not None or keeper.attached.resumed)
+    if elsewhere and not any(told["complete"] for told, _ in local):
+        # "There is none" would be a guess, and the script would begin at the beginning.
+        raise CommError(
+            "The daemon gave no answer, and this node's spool holds no complete checkpoint of the run; the hub may. "
+            "See `respool status`, and ask again when the daemon is back."
+        )
     return [SavedCheckpoint(told, fetch, folder) for told, fetch in local]
 
 
