@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from time import time
 from typing import TYPE_CHECKING
 
 from respool.blobs import SnapshotError
 from respool.local_quota import refuse_blob
 from respool.local_retention import Handed, LocalRetention
 from respool.saving import GRANT_SECONDS, Grant
-from respool.wire.attempt import BLOBS
+from respool.wire.attempt import BLOBS, NOTE
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
 
 WRITE_SECONDS = 3600.0
+WRITTEN_BACK_SECONDS = 60.0
+"""Twice what the kernel lets pass before it writes to the disk by itself."""
 
 if TYPE_CHECKING:
     from respool.arena import StagedFile
@@ -58,8 +61,10 @@ class CheckpointRoom:
 
     def committed(self, what: Description, tokens: Iterable[str]) -> None:
         """A record names these. Where no daemon does it, what they outlive is removed now."""
+        folder = os.path.join(self._keeper.attached.directory, BLOBS)
+        if self._retention is not None:
+            note_synced(folder, time() - WRITTEN_BACK_SECONDS)
         if self._retention is not None and what.world == 1:
-            folder = os.path.join(self._keeper.attached.directory, BLOBS)
             files = tuple(os.path.join(folder, token) for token in tokens)
             self._retention.took(Handed(what.name, what.step, files, what.keep, what.score, what.pinned))
 
@@ -94,7 +99,31 @@ class CheckpointRoom:
             if answer is not None and isinstance(answer.message, Settled):
                 return answer.message.error is None
         folder = os.path.join(self._keeper.attached.directory, BLOBS)
-        return all(_synced(os.path.join(folder, token)) for token in tokens) and _synced(folder)
+        return all(_noted(os.path.join(folder, token)) for token in tokens) and _synced(folder)
+
+
+def note_synced(folder: str, before: float | None = None) -> bool:
+    """Have the blobs in `folder` on disk and note that they are, for after a reboot nobody believes the others:
+    all, or those last written before `before`, which the kernel has written long since. Whether all are.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = {one.name: one for one in entries}
+        there = [one for name, one in found.items() if not name.endswith(NOTE) and name + NOTE not in found]
+        chosen = [one.path for one in there if before is None or one.stat().st_mtime < before]
+    except OSError:
+        return False
+    return not chosen or (all(_noted(path) for path in chosen) and _synced(folder))
+
+
+def _noted(path: str) -> bool:
+    if not _synced(path):
+        return False
+    try:
+        os.close(os.open(path + NOTE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return False
+    return True
 
 
 def _synced(path: str) -> bool:

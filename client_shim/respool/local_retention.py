@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from respool.wire.attempt import NOTE
 from respool.wire.retention import Candidate, dropped, policy_of
 
 
@@ -47,5 +48,6 @@ class LocalRetention:
         for one in dropped(policy if last is None else policy._replace(last=last), candidates):
             self._newest_first.remove(one)
             for path in one.files:
-                with suppress(OSError):  # what cannot be removed is `respool spool purge`'s
-                    os.unlink(path)
+                for each in (path, path + NOTE):
+                    with suppress(OSError):  # what cannot be removed is `respool spool purge`'s
+                        os.unlink(each)

@@ -13,6 +13,7 @@ from respool.errors import UsageError
 from respool.notices import shown
 from respool.row_codec import step_of
 from respool.run_files import RunFiles
+from respool.wire.attempt import BLOBS
 from respool.wire.frames import Kind
 from respool.wire.limits import MAX_CHECKPOINT_STEP
 
@@ -151,6 +152,14 @@ class RunCheckpoints(RunFiles):
         if self._local_retention is None:
             self._local_retention = LocalRetention()
         return self._local_retention
+
+    def _note_checkpoints(self) -> None:
+        """The run ends: where no daemon does it, have its checkpoints on disk, and noted to be."""
+        if self._local_retention is None or (self._staging is not None and not self._staging.free()):
+            return
+        from respool.checkpoint_room import note_synced  # noqa: PLC0415 - loaded by the first checkpoint
+
+        note_synced(os.path.join(self._keeper.attached.directory, BLOBS))
 
     def _arena(self) -> Arena | None:
         """The memory to stage in, once nobody reads it any more; None where there is none to be had."""

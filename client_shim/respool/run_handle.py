@@ -273,6 +273,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         if tether is not None:
             tether.upkeep(urgent=True)
         safe = ending.synced(self._writer, tether)
+        self._note_checkpoints()
         waiting = time()
         lasting, sent = ending.carried(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
         kept = receipt.balance(self._keeper, self._writer)

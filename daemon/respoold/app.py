@@ -38,6 +38,7 @@ from respoold.tasks.reaper import watch_processes
 from respoold.tasks.retire import retire_touched
 from respoold.tasks.staging import Staging
 from respoold.tasks.system import sample_forever
+from respoold.tasks.vault import settle_forever
 from respoold.tasks.watchdog import feed_watchdog
 
 BUSY = 75
@@ -99,6 +100,7 @@ async def _serve(config: Config) -> None:
             keeper.foresight = foresight = Foresight(keeper)
             background.start_soon(foresight.watch)
             background.start_soon(adopt_forever, keeper)
+            background.start_soon(settle_forever, keeper)
             background.start_soon(feed_watchdog, keeper)
             if config.system_period > 0:
                 background.start_soon(sample_forever, keeper)

@@ -33,6 +33,8 @@ from respool.wire.shapes import build
 ATTEMPT_FILE = "attempt.json"
 PROGRESS_FILE = "progress"
 BLOBS = "blobs"
+NOTE = ".chunks"
+"""What is behind a blob's name in that of the note that it is on disk: the daemon's has its digests, ours is empty."""
 QUARANTINE = "quarantine"
 FORMAT = 1
 

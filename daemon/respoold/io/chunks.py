@@ -4,7 +4,8 @@
     blobs/TOKEN.chunks   msgpack {"digest", "digests", "sizes"}: written when the snapshot is known to be on disk
 
 The note is what tells a snapshot that survived a power cut from one of the right size whose bytes never got to
-the disk: after a reboot one without a note is not believed.
+the disk: after a reboot one without a note is not believed. A process without a daemon, which knows no digests,
+leaves an empty note.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from respool.wire import codec
-from respool.wire.attempt import BLOBS
+from respool.wire.attempt import BLOBS, NOTE
 from respool.wire.errors import WireError
 from respoold.core.cuts import chunk_sizes
 from respoold.core.manifest import BadManifestError, check, manifest_digest
 from respoold.io.blobs import BlobGoneError, path_of
 from respoold.io.files import write_bytes
 
-NOTE = ".chunks"
 HASHERS = 2
 _TURNS = [threading.Lock() for _ in range(16)]
 """Who waits for a checkpoint and who uploads it want the same snapshot settled: one does it, the other reads how."""
@@ -87,6 +87,25 @@ def read_note(directory: str, token: str, size: int) -> Chunked | None:
     except (OSError, WireError, KeyError, TypeError, BadManifestError):
         return None
     return Chunked(digest, digests, sizes)
+
+
+def noted(directory: str, token: str) -> bool:
+    """Whether somebody noted that a snapshot is on disk; a process without a daemon does so with an empty note."""
+    return os.path.lexists(path_of(directory, token) + NOTE)
+
+
+def unbroken(directory: str, token: str, size: int) -> bool:
+    """Whether a snapshot has its size and no hole, which is what a disk leaves that lost its power too early."""
+    try:
+        fd = os.open(path_of(directory, token), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return os.fstat(fd).st_size == size and (not size or os.lseek(fd, 0, os.SEEK_HOLE) == size)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def hash_file(fd: int, size: int) -> Chunked:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import trio
 
+from respool.wire.attempt import NOTE
 from respoold.core.attempt import Attempt
 from respoold.core.file_version import Blob
 from respoold.core.memory import Memory, next_step
@@ -156,5 +157,5 @@ def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
                 newest[version.name] = version.token
     kept = set(newest.values()) | attempt.checkpoints.tokens
     for token in blobs.tokens(attempt.directory):
-        if token.removesuffix(chunks.NOTE) not in kept:
+        if token.removesuffix(NOTE) not in kept:
             chunks.remove(attempt.directory, token)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from respool.wire import limits
+from respool.wire.attempt import NOTE
 from respool.wire.messages import Spare
 from respoold.config import Config
 from respoold.core import quota
@@ -74,7 +75,7 @@ class Rooms:
         for attempt in self._node:
             if attempt.file.uid == uid and attempt.over and not attempt.adopted:
                 for name in await trio.to_thread.run_sync(blobs.tokens, attempt.directory):
-                    if name.removesuffix(chunks.NOTE) not in attempt.named:
+                    if name.removesuffix(NOTE) not in attempt.named:
                         await trio.to_thread.run_sync(chunks.remove, attempt.directory, name)
                         found = True
         return found

@@ -463,3 +463,36 @@ def test_torch_s_own_checksums_are_left_out_only_while_staging(run):
     with run.latest_checkpoint().open() as saved:
         loaded = torch.load(saved)
     assert torch.equal(loaded["w"], state["w"])
+
+
+def test_without_a_daemon_the_end_has_checkpoints_on_disk_and_notes_it(run):
+    save(run, 1)
+    save(run, 2)
+    assert not any(name.endswith(".chunks") for name in blobs(run))
+    run.finish()
+    assert sorted(blobs(run)) == sorted(
+        name + end for name in blobs(run) if not name.endswith(".chunks") for end in ("", ".chunks")
+    )
+    assert len(blobs(run)) == 4
+
+
+def test_without_a_daemon_what_the_kernel_has_long_written_is_noted_with_the_next(run):
+    save(run, 1)
+    (old,) = blobs(run)
+    os.utime(os.path.join(run._keeper.attached.directory, "blobs", old), (0, 0))
+    save(run, 2)
+    assert [name for name in blobs(run) if name.endswith(".chunks")] == [f"{old}.chunks"]
+
+
+def test_a_resumed_run_whose_daemon_is_silent_is_not_told_that_there_is_no_checkpoint(daemon):
+    daemon.answer = {"step": 41, "resumed": True}
+    run = respool.init(project="p", id="r", resume="must")
+    daemon.die()
+    with pytest.raises(respool.CommError, match="gave no answer"):
+        run.latest_checkpoint()
+
+
+def test_a_new_run_whose_daemon_is_silent_has_no_checkpoint_but_its_own(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.die()
+    assert run.latest_checkpoint() is None

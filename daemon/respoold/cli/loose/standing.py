@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from respool import own_daemons
 from respool.spool_history import frames_of, segments_of
 from respool.wire import codec
-from respool.wire.attempt import BLOBS
+from respool.wire.attempt import BLOBS, NOTE
 from respool.wire.errors import WireError
 from respool.wire.frames import HEADER_SIZE, NO_STEP, Frame, Kind
 from respoold import __version__
@@ -124,7 +124,7 @@ def _unsent(one: Lying, progress: dict[str, Any]) -> list[str]:
     except (OSError, TypeError):
         return []
     done = {version.token for version in known if version.state != Blob.PENDING}
-    return [token for token in found if token not in done]
+    return [token for token in found if token not in done and not token.endswith(NOTE)]
 
 
 def _state(one: Lying, ends: dict[int, End], *, alive: bool) -> str:
