@@ -48,6 +48,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "restore": "fetch a file or checkpoint of a run, checked bit for bit",
     },
     "Move": {
+        "export": "runs as folders: config, summary, history, files",
         "sync": "upload what runs kept while no daemon was there",
         "lineage": "how a run's attempts hang together; mend it",
         "spool": "what lies in this machine's spool, and removing it",

@@ -6,7 +6,6 @@ replaces what it repeats; --all shows every record as it was written, hidden one
 
 from __future__ import annotations
 
-import csv
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from respoold.cli import parquet, words
 from respoold.cli.arguments import natural, positive
 from respoold.cli.errors import CommandError, Exit
+from respoold.cli.exported import write_csv
 from respoold.cli.history_rows import Query, Row, head, keys_of, rows, tail
 from respoold.cli.hub import Hub
 from respoold.cli.media_words import brief
@@ -113,13 +113,7 @@ def _write_parquet(screen: Screen, args: Namespace, hub: Hub, query: Query) -> N
 
 
 def _print_csv(screen: Screen, hub: Hub, query: Query, some: list[Row] | None) -> None:
-    """Two passes over the stream where the names are not known: nothing is kept but the names."""
-    names = keys_of(some if some is not None else rows(hub, query))
-    writer = csv.DictWriter(screen.out, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in some if some is not None else rows(hub, query):
-        nested = {key: words.value(item) for key, item in row.items() if isinstance(item, (dict, list))}
-        writer.writerow(row | nested)
+    write_csv(screen.out, lambda: rows(hub, query) if some is None else some)
 
 
 def _print_table(screen: Screen, args: Namespace, found: list[Row]) -> None:

@@ -75,7 +75,7 @@ def run(args: Namespace, screen: Screen) -> int:
     with open_source(args, screen) as hub:
         path = resolve(hub, args.run)
         url = path.url("files", quote(args.name.removeprefix("./")))
-        size, digest = _fetch(hub, url, args.attempt, target, screen)
+        size, digest = fetch(hub, url, args.attempt, target, screen)
     if args.json:
         screen.emit({"run": str(path), "name": args.name, "path": target, "size": size, "digest": digest})
     else:
@@ -94,7 +94,8 @@ def _target(name: str, output: str | None) -> str:
     return os.path.join(output, os.path.basename(own)) if os.path.isdir(output) else output
 
 
-def _fetch(hub: Hub, url: str, attempt: int | None, target: str, screen: Screen) -> tuple[int, str]:
+def fetch(hub: Hub, url: str, attempt: int | None, target: str, screen: Screen) -> tuple[int, str]:
+    """Bring a file's bytes to `target`; (size, digest). Raises CommandError: then `target` is as it was."""
     with hub.stream(url, attempt=attempt) as response:
         expected = response.headers.get(DIGEST)
         if not expected:
