@@ -8,6 +8,7 @@ from typing import Any
 
 from respool import restoring, spool_history, spool_papers
 from respool.keeper import Keeper
+from respool.local_retention import Handed
 from respool.spool_history import Earlier
 from respool.spool_papers import names
 from respool.spool_shown import shown
@@ -23,6 +24,35 @@ Shares = dict[int, dict[str, Any]]
 
 def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict[str, Any], Any]]:
     """(what is known of it, how to fetch a part) of each checkpoint that the history shows, the newest first."""
+    found = _shown(keeper, name, run)
+    there = {key: place for key, place in found.items() if not _removed(*place)}
+    return [(_told(key, *place), _fetch(*place)) for key, place in there.items()]
+
+
+def earlier(keeper: Keeper) -> list[Handed]:
+    """Those whole ones of one rank that earlier lives of this run left in this spool, the newest first."""
+    own = keeper.attached.attempt_id
+    places = [place for place in _shown(keeper, None, None).values() if place[0].file.attempt_id != own]
+    return [_handed(attempt, shares[0]) for attempt, shares in places if _alone(attempt, shares)]
+
+
+def _alone(attempt: Earlier, shares: Shares) -> bool:
+    one = int(shares[0].get("world") or 1) == 1 if 0 in shares else False
+    return one and all(_whole(attempt, part) for part in shares[0]["parts"])
+
+
+def _handed(attempt: Earlier, told: dict[str, Any]) -> Handed:
+    files = tuple(_path(attempt, part) for part in told["parts"])
+    keep, score = told.get("keep"), told.get("score")
+    keep = keep if isinstance(keep, dict) else {}
+    score = float(score) if isinstance(score, (int, float)) else None
+    return Handed(str(told.get("name")), int(told["step"]), files, keep, score, bool(told.get("pinned")))
+
+
+def _shown(
+    keeper: Keeper, name: str | None, run: str | None
+) -> dict[tuple[str, int], tuple[Earlier, Shares]]:
+    """By (name, step), the newest first."""
     entity, project, run_id = restoring.run_of(keeper, run)
     spool = keeper.spool or os.path.dirname(keeper.attached.directory)
     attempts = spool_history.attempts_of(spool_history.roots_of(spool, os.environ), project, run_id, entity)
@@ -33,8 +63,7 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
         for key, shares in _gathered(part.attempt).items():
             if name in {None, key[0]} and part.shows(_logged(shares), _writer(shares)):
                 found.setdefault(key, (part.attempt, shares))
-    there = {key: place for key, place in found.items() if not _removed(*place)}
-    return [(_told(key, *place), _fetch(*place)) for key, place in there.items()]
+    return found
 
 
 def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:

@@ -5,6 +5,7 @@ short. Those of several ranks stay: nobody here knows whether the newer ones are
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -24,10 +25,13 @@ class Handed(NamedTuple):
 
 
 class LocalRetention:
-    """What this process handed over and what is still there."""
+    """What this process handed over and what is still there; where room is short, also what `earlier` lives of its
+    run left, or a run that is killed often would be full of them and keep nothing new.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Callable[[], list[Handed]] = list) -> None:
         self._newest_first: list[Handed] = []
+        self._earlier: Callable[[], list[Handed]] | None = earlier
 
     def took(self, handed: Handed) -> None:
         """One more; what it outlives goes."""
@@ -36,6 +40,8 @@ class LocalRetention:
 
     def make_room(self) -> bool:
         """Only the newest of each name stays, and what is pinned, best, or kept for its step. Whether any went."""
+        earlier, self._earlier = self._earlier, None
+        self._newest_first += earlier() if earlier is not None else []
         before = len(self._newest_first)
         for name in {one.name for one in self._newest_first}:
             self._let_go(name, last=1)

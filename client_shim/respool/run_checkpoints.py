@@ -20,7 +20,7 @@ from respool.wire.limits import MAX_CHECKPOINT_STEP
 if TYPE_CHECKING:
     from respool.arena import Arena
     from respool.checkpoint import Checkpoint
-    from respool.local_retention import LocalRetention
+    from respool.local_retention import Handed, LocalRetention
     from respool.saved_checkpoint import SavedCheckpoint
 
 DEFAULT = "checkpoint"
@@ -150,8 +150,13 @@ class RunCheckpoints(RunFiles):
         if self._keeper.tether is not None:
             return None
         if self._local_retention is None:
-            self._local_retention = LocalRetention()
+            self._local_retention = LocalRetention(self._earlier_checkpoints)
         return self._local_retention
+
+    def _earlier_checkpoints(self) -> list[Handed]:
+        from respool.local_checkpoints import earlier  # noqa: PLC0415 - only a full spool asks for it
+
+        return earlier(self._keeper) if self._keeper.attached.resumed else []
 
     def _note_checkpoints(self) -> None:
         """The run ends: where no daemon does it, have its checkpoints on disk, and noted to be."""

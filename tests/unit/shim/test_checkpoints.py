@@ -251,6 +251,20 @@ def test_without_a_daemon_a_full_spool_keeps_the_newest_and_undoes_what_does_not
     assert save(run, 7).ok
 
 
+def test_without_a_daemon_a_run_that_is_killed_often_makes_room_of_what_its_earlier_lives_left(monkeypatch):
+    monkeypatch.setenv("RESPOOL_BLOBS_QUOTA", "3500K")
+    mib = b"x" * (1 << 20)
+    for life in range(5):
+        run = respool.init(project="p", id="r", mode="spool", resume="allow")
+        for _ in range(2):
+            run.log({"life": life})
+            assert save(run, run.step - 1, mib).ok, life
+        left = [one.step for one in run.checkpoints()]
+        assert left[:2] == [2 * life + 1, 2 * life], "its own; what others left only goes when room is short"
+        run.finish(exit_code=1)
+    assert content(run.latest_checkpoint()) == mib
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"last": 0}, {"every": -1}, {"mode": "best"}, {"last": "x"}, {"every": None}, {"best": 5}, {"mode": []}],
