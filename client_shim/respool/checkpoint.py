@@ -19,7 +19,7 @@ from respool.arena import Arena, StagedFile
 from respool.blobs import SnapshotError, open_source, snapshot
 from respool.checkpoint_file import CheckpointFile
 from respool.errors import RecordLostError
-from respool.saving import normal_name
+from respool.saving import possible_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,19 +71,30 @@ class Checkpoint(StagedFile):
         self.arena = None if self.error else arena
 
     def part(self, name: str, expected: int = 0) -> CheckpointFile:
-        """A further file of this checkpoint, open for writing; `expected` bytes, where that is known. Raises
-        ValueError for a name that leads out of it.
+        """A further file of this checkpoint, open for writing; `expected` bytes, where that is known. Of a name that
+        leads out of it, or is too long, only a part is kept, which is said. Raises UsageError if strict.
         """
-        plain = normal_name(name)
+        plain, good = possible_name(name, "part")
+        if not good:
+            plain = plain if plain not in self._files else f"{plain}-{len(self._files)}"
+            cause = f"part({name!r:.40}) is no name of a file in a checkpoint"
+            notices.misused(
+                "part", cause, f"it is kept as {plain!r}", "Pass a relative path", strict=self._strict
+            )
         if plain not in self._files:
             self._files[plain] = CheckpointFile(plain, *self._granted(f"{self._what.name}/{plain}", expected))
         return self._files[plain]
 
     def add(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """A copy of a file, as it is now, as a part of this checkpoint."""
-        file = self.part(name or os.path.basename(os.fspath(path)), os.stat(path).st_size)
+        where = os.fspath(path)
         try:
-            source = open_source(os.fspath(path))
+            size = os.stat(where).st_size
+        except OSError:
+            size = 0  # what is wrong with it is said when it is opened
+        file = self.part(name or os.path.basename(where), size)
+        try:
+            source = open_source(where)
             try:
                 if file.error is None:
                     file.took(snapshot(source, file.descriptor)[0])

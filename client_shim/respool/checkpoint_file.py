@@ -48,7 +48,10 @@ class CheckpointFile(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """All of it, always."""
-        view = memoryview(data).cast("B")
+        if self.closed:
+            raise ValueError("write to a closed file")
+        view = memoryview(data)
+        view = view.cast("B") if view.nbytes else memoryview(b"")
         if self.error is None:
             try:
                 self._put(view, self._at)

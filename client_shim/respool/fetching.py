@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from threading import get_ident
 from typing import BinaryIO
 
 from respool import notices
@@ -49,7 +50,8 @@ def _differs(source: int, target: str) -> bool:
 def write(source: int, target: str) -> None:
     """Copy to `target`, whole or not at all. Raises OSError or SnapshotError; `source` stays open."""
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
-    aside = f"{target}.{os.getpid()}.respool"
+    # Of its own for each thread, and short: the name may be as long as the file system lets it be.
+    aside = os.path.join(os.path.dirname(target), f".respool-{os.getpid():x}-{get_ident():x}")
     fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         snapshot(source, fd)
@@ -58,4 +60,8 @@ def write(source: int, target: str) -> None:
         raise
     finally:
         os.close(fd)
-    os.replace(aside, target)
+    try:
+        os.replace(aside, target)
+    except OSError:
+        os.unlink(aside)
+        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -58,22 +58,41 @@ class RunCheckpoints(RunFiles):
         """
         from respool.checkpoint import Checkpoint, Description  # noqa: PLC0415 - init() need not pay for it
         from respool.checkpoint_room import CheckpointRoom  # noqa: PLC0415 - as above
-        from respool.saving import normal_name  # noqa: PLC0415 - as above
 
+        metadata = self._checkpoint_metadata(metadata)
         rank, world = _own_place() if sharded else (0, 1)
         at = max(self._last_step, 0) if step is None else self._checkpoint_step(step)
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
         }
         what = Description(
-            normal_name(name), at, dict(metadata or {}), rank, world, policy, self._score(metadata), pinned
+            self._checkpoint_name(name), at, metadata, rank, world, policy, self._score(metadata), pinned
         )
         if self._off:
             self._unusual({})
         room = None if self._off else CheckpointRoom(self._keeper, self._retention())
+        expected = _positive(expected)
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
         return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
+
+    def _checkpoint_name(self, name: Any) -> str:
+        """The name asked for, or what can be kept of it. Raises UsageError if strict."""
+        from respool.saving import possible_name  # noqa: PLC0415 - init() need not pay for it
+
+        plain, good = possible_name(name, DEFAULT)
+        if not good:
+            cause = f"checkpoint(name={name!r:.40}) is no name of a file in a run"
+            self._misused("checkpoint-name", cause, f"it is kept as {plain!r}", "Pass a relative path")
+        return plain
+
+    def _checkpoint_metadata(self, metadata: Any) -> dict[str, Any]:
+        if isinstance(metadata, Mapping):
+            return dict(metadata)
+        if metadata is not None:
+            cause = f"checkpoint(metadata={metadata!r:.40}) is no dict"
+            self._misused("checkpoint-metadata", cause, "it is kept under 'metadata'", "Pass a dict")
+        return {} if metadata is None else {"metadata": metadata}
 
     def _checkpoint_step(self, step: Any) -> int:
         """The step asked for; what is none is not worth losing a checkpoint for. Raises UsageError if strict."""
@@ -99,10 +118,8 @@ class RunCheckpoints(RunFiles):
         try:
             with self.checkpoint(step, name, **options) as made:
                 yield folder
-                for below, _, files in sorted(os.walk(folder)):
-                    for each in sorted(files):
-                        path = os.path.join(below, each)
-                        made.add(path, os.path.relpath(path, folder))
+                for each in _files_below(folder):
+                    made.add(os.path.join(folder, each), each)
         finally:
             rmtree(folder, ignore_errors=True)
 
@@ -198,6 +215,25 @@ class RunCheckpoints(RunFiles):
             cause = f"keep_checkpoints(best={best!r}): its value {found!r:.40} is no number"
             self._misused("score", cause, "this one has no score", "Log a number under that name")
             return None
+
+
+def _positive(expected: Any) -> int:
+    """What is no number of bytes counts as not said."""
+    return expected if isinstance(expected, int) and expected > 0 else 0
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    """Their names below it, what links to other folders lead to included, unless they lead back up."""
+    for below, folders, files in os.walk(folder, followlinks=True):
+        here = os.path.realpath(below)
+        folders[:] = sorted(one for one in folders if not _is_above(os.path.join(below, one), here))
+        for each in sorted(files):
+            yield os.path.relpath(os.path.join(below, each), folder)
+
+
+def _is_above(folder: str, here: str) -> bool:
+    up = os.path.join(os.path.realpath(folder), "")
+    return os.path.islink(folder) and os.path.join(here, "").startswith(up)
 
 
 def _own_place() -> tuple[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from respool import notices
 from respool.blobs import SnapshotError, open_source, snapshot
@@ -26,6 +26,8 @@ POLICIES = ("live", "now", "end")
 GRANT_SECONDS = 5.0
 OWN_SECONDS = 1.0
 DEAF_SECONDS = 30.0
+_SHORT = 200
+"""Bytes that are kept of a name that cannot be kept."""
 LARGE = 1 << 30
 """Bytes from which a copy, where the file system makes no reflink, is worth a line."""
 
@@ -77,6 +79,20 @@ def normal_name(name: str) -> str:
     if plain in {"", ".", ".."} or plain.startswith("../") or "\0" in plain:
         raise ValueError(name)
     return _text(plain)
+
+
+def possible_name(name: Any, default: str) -> tuple[str, bool]:
+    """The one spelling of a checkpoint's or a part's name, and whether it is what was asked for: of one that leads out,
+    is too long or is no text, what can be kept of it.
+    """
+    try:
+        plain = normal_name(name)
+        if len(plain.encode()) <= MAX_NAME:
+            return plain, True
+    except (TypeError, ValueError):
+        plain = str(name).replace("\0", "")
+    last = _text(os.path.basename(plain)).encode()[:_SHORT].decode(errors="ignore")
+    return (default if last in {"", ".", ".."} else last), False
 
 
 def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) -> Saved:

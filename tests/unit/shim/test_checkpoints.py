@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import respool
@@ -409,11 +411,77 @@ def test_a_run_that_keeps_nothing_swallows_them_in_silence(mode, capsys):
     assert "not kept" not in capsys.readouterr().err
 
 
-def test_a_name_that_leads_out_of_the_run_is_refused(run):
-    with pytest.raises(ValueError, match="x"):
-        run.checkpoint(1, name="../x")
-    with run.checkpoint(1) as file, pytest.raises(ValueError, match="y"):
-        file.part("../../y")
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../x", "x"),
+        ("a\0b", "ab"),
+        ("", "checkpoint"),
+        ("..", "checkpoint"),
+        (7, "7"),
+        ("é" * 600, "é" * 100),
+    ],
+)
+def test_a_name_that_no_file_of_a_run_can_have_costs_no_checkpoint_and_is_said(run, capsys, name, kept):
+    assert save(run, 1, name=name).ok
+    assert [one.name for one in run.checkpoints()] == [kept]
+    assert "is no name of a file in a run" in capsys.readouterr().err
+
+
+def test_a_part_that_leads_out_stays_inside_and_two_of_them_stay_two(run, capsys):
+    with run.checkpoint(1) as file:
+        for each in ("../../y", "../y"):
+            file.part(each).write(each.encode())
+    found = run.latest_checkpoint()
+    assert [content(found, part.name) for part in found.parts] == [b"../../y", b"../y"]
+    assert "is no name of a file in a checkpoint" in capsys.readouterr().err
+
+
+def test_metadata_that_are_no_dict_are_kept_all_the_same(run, capsys):
+    save(run, 1, metadata=[1, 2])
+    assert run.latest_checkpoint().metadata == {"metadata": [1, 2]}
+    assert "is no dict" in capsys.readouterr().err
+
+
+def test_a_folder_with_a_link_to_nothing_is_no_checkpoint_and_raises_nothing(run, capsys):
+    with run.checkpoint_dir(1) as folder:
+        os.symlink("gone", os.path.join(folder, "x"))
+    assert run.latest_checkpoint() is None
+    assert "cannot be opened: No such file" in capsys.readouterr().err
+
+
+def test_a_folder_s_links_to_folders_are_followed_but_not_in_circles(run):
+    with run.checkpoint_dir(1) as folder:
+        os.makedirs(os.path.join(folder, "step-1"))
+        with open(os.path.join(folder, "step-1", "w"), "wb") as file:
+            file.write(b"1")
+        os.symlink("step-1", os.path.join(folder, "latest"))
+        os.symlink("..", os.path.join(folder, "step-1", "up"))
+    found = run.latest_checkpoint()
+    assert sorted(part.name for part in found.parts) == ["latest/w", "step-1/w"]
+
+
+def test_an_array_without_elements_is_written_and_a_closed_file_is_none(run):
+    with run.checkpoint(1) as file:
+        assert file.write(memoryview(b"")) == 0
+        assert file.write(np.zeros((0, 3))) == 0
+        file.write(b"x")
+    with pytest.raises(ValueError, match="closed"):
+        file.write(b"y")
+
+
+def test_the_longest_name_that_a_file_can_have_is_restored_and_by_two_threads_at_once(run, tmp_path):
+    name = "n" * 255
+    (tmp_path / name).write_bytes(b"bytes" * 100_000)
+    run.save(str(tmp_path / name), base_path=str(tmp_path))
+
+    def back(_):
+        with run.restore(name, root=str(tmp_path / "out"), replace=True) as file:
+            return file.read() == b"bytes" * 100_000
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(back, range(20)))
+    assert os.listdir(tmp_path / "out") == [name]
 
 
 def stage(run, step, data):
