@@ -129,13 +129,14 @@ def _files(hub: Hub, path: RunPath, folder: str, screen: Screen) -> tuple[list[d
         if one.get("here") is False:
             missing.append(name)
             continue
-        target = os.path.join(folder, "files", _inside(name))
+        target = os.path.join(folder, "files", inside(name))
         size, digest = fetch(hub, path.url("files", quote(name)), None, target, screen)
         done.append({"name": name, "size": size, "digest": digest, "step": one.get("step")})
     return done, missing
 
 
-def _inside(name: str) -> str:
+def inside(name: str) -> str:
+    """A file's place below `files`. Raises CommandError for one that leads out of it."""
     try:
         return normal_name(name)
     except ValueError as error:

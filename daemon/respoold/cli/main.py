@@ -9,6 +9,7 @@ import os
 import sys
 import textwrap
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from keyword import iskeyword
 from typing import Any, Protocol
 
 from respoold import __version__
@@ -49,6 +50,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Move": {
         "export": "runs as folders: config, summary, history, files",
+        "import": "put exported runs into a hub",
         "sync": "upload what runs kept while no daemon was there",
         "lineage": "how a run's attempts hang together; mend it",
         "spool": "what lies in this machine's spool, and removing it",
@@ -114,7 +116,7 @@ def _dispatch(argv: list[str], screen: Screen) -> int:
 
 def module_of(name: str) -> str:
     """The module of a command."""
-    return f"respoold.cli.commands.{name.replace('-', '_')}"
+    return f"respoold.cli.commands.{name.replace('-', '_')}{'_' if iskeyword(name) else ''}"
 
 
 def parser_of(name: str, command: Command) -> ArgumentParser:

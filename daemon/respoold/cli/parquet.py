@@ -13,7 +13,7 @@ from respoold.cli.errors import CommandError, Exit
 
 Row = dict[str, Any]
 GROUP = 65536
-_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_INT = 1 << 63
 
 
@@ -67,7 +67,7 @@ def _kind(value: Any) -> str:
         return "int" if -_MAX_INT <= value < _MAX_INT else "float"
     if isinstance(value, float):
         return "float"
-    return "named" if isinstance(value, str) and value in _NAMED else "text"
+    return "named" if isinstance(value, str) and value in NAMED else "text"
 
 
 def _settled(found: set[str]) -> str:
@@ -83,7 +83,7 @@ def _as(kind: str, value: Any) -> Any:
     if value is None:
         return None
     if kind == "float":
-        return _NAMED[value] if isinstance(value, str) else float(value)
+        return NAMED[value] if isinstance(value, str) else float(value)
     if kind == "text" and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return value

@@ -11,6 +11,9 @@ import pytest
 from blake3 import blake3
 
 from fakes.folders import Folder
+from respool.wire.frames import Kind
+from respoold.cli import imported
+from respoold.cli.rebuilt import Named, rebuild
 from unit.cli.fake_hub import Answer, FakeHub, a_run
 
 Respool = Callable[..., Answer]
@@ -132,3 +135,93 @@ def test_a_folder_of_a_spool_is_exported_without_a_hub(respool: Respool, tmp_pat
     assert (told["rows"], [one["name"] for one in told["files"]]) == (10, ["here.pt"])
     assert told["missing"] == ["gone.pt"]
     assert told["state"] == "finished"
+
+
+LIFE = {
+    "text": 'a, b\n"c"', "nested": {"a": [1, {"b": None}]}, "whole": 7, "truth": True, "list": [1, 2.5],
+    "nan": float("nan"), "less": -1e-300,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pyarrow", [True, False])
+def test_what_is_imported_is_what_was_exported(
+    respool: Respool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pyarrow: bool
+) -> None:
+    if not pyarrow:
+        monkeypatch.setattr("respoold.cli.exported.find_spec", lambda _: None)
+    lying = Folder(str(tmp_path / "spool"), "a" * 32).rows(range(10), **LIFE)
+    lying.file("sub/here.pt", BYTES, step=9)
+    lying.record(Kind.CONSOLE, {"stream": "out", "text": "hello", "skipped": 0}, 9)
+    lying.end()
+    assert respool("export", "mlp-1", "--spool", lying.path, "-o", "out").code == 0
+    (first,) = [path.parent for path in (tmp_path / "out").rglob("export.json")]
+    named = Named(None, "digits", "mlp-1", "mlp-1")
+    os.makedirs(tmp_path / "again")
+    assert rebuild(imported.read(str(first)), named, str(tmp_path / "again")) == 10
+    assert respool("export", "mlp-1", "--spool", str(tmp_path / "again"), "-o", "back").code == 0
+    (second,) = [path.parent for path in (tmp_path / "back").rglob("export.json")]
+    history = "history.parquet" if pyarrow else "history.csv"
+    for name in ("config.json", "summary.json", "files/sub/here.pt", history):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    (line,) = (second / "console.jsonl").read_text().splitlines()
+    assert json.loads(line)["text"] == "hello"
+    assert read(second / "run.json")["state"] == "finished"
+
+
+def test_an_export_of_many_segments_comes_back_whole_and_the_same_each_time(
+    respool: Respool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("respoold.cli.rebuilt._ROOM", 2000)
+    lying = Folder(str(tmp_path / "spool"), "a" * 32).rows(range(100)).end()
+    assert respool("export", "mlp-1", "--spool", lying.path, "-o", "out").code == 0
+    (folder,) = [path.parent for path in (tmp_path / "out").rglob("export.json")]
+    shots = []
+    for place in ("one", "two"):
+        os.makedirs(tmp_path / place)
+        rebuild(imported.read(str(folder)), Named(None, "digits", "x", "x"), str(tmp_path / place))
+        found = sorted((tmp_path / place).rglob("*.seg"))
+        assert len(found) > 3
+        shots.append([(path.parent.name, path.read_bytes()) for path in found])
+    assert shots[0] == shots[1]
+    answer = respool("history", "x", "--spool", str(tmp_path / "one"), "--json")
+    assert [json.loads(line)["_step"] for line in answer.out.splitlines()] == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "files/here.pt").write_bytes(b"other"), "is not what was exported"),
+        (lambda folder: (folder / "files/here.pt").unlink(), "cannot be read"),
+        (lambda folder: (folder / "run.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "export.json").unlink(), "is no exported run"),
+        (lambda folder: (folder / "export.json").write_text('{"format": 2}'), "format 2; this release"),
+        (lambda folder: (folder / "history.parquet").write_bytes(b"x"), "cannot be read"),
+    ],
+)
+def test_a_damaged_export_is_refused_before_anything_is_sent(
+    hub: FakeHub, respool: Respool, tmp_path: Path, spoil: Callable[[Path], Any], said: str
+) -> None:
+    lying = Folder(str(tmp_path / "spool"), "a" * 32).rows(range(3))
+    lying.file("here.pt", b"bytes", step=2)
+    lying.end()
+    assert respool("export", "mlp-1", "--spool", lying.path, "-o", "out").code == 0
+    (folder,) = [path.parent for path in (tmp_path / "out").rglob("export.json")]
+    hub.pages["/v1/me"] = {"entity": "ada"}
+    hub.runs()
+    spoil(folder)
+    answer = respool("import", str(folder))
+    assert answer.code in {1, 2}
+    assert said in answer.err
+    assert [method for method, *_ in hub.asked if method != "GET"] == []
+
+
+def test_a_run_that_is_at_the_hub_is_not_imported_over(
+    filled: FakeHub, respool: Respool, tmp_path: Path
+) -> None:
+    filled.runs(a_run("mlp", config={}, summary={}, attempts=[{"attempt_id": "b" * 32}]))
+    filled.pages["/v1/me"] = {"entity": "ada"}
+    assert respool("export", "mlp", "-o", "out").code == 0
+    answer = respool("import", str(tmp_path / "out/ada/digits/mlp"))
+    assert answer.code == 2
+    assert "There is a run ada/digits/mlp at the hub already." in answer.err
+    assert "--id" in answer.err

@@ -20,7 +20,7 @@ from typing import Any
 from respool import handing_over, own_daemons
 from respool.link import LinkError
 from respoold import __version__
-from respoold.app import drain
+from respoold.app import Outcome, drain
 from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.commands.status import what_waits
@@ -62,19 +62,25 @@ def run(args: Namespace, screen: Screen) -> int:
         return Exit.DONE
     if _keyless(args.hub, places) and (found := _any_daemon(places)) is not None:
         return _hand_over(found, spools, args, screen)
-    line = ProgressLine(screen)
-    with _desk(places) as desk:
-        outcome = drain(spools, _config(args.hub, places, desk), line.report)
-    line.end()
+    outcome, code = upload(spools, args.hub, places, screen)
     if args.json:
         screen.emit(outcome._asdict() | {"spools": spools})
     else:
         _tell(screen, outcome)
         if not args.spools:
             _tell_of_daemon(screen, places)
+    return code
+
+
+def upload(spools: list[str], hub: str | None, places: Places, screen: Screen) -> tuple[Outcome, Exit]:
+    """Send what lies there and tell the progress: what became of it, and the exit code for that."""
+    line = ProgressLine(screen)
+    with desk(places) as own:
+        outcome = drain(spools, _config(hub, places, own), line.report)
+    line.end()
     if outcome.left_records or outcome.left_files:
-        return Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
-    return Exit.BAD if outcome.lost else Exit.DONE
+        return outcome, Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
+    return outcome, Exit.BAD if outcome.lost else Exit.DONE
 
 
 def _keyless(named: str | None, places: Places) -> bool:
@@ -136,7 +142,7 @@ def _spool_in(named: str, known: list[str]) -> str:
 
 
 @contextmanager
-def _desk(places: Places) -> Iterator[str]:
+def desk(places: Places) -> Iterator[str]:
     """An empty spool to work from: the user's own one may be a running daemon's."""
     try:
         os.makedirs(places.state_folder, mode=0o700, exist_ok=True)
@@ -144,8 +150,8 @@ def _desk(places: Places) -> Iterator[str]:
     except OSError as error:
         cause = f"The folder {places.state_folder} cannot be used: {error.strerror}."
         raise CommandError(Exit.USAGE, cause, "Point XDG_STATE_HOME to a folder of yours.") from error
-    with made as desk:
-        yield desk
+    with made as own:
+        yield own
 
 
 def _config(named: str | None, places: Places, desk: str) -> Config:
