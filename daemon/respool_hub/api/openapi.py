@@ -211,6 +211,7 @@ DOCUMENT: dict[str, Any] = {
             "patch": EDIT,
             "delete": _operation("Delete a run for good; says what went", _answer(GONE), (), OF_RUN),
         },
+        RUN + "/deletion": {"get": _operation("What a DELETE would take", _answer(GONE), (), OF_RUN)},
         RUN + "/history": {"get": _operation("One line per step", HISTORY, HISTORY_QUERY, OF_RUN)},
         RUN + "/beside/{kind}": {
             "get": _operation(

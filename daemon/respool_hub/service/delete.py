@@ -5,16 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from respool_hub.service.access import Caller, find_run, own_run
-from respool_hub.store.ports import Transaction
+from respool_hub.store.ports import Reader, Transaction
+from respool_hub.store.rows import RunRow
 
 
 def delete(tx: Transaction, caller: Caller, path: tuple[str, str, str], at: float) -> dict[str, Any]:
     """Take a run out of sight for good; says what went. Raises RefusalError "missing" or "forbidden"."""
-    run = find_run(tx, caller, *path)
-    own_run(caller, run)
-    attempts, writers = tx.attempts(run.id), tx.writers(run.id)
-    files, checkpoints, parts = tx.files(run.id), tx.checkpoints(run.id), tx.parts(run.id)
+    run = _own(tx, caller, path)
+    gone = _amount(tx, run)
     tx.bury(run, caller.user, at)
+    return gone
+
+
+def doomed(reader: Reader, caller: Caller, path: tuple[str, str, str]) -> dict[str, Any]:
+    """What would go. Raises as `delete`."""
+    return _amount(reader, _own(reader, caller, path))
+
+
+def _own(reader: Reader, caller: Caller, path: tuple[str, str, str]) -> RunRow:
+    run = find_run(reader, caller, *path)
+    own_run(caller, run)
+    return run
+
+
+def _amount(reader: Reader, run: RunRow) -> dict[str, Any]:
+    attempts, writers = reader.attempts(run.id), reader.writers(run.id)
+    files, checkpoints, parts = reader.files(run.id), reader.checkpoints(run.id), reader.parts(run.id)
     return {
         "entity": run.entity,
         "project": run.project,

@@ -79,7 +79,7 @@ def doomed(hub: FakeHub) -> FakeHub:
         {"number": 1, "state": "crashed"},
     ]
     hub.pages[path] = lambda _: GONE if asked[-1][0] == "DELETE" else a_run("one", attempts=attempts)
-    hub.pages[path + "/files"] = {"files": [{"name": "a", "size": 2048}]}
+    hub.pages[path + "/deletion"] = GONE
     return hub
 
 
@@ -101,7 +101,10 @@ def test_a_question_at_a_terminal_says_what_goes_and_only_a_yes_deletes(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(said))
     answer = respool("delete", "one")
-    assert "ada/digits/one (running): 2 attempts, 1 234 rows, 1 file (2.0 KiB in files)" in answer.err
+    assert (
+        "ada/digits/one (running): 2 attempts, 1 234 rows, 1 file, 3 checkpoints (2.0 KiB in files)"
+        in answer.err
+    )
     assert "It is being written: attempt 2, pid 7 on node7." in answer.err
     assert (answer.code, bool(deletions(doomed))) == (0 if gone else 1, gone)
 
@@ -113,3 +116,17 @@ def test_without_a_terminal_nothing_is_deleted_unasked(
     answer = respool("delete", "one")
     assert (answer.code, deletions(doomed)) == (2, [])
     assert "--yes" in answer.err
+
+
+def test_who_may_not_delete_a_run_is_told_that_and_not_asked_for_a_yes(
+    doomed: FakeHub, respool: Respool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = {"code": "forbidden", "cause": "Run ada/digits/one belongs to bob.", "advice": "Ask bob."}
+    doomed.pages["/v1/runs/ada/digits/one/deletion"] = (403, refused)
+    for stdin in (io.StringIO(""), Terminal("y\n")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        answer = respool("delete", "one")
+        assert (answer.code, deletions(doomed)) == (2, [])
+        assert "belongs to bob" in answer.err
+        assert "--yes" not in answer.err
+        assert "[y/N]" not in answer.err

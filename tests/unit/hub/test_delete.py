@@ -33,17 +33,22 @@ def test_a_deleted_run_is_gone_at_once_and_says_what_went(web):
     web.attach(A)
     web.append(A, 0, rows(0, range(5)))
     saved(web, A, b"weights", 5)
+    told = web.json("GET", RUN + "/deletion")
     gone = web.json("DELETE", RUN)
-    assert gone == {
-        "entity": "anna",
-        "project": "p",
-        "run_id": "run",
-        "attempts": 1,
-        "rows": 5,
-        "files": 1,
-        "file_bytes": 7,
-        "checkpoints": 0,
-    }
+    assert (
+        told
+        == gone
+        == {
+            "entity": "anna",
+            "project": "p",
+            "run_id": "run",
+            "attempts": 1,
+            "rows": 5,
+            "files": 1,
+            "file_bytes": 7,
+            "checkpoints": 0,
+        }
+    )
     for path in (RUN, RUN + "/history", RUN + "/files/model.pt"):
         assert web.json("GET", path, 404)["code"] == "missing"
     assert web.json("GET", "/v1/runs")["runs"] == web.root.json("GET", "/v1/runs")["runs"] == []
@@ -70,6 +75,7 @@ def test_a_stranger_is_not_told_that_there_was_a_run(web):
     bert = Web(web.client, made["key"])
     web.attach(A)
     assert bert.json("DELETE", RUN, 404)["code"] == "missing"
+    assert bert.json("GET", RUN + "/deletion", 404)["code"] == "missing"
     web.json("DELETE", RUN)
     assert bert.append(A, 0, b"", 404)["code"] == "unknown-attempt"
     assert web.root.append(A, 0, b"", 410)["code"] == "deleted"

@@ -48,6 +48,7 @@ def test_a_token_reads_the_files_of_its_own_run_and_nothing_else(web, mine):
         ("GET", RUN),
         ("GET", RUN + "/history"),
         ("DELETE", RUN),
+        ("GET", RUN + "/deletion"),
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys"),
         ("GET", "/v1/teams"),

@@ -51,29 +51,19 @@ def run(args: Namespace, screen: Screen) -> int:
 
 
 def _confirmed(screen: Screen, hub: Hub, path: RunPath) -> bool:
-    found = hub.get(path.url())
+    doomed = hub.get(path.url("deletion"))  # who may not delete it is told so before all else
     if not sys.stdin.isatty():
-        cause = f"Deleting {_name(found)} needs a yes, and standard input is no terminal."
+        cause = f"Deleting {_name(doomed)} needs a yes, and standard input is no terminal."
         raise CommandError(Exit.USAGE, cause, "Add --yes if you mean it.")
-    files = hub.get(path.url("files"), all="1").get("files") or []
-    for line in _what(found, files):
+    for line in _what(hub.get(path.url()), doomed):
         screen.note(line)
     screen.note(f"This cannot be undone. Delete {words.clean(str(path))}? [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _what(run: dict[str, Any], files: list[dict[str, Any]]) -> list[str]:
-    attempts = run.get("attempts") or []
-    amount = _amount(
-        {
-            "attempts": len(attempts),
-            "rows": run.get("rows") or 0,
-            "files": len(files),
-            "file_bytes": sum(int(file.get("size") or 0) for file in files),
-        }
-    )
-    lines = [f"{_name(run)} ({run.get('state')}): {amount}, and its checkpoints."]
-    live = [attempt for attempt in attempts if attempt.get("state") in _ALIVE]
+def _what(run: dict[str, Any], doomed: dict[str, Any]) -> list[str]:
+    lines = [f"{_name(run)} ({run.get('state')}): {_amount(doomed)}."]
+    live = [attempt for attempt in run.get("attempts") or [] if attempt.get("state") in _ALIVE]
     for one in live:
         where = f"attempt {one.get('number')}, pid {one.get('pid')} on {words.clean(str(one.get('node')))}"
         lines.append(f"  It is being written: {where}. What it logs from then on stays on that node.")
