@@ -342,3 +342,49 @@ def test_histories_are_compared_only_when_a_run_may_have_reached_its_next_band(d
     agents.renew("a")
     agents.renew("a")
     assert (read, desk.read(lambda r: r.assignment(agents.sweep.id, "a").marks)) == ([1], {"3": 1.0})
+
+
+def test_a_life_on_a_branch_is_judged_by_its_agents_word_once_nobody_renews_its_lease(agents, desk):
+    run_id = agents.ask("a").row.run_id
+    first = agents.begin(agents.ask("a"), [1.0])
+    desk.clock.advance(SILENCE)
+    assert agents.ask("b").row.run_id == run_id
+    desk.beat(first)
+    branch = "b" * 32
+    desk.attach(branch, run_id, offline=True)
+    desk.append(branch, 0, rows(0, [0], loss=9.0))
+    assert agents.states() == ["superseded"]
+    agents.report("b", 0)
+    assert agents.states() == ["superseded"]
+    desk.clock.advance(LEASE_SECONDS + 1)
+    assert agents.states() == ["finished"]
+
+
+def test_who_comes_back_after_two_leases_still_counts(agents, desk):
+    given = agents.ask("a")
+    first = agents.begin(given, [1.0])
+    desk.clock.advance(SILENCE)
+    assert agents.ask("b").row.run_id == given.row.run_id
+    desk.clock.advance(DEAD_SECONDS + 1)  # and that agent died before it began
+    desk.beat(first)
+    assert agents.ask("c").row.number == 1
+    assert agents.states()[0] == "queued"
+    agents.end(first)
+    assert agents.ask("d").row.number == 2
+    assert agents.states()[0] == "finished"
+
+
+def test_a_sweep_that_is_paused_while_a_point_is_searched_hands_it_out_when_it_goes_on(agents, desk):
+    def ask(tx):
+        return work.ask(tx, agents.now_of(tx), "a", "agent", desk.hub.now())
+
+    def hand_out(tx):
+        return work.hand_out(tx, agents.now_of(tx), "a", "agent", found, 0, desk.hub.now())
+
+    assert desk.write(ask) == work.Needed(0)
+    found = suggest(sweep_of(agents.sweep.config), 7, 0, [])
+    agents.change("pause")
+    assert isinstance(desk.write(hand_out), work.Wait)
+    assert agents.states() == []
+    agents.change("resume")
+    assert agents.ask("a").row.parameters == {"x": 1}

@@ -40,10 +40,12 @@ def run_of(reader: Reader, sweep: SweepRow, row: AssignmentRow) -> RunRow | None
 
 
 def life(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> State | None:
-    """The state of what was begun under the newest lease; None while nothing was."""
+    """The state of what was begun under the newest lease, or of the run itself where nobody has a lease; None while
+    nothing was begun.
+    """
     run = run_of(reader, sweep, row)
     attempts = reader.attempts(run.id) if run is not None else []
-    mine = [attempt for attempt in attempts if attempt.number > row.attempts]
+    mine = [attempt for attempt in attempts if attempt.number > row.attempts or row.state == QUEUED]
     current = run_attempt(run, mine, now.ears.quiet) if run is not None else None
     return state(current, now.ears.quiet) if current is not None else None
 
