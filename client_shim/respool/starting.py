@@ -51,7 +51,7 @@ def start(arguments: dict[str, Any], foreign: dict[str, Any]) -> Run:
     plan = plan_of(given, os.environ)
     notices.silent, notices.strictly = plan.silent, bool(plan.place.settings.strict)
     notices.forget()
-    swept.say(arguments, given)
+    swept.say(arguments, os.environ)
     config, wanted = _config_of(arguments, foreign), swept.parameters(os.environ)
     if notices.strictly:
         ConfigRoom({}, strict=True).take({**config, **wanted})

@@ -12,7 +12,7 @@ from respool import notices
 from respool.errors import UsageError
 
 _SWEEP, _PARAMETERS = "RESPOOL_SWEEP_ID", "RESPOOL_SWEEP_PARAMETERS"
-_NAMES = ("id", "project", "entity")
+_NAMES = {"id": "RESPOOL_RUN_ID", "project": "RESPOOL_PROJECT", "entity": "RESPOOL_ENTITY"}
 
 
 def named(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -22,9 +22,14 @@ def named(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, An
     return {**arguments, **dict.fromkeys(_NAMES)}
 
 
-def say(arguments: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Which names yielded."""
-    gone = [name for name in _NAMES if arguments.get(name) is not None and given.get(name) is None]
+def say(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Which names yielded to others."""
+    if not environ.get(_SWEEP):
+        return
+    told = {name: arguments.get(name) for name in _NAMES}
+    gone = [
+        name for name, value in told.items() if value is not None and str(value) != environ.get(_NAMES[name])
+    ]
     if gone:
         notices.warn("sweep", f"in a sweep init() does not decide {', '.join(gone)}: the sweep does.")
 

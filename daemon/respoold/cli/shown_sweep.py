@@ -63,8 +63,13 @@ def show(screen: Screen, sweep: dict[str, Any], *, as_json: bool) -> int:
 
 def _undone(sweep: dict[str, Any], counts: dict[str, Any]) -> str:
     goes_on = sweep.get("state") in {"running", "paused"}
-    named = {"leased": "at work", "queued": "to be begun again" if goes_on else "given up"}
-    return "".join(f", {words.count(counts[key])} {name}" for key, name in named.items() if counts.get(key))
+    ended = int(counts.get("ended") or 0)  # by their agents' words
+    named = {
+        "at work": int(counts.get("leased") or 0) - ended,
+        "ended a moment ago": ended,
+        "to be begun again" if goes_on else "given up": counts.get("queued"),
+    }
+    return "".join(f", {words.count(number)} {name}" for name, number in named.items() if number)
 
 
 def _row(one: dict[str, Any]) -> list[Cell]:

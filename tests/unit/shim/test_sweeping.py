@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from respool import swept
+from respool import notices, swept
 from respool.apis.address import Address
 from respool.apis.hub import Hub
 from respool.config_map import Config
@@ -146,6 +146,17 @@ def test_in_a_sweep_the_names_of_a_script_yield_and_outside_they_count():
     assert swept.named(given, {}) is given
     inside = swept.named(given, {"RESPOOL_SWEEP_ID": "s"})
     assert inside == {"id": None, "project": None, "entity": None, "name": "n"}
+
+
+def test_only_a_name_that_yields_to_another_is_spoken_of(capsys):
+    given = {"id": "mine", "project": "p", "entity": None, "name": "n"}
+    told = {"RESPOOL_SWEEP_ID": "s", "RESPOOL_RUN_ID": "s-1", "RESPOOL_PROJECT": "p", "RESPOOL_ENTITY": "ada"}
+    notices.forget()
+    swept.say(given, {})
+    swept.say({**given, "id": None}, told)
+    assert capsys.readouterr().err == ""
+    swept.say(given, told)
+    assert "init() does not decide id: the sweep does." in capsys.readouterr().err
 
 
 def test_parameters_that_no_agent_wrote_are_refused_and_outside_of_a_sweep_there_are_none():

@@ -179,7 +179,7 @@ def test_points_in_work_and_points_that_failed_do_not_stop_a_search():
         ),
         (
             {"method": "grid", "parameters": {"x": {"min": 0.0, "max": 1.0}}},
-            ["parameters.x is 'real'", "q_uniform"],
+            ["parameters.x is a range without steps", "q_uniform"],
         ),
         ({"method": "bayes"}, ["metric is None"]),
         ({"metric": {"name": "loss", "goal": "min"}}, ["metric.goal is 'min'"]),

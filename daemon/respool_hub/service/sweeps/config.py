@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, NamedTuple
 
+from respool_hub.service.refusal import refuse
 from respool_hub.service.sweeps.distributions import Choice, Real, Whole
 from respool_hub.service.sweeps.parameters import Space, number, space_of, wrong
 
@@ -93,8 +94,9 @@ def grid_values(key: str, distribution: Choice | Whole | Real) -> tuple[Any, ...
             if count > MAX_GRID:
                 raise wrong(f"{key}.q", q, f"It makes {count} points; make it larger.")
             return tuple(dict.fromkeys(float(f"{low + index * q:.12g}") for index in range(count)))
-    advice = "A grid knows value, values (without probabilities), int_uniform and q_uniform."
-    raise wrong(key, type(distribution).__name__.lower(), advice)
+    kind = "values with probabilities" if isinstance(distribution, Choice) else "a range without steps"
+    advice = "Write its values, or min and max as whole numbers, or q_uniform with q; or use method: random."
+    raise refuse("bad-request", f"{key} is {kind}, which a grid cannot walk through.", advice)
 
 
 def _check_grid(space: Space) -> None:

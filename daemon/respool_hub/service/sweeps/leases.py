@@ -103,6 +103,11 @@ def _said(reported: int | None, otherwise: str) -> str:
     return State.FINISHED.value if reported == 0 else State.FAILED.value
 
 
+def told(row: AssignmentRow) -> str:
+    """What its agent says of a process that begins its run, or ended before one was heard of."""
+    return row.state if row.reported is None else _said(row.reported, State.CRASHED.value)
+
+
 def held(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> bool:
     """Whether the process of a run that was given up is back: nobody else is given it."""
     return life(reader, sweep, row, now) in ALIVE

@@ -11,7 +11,7 @@ from respool_hub.service.access import Caller, enter_entity, entities, sees
 from respool_hub.service.plain_json import clean
 from respool_hub.service.refusal import refuse
 from respool_hub.service.sweeps.config import sweep_of
-from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, judged, late_values, life
+from respool_hub.service.sweeps.leases import DONE, LEASED, QUEUED, judged, late_values, life, told
 from respool_hub.service.sweeps.work import OVER, PAUSED, RUNNING, limit_of
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AssignmentRow, SweepRow
@@ -94,6 +94,7 @@ def shown(reader: Reader, sweep: SweepRow, now: Now) -> dict[str, Any]:
     valued = [one for one in runs if one["value"] is not None]
     best = (max if parsed.maximize else min)(valued, key=lambda one: one["value"], default=None)
     counts = {state: sum(row.state == state for row in rows) for state in (LEASED, QUEUED, DONE)}
+    counts["ended"] = sum(row.state == LEASED and row.reported is not None for row in rows)
     return _brief(sweep) | {
         "config": clean(sweep.config),
         "metric": parsed.metric,
@@ -106,13 +107,13 @@ def shown(reader: Reader, sweep: SweepRow, now: Now) -> dict[str, Any]:
 
 
 def _brief(sweep: SweepRow) -> dict[str, Any]:
-    told = sweep.config
+    config = sweep.config
     return {
         "entity": sweep.entity,
         "project": sweep.project,
         "sweep_id": sweep.sweep_id,
-        "name": clean(told.get("name")) or sweep.sweep_id,
-        "method": told.get("method"),
+        "name": clean(config.get("name")) or sweep.sweep_id,
+        "method": config.get("method"),
         "owner": sweep.owner,
         "state": sweep.state,
         "max_requeues": sweep.max_requeues,
@@ -123,12 +124,12 @@ def _brief(sweep: SweepRow) -> dict[str, Any]:
 def _run(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> dict[str, Any]:
     waits = row.state == QUEUED and sweep.state in {RUNNING, PAUSED}
     stands = None if waits or row.state == DONE else life(reader, sweep, row, now)
-    undone = QUEUED if waits else "given up" if row.state == QUEUED else row.state
+    undone = QUEUED if waits else "given up" if row.state == QUEUED else told(row)
     return {
         "number": row.number + 1,
         "run_id": row.run_id,
         "parameters": clean(row.parameters),
-        "state": row.outcome or (stands.value if stands is not None else undone),
+        "state": row.outcome or (undone if stands is None else stands.value),
         "agent": row.agent,
         "requeues": row.requeues,
         "value": row.value,

@@ -57,7 +57,7 @@ def ask(tx: Transaction, sweep: SweepRow, lease: str, agent: str, now: Now) -> A
         case "running":
             return _next(tx, sweep, lease, agent, waiting, now)
         case "paused":
-            return Wait("it is paused: `respool sweep --resume` lets it go on")
+            return Wait(f"it is paused: `respool sweep --resume {sweep.sweep_id}` lets it go on")
     return Over(f"it is {sweep.state}")
 
 
