@@ -185,14 +185,14 @@ respool.agent(sweep, function=train)
 """
 
 
-DEATHS, POINTS = 30, 44
-DOUBLE = 8
-"""Among so many first deaths are those of an agent with its run: they are given up after 45 s, others work meanwhile."""
+DEATHS, POINTS = 28, 40
+DOUBLE = 6
+"""Among so many first deaths are those of agents with their runs, which come back after 45 s only."""
 
 
 @pytest.mark.slow
 def test_a_sweep_survives_the_deaths_of_its_agents_and_runs(site: Site) -> None:
-    """Four agents, 44 points; every so many beginnings one of them, or its run, or both, die or are preempted."""
+    """Four agents, forty points; every so many beginnings one of them, or its run, or both, die or are preempted."""
     seed = int(os.environ.get("RESPOOL_STORM_SEED") or 2026)
     print(f"seed {seed}")
     lot = random.Random(seed)
@@ -201,7 +201,7 @@ def test_a_sweep_survives_the_deaths_of_its_agents_and_runs(site: Site) -> None:
     agents = [agent(site, sweep, number).launch() for number in range(4)]
     deaths, due = 0, 1
     deadline = time.monotonic() + 300
-    while not all(one.code == 0 for one in agents):
+    while not any(one.code == 0 for one in agents):  # one ends well when nothing is left
         assert time.monotonic() < deadline, site.words()
         for one in agents:
             if one.code not in {None, 0}:

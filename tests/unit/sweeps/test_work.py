@@ -202,11 +202,12 @@ def test_a_script_that_begins_no_run_is_done_by_its_agents_word(agents, desk):
     for lease, code in (("a", 0), ("b", 2), ("c", -9)):
         agents.ask(lease)
         agents.report(lease, code)
-    assert isinstance(agents.ask("d"), work.Wait), "its rows may be on their way"
-    assert agents.states() == ["finished", "failed", "crashed"]
-    assert agents.shown()["counts"] == {"leased": 3, "queued": 0, "done": 0, "ended": 3}
-    desk.clock.advance(LEASE_SECONDS + 1)
-    assert agents.ask("d").row.number == 2
+    assert agents.ask("d").row.number == 2, "killed before it began: nothing is waited for"
+    assert isinstance(agents.ask("e"), work.Wait), "their rows may be on their way"
+    assert agents.states() == ["finished", "failed", "leased"]
+    assert agents.shown()["counts"] == {"leased": 3, "queued": 0, "done": 0, "ended": 2}
+    desk.clock.advance(DEAD_SECONDS + 1)
+    assert agents.ask("f").row.number == 2
     assert agents.states()[:2] == ["finished", "failed"]
 
 

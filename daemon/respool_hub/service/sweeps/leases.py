@@ -93,6 +93,9 @@ def _outcome(row: AssignmentRow, stands: State | None, *, expired: bool) -> str 
             return _said(row.reported, stands.value)
         case State.SILENT | State.SUPERSEDED | None if expired:
             return _said(row.reported, LOST)
+        case None if row.reported is not None and row.reported < 0:
+            # A signal ended it before its run was heard of: what may still be on its way ended by no word of its own.
+            return LOST
     return None
 
 
