@@ -20,6 +20,7 @@ from respoold.cli.progress import progress
 from respoold.cli.runs import RunPath, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import open_source
+from respoold.io.alone import alone
 from respoold.io.bulk import Bulk
 from respoold.io.partial import Partial
 
@@ -166,16 +167,17 @@ def _fetch(those: Found, one: Told, part: Told, target: str, advance: Callable[[
     """What is there under its name is whole. What came of it before a failure stays beside it, for the next try."""
     try:
         os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-        if part.get("path"):
-            source = _local(those, one, part)
-            try:
-                _copy(source, target + ".part", part["size"], advance)
-            finally:
-                os.close(source)
-        else:
-            _download(those, part["digest"], target + ".part", advance)
-        os.chmod(target + ".part", 0o666 & ~_umask())
-        os.replace(target + ".part", target)
+        with alone(target + ".part"):
+            if part.get("path"):
+                source = _local(those, one, part)
+                try:
+                    _copy(source, target + ".part", part["size"], advance)
+                finally:
+                    os.close(source)
+            else:
+                _download(those, part["digest"], target + ".part", advance)
+            os.chmod(target + ".part", 0o666 & ~_umask())
+            os.replace(target + ".part", target)
     except OSError as error:
         cause = f"The file {target} cannot be written: {error.strerror or error}."
         raise CommandError(Exit.USAGE, cause, "Choose another place with -o DIR.") from error
