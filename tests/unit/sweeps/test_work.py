@@ -391,3 +391,19 @@ def test_a_sweep_that_is_paused_while_a_point_is_searched_hands_it_out_when_it_g
     assert agents.states() == []
     agents.change("resume")
     assert agents.ask("a").row.parameters == {"x": 1}
+
+
+@pytest.mark.parametrize(("goal", "values"), [("minimize", [0.6, 0.5]), ("maximize", [0.4, 0.5])])
+def test_once_a_run_has_reached_the_target_nothing_new_is_begun(desk, goal, values):
+    metric = {"name": "loss", "goal": goal, "target": 0.5}
+    agents = Agents(
+        desk, {"method": "random", "metric": metric, "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+    )
+    for lease, value in zip("ab", values, strict=True):
+        attempt = agents.begin(agents.ask(lease), [value])
+        if value == 0.5:
+            agents.ask("late")
+        agents.end(attempt)
+    assert agents.ask("c").why == "the target 0.5 is reached; 1 still at work"
+    agents.end(agents.begin(agents.ask("late"), [0.7]))
+    assert agents.ask("d") == work.Over("it is finished: 3 runs")

@@ -112,14 +112,25 @@ def _next(
             )
             return _leased(tx, sweep, taken, now, again=True)
     number = tx.assigned(sweep.id)
-    most = limit_of(sweep_of(sweep.config))
-    if most is None or number < most:
+    parsed = sweep_of(sweep.config)
+    most, reached = limit_of(parsed), _reached(tx, sweep, parsed)
+    if not reached and (most is None or number < most):
         return Needed(number)
     left = len(tx.assignments(sweep.id, LEASED)) + len(waiting)
     if left:
-        return Wait(f"all {number} points are handed out, {left} of them are still at work")
+        why = f"the target {parsed.target} is reached" if reached else f"all {number} points are handed out"
+        return Wait(f"{why}; {left} still at work")
     tx.put_sweep(sweep._replace(state=OVER))
     return Over(f"it is finished: {number} runs")
+
+
+def _reached(reader: Reader, sweep: SweepRow, parsed: Sweep) -> bool:
+    """Whether a run that is over has come to the metric's target; then nothing new is begun, as at W&B."""
+    if parsed.target is None:
+        return False
+    sign = -1.0 if parsed.maximize else 1.0
+    values = (trial.value for trial in trials(reader, sweep) if trial.over and trial.value is not None)
+    return any(sign * value <= sign * parsed.target for value in values)
 
 
 def limit_of(sweep: Sweep) -> int | None:
