@@ -141,6 +141,7 @@ def test_a_guest_that_ran_ahead_moves_no_step_and_its_rows_stay(site: Site) -> N
     last = trainer.last_step
     assert last < 4000
     for node in (other, site.node):
+        site.drained()
         again = node.rows(steps=last + 20)
         assert again.process.wait(60) == 0, again.process.words()
         assert again.begun()["step"] == (last + 1 if node is other else last + 20)
