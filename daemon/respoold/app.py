@@ -26,6 +26,7 @@ from respoold.core.node import pending_bytes
 from respoold.io import disk, notify
 from respoold.io import socket as doors
 from respoold.tasks.adopt import adopt_forever, adopt_spool
+from respoold.tasks.belief import settle_forever
 from respoold.tasks.follow import follow_forever
 from respoold.tasks.foresight import SHUTDOWN_SECONDS, Foresight, shut_down
 from respoold.tasks.handover import Handover
@@ -38,7 +39,6 @@ from respoold.tasks.reaper import watch_processes
 from respoold.tasks.retire import retire_touched
 from respoold.tasks.staging import Staging
 from respoold.tasks.system import sample_forever
-from respoold.tasks.vault import settle_forever
 from respoold.tasks.watchdog import feed_watchdog
 
 BUSY = 75
@@ -46,7 +46,9 @@ BUSY = 75
 
 
 class Outcome(NamedTuple):
-    """How a one-shot drain ended; `why` says what stands in the way of what is left."""
+    """How a one-shot drain ended; `why` says what stands in the way of what is left. `given_up`: what can never be
+    sent, a sentence each.
+    """
 
     records: int
     files: int
@@ -54,6 +56,7 @@ class Outcome(NamedTuple):
     left_files: int
     lost: int
     why: str | None
+    given_up: tuple[str, ...] = ()
 
 
 def serve(config: Config) -> int:
@@ -236,7 +239,8 @@ def _outcome(keeper: Keeper, goals: Goals) -> Outcome:
     why = left["why"] or (None if keeper.config.hub else "no hub is configured")
     behind = sum(_behind(one, goals) for one in keeper.node)
     lost = keeper.lost + sum(one.lost for one in keeper.node)
-    return Outcome(keeper.sent, keeper.sent_files, behind, left["pending_files"], lost, why)
+    given_up = tuple(keeper.given_up)
+    return Outcome(keeper.sent, keeper.sent_files, behind, left["pending_files"], lost, why, given_up)
 
 
 def _reachable(keeper: Keeper) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
+import re
 
 import pytest
 
@@ -203,3 +205,36 @@ def test_a_daemon_without_a_hub_keeps_nobody_waiting_and_the_loss_is_said(site: 
     said = life.process.words()
     assert "will be lost with this job" in said
     assert "without a daemon" not in said
+
+
+def rebooted(spool: str) -> None:
+    """As the machine finds it after it went down: of another boot, and nothing noted to be on disk."""
+    for folder, _, names in os.walk(spool):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name == "attempt.json":
+                with open(path, encoding="utf-8") as file:
+                    paper = file.read()
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(paper.replace('"boot_id": "', '"boot_id": "before-'))
+            elif name.endswith(".chunks"):
+                os.unlink(path)
+
+
+def test_a_checkpoint_that_nobody_saw_on_disk_before_a_reboot_is_not_sent_but_kept_and_named(
+    site: Site,
+) -> None:
+    node = up(site)
+    life = node.train("states.py", steps=1, end="hang", environ=ALONE)
+    digest = life.remark("saved 0").split()[-1]
+    life.process.kill()
+    rebooted(os.path.join(node.work, SPOOL))
+    done = node.call("sync", SPOOL)
+    assert done.returncode == 1, done.stdout + done.stderr
+    named = re.search(r"checkpoint \S+ at step 0: .* kept in (\S+)\.", done.stderr)
+    assert named, done.stderr
+    with open(named[1], "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == digest
+    assert site.view.checkpoints(PROJECT, RUN) == []
+    assert node.call("sync", SPOOL).returncode == 0, "it was said, and nothing else is left"
+    assert os.path.exists(named[1])

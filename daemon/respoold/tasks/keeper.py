@@ -74,6 +74,7 @@ class Keeper:
         self.forgotten = deque[Attempt](maxlen=64)
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0
+        self.given_up: list[str] = []
         self.sent = 0
         self.sent_files = 0
 
@@ -324,6 +325,12 @@ class Keeper:
     def resolve(self, about: str, uid: int | None = EVERYBODY) -> None:
         """That is no longer so."""
         self._complaints.resolve(uid, about)
+
+    def give_up(self, attempt: Attempt, what: str) -> None:
+        """A snapshot is not what its record says: it is never sent, and its owner should know."""
+        text = f"{'/'.join(attempt.run)}: {what}"
+        self.given_up.append(text)
+        self.warn(text, uid=attempt.file.uid)
 
     def drop_deleted(self, attempt: Attempt, why: str) -> None:
         """Its run was deleted at the hub: it is held, and shown, until somebody purges it."""

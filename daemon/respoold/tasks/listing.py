@@ -15,7 +15,7 @@ from respoold.core.checkpoints import Share, Stage
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
-from respoold.tasks import recall, vault
+from respoold.tasks import belief, recall
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.restore import run_of
 from respoold.tasks.shown import shown
@@ -136,7 +136,7 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
         (share.rank, part) for _, share in sorted(shares, key=lambda one: one[1].rank) for part in share.parts
     ]
     whole = all(blobs.size_of(attempt.directory, part.token) == part.size for _, part in parts) and all(
-        vault.believed(attempt, share) for _, share in shares
+        belief.believed(attempt, share) for _, share in shares
     )
     return {
         "name": newest.name,

@@ -18,6 +18,7 @@ from respoold.core.file_version import Blob
 from respoold.core.memory import Memory, next_step
 from respoold.core.states import State
 from respoold.io import blobs, chunks, disk, fold, segments
+from respoold.tasks import belief
 from respoold.tasks.keeper import Keeper
 
 LOOK_SECONDS = 1.0
@@ -151,11 +152,12 @@ def _shelve(keeper: Keeper, attempt: Attempt) -> None:
 def _drop_old_files(keeper: Keeper, attempt: Attempt) -> None:
     """Keep the newest version of each name in the run; older snapshots were sent, or never will be."""
     newest: dict[str, str] = {}
-    for one in keeper.node.of_run(attempt.file.uid, attempt.run):
+    run = keeper.node.of_run(attempt.file.uid, attempt.run)
+    for one in run:
         for version in sorted(one.files.values(), key=lambda version: version.seq):
             if version.state in {Blob.SENT, Blob.PENDING}:
                 newest[version.name] = version.token
-    kept = set(newest.values()) | attempt.checkpoints.tokens
+    kept = set(newest.values()) | attempt.checkpoints.tokens | belief.doubted(run, attempt)
     for token in blobs.tokens(attempt.directory):
         if token.removesuffix(NOTE) not in kept:
             chunks.remove(attempt.directory, token)

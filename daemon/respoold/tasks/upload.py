@@ -24,7 +24,7 @@ from respoold.io import blobs, tokens
 from respoold.io.hub import HubDoor
 from respoold.io.reader import Reader
 from respoold.io.registration import report
-from respoold.tasks import ferry, vault
+from respoold.tasks import belief, ferry, vault
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.keys import register
 from respoold.tasks.restored import met, read_again, send_again
@@ -199,7 +199,7 @@ async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
             if attempt.files[version.token].state is Blob.SKIPPED:
                 continue  # it was removed when a newer one replaced it
             sent = version._replace(state=Blob.MISSING)
-            attempt.warnings.append(f"{version.name}: {error}")
+            keeper.give_up(attempt, f"{version.name}: {error}")
         else:
             keeper.sent_files += sent.state is Blob.SENT
         attempt.files[version.token] = sent
@@ -210,6 +210,7 @@ async def _carry_files(keeper: Keeper, uplink: Uplink, attempt: Attempt, _: Stre
 
 async def _carry_file(keeper: Keeper, uplink: Uplink, attempt: Attempt, version: FileVersion) -> FileVersion:
     """Hash a snapshot once (it is durable by then), upload what the hub has not, make the version visible."""
+    belief.check_file(attempt, version)
     if not version.digest and version.size <= CHUNK:
         directory, token, size = attempt.directory, version.token, version.size
         version = version._replace(digest=await trio.to_thread.run_sync(blobs.settle, directory, token, size))
@@ -279,7 +280,7 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
         return
     uplink.turns.moving(stream, share)
     try:
-        vault.check(attempt, share)
+        belief.check(attempt, share)
         transfer = keeper.transfers.turn(attempt.id, share.key, trio.current_time())
         moved, _sent, expired = await ferry.bring_share(
             uplink.door_of(attempt), attempt.id, attempt.directory, share, transfer
@@ -292,7 +293,8 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
             return
         attempt.checkpoints.moved(share, stage=Stage.MISSING)
         keeper.transfers.done(attempt.id, share.key)
-        attempt.warnings.append(f"checkpoint {share.name} at step {share.step}: {error}")
+        remains = belief.remains(attempt, share)
+        keeper.give_up(attempt, f"checkpoint {share.name} at step {share.step}: {error}{remains}")
     except HubRefused as error:
         if error.problem.code == "bad-request":
             attempt.checkpoints.refuse(share)

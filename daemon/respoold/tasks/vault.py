@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import NoReturn
 
 import trio
 
-from respool.process import boot_id
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
 from respoold.core.file_version import Blob
 from respoold.core.making_room import spare
-from respoold.io import blobs, chunks, disk
+from respoold.io import blobs, chunks
 from respoold.io.reader import Reader
 from respoold.tasks.keeper import Keeper
-
-SETTLE_SECONDS = 2.0
 
 
 async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept:
@@ -113,52 +109,6 @@ def ready(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
     """Whether nothing of it is still being written from shared memory."""
     staging = keeper.staging
     return staging is None or not any(staging.busy(attempt.directory, part.token) for part in share.parts)
-
-
-def check(attempt: Attempt, share: Share) -> None:
-    """Raises BlobGoneError unless its bytes are believed to be what was handed over."""
-    if not believed(attempt, share):
-        raise blobs.BlobGoneError("it was not on disk when the machine went down")
-
-
-def believed(attempt: Attempt, share: Share) -> bool:
-    """Whether its bytes may be what was handed over: after a reboot of this machine only what was noted to be on disk
-    is. That another machine, whose folder came here, lost its power nothing says; what that leaves are holes.
-    """
-    if attempt.writers[share.writer].paper.boot_id in {"", boot_id()}:
-        return True
-    elsewhere = attempt.elsewhere(disk.node_name(), share.writer)
-    return all(
-        chunks.noted(attempt.directory, part.token)
-        or (elsewhere and chunks.unbroken(attempt.directory, part.token, part.size))
-        for part in share.parts
-    )
-
-
-async def settle_forever(keeper: Keeper, pause: float = SETTLE_SECONDS) -> NoReturn:
-    """Have checkpoints on disk soon after they were handed over, and noted to be, whether or not a hub is there to
-    take them: without that a reboot would cost all that waited for it.
-    """
-    settled: set[tuple[str, tuple[int, int]]] = set()
-    while True:
-        await trio.sleep(pause)
-        waiting = [(one, share) for one in keeper.node for share in one.checkpoints.pending]
-        keys = {(one.id, share.key) for one, share in waiting}
-        settled &= keys
-        for one, share in waiting:
-            new = (one.id, share.key) not in settled
-            if new and ready(keeper, one, share) and believed(one, share):
-                done = await trio.to_thread.run_sync(_settle, one.directory, share)
-                settled |= {(one.id, share.key)} if done else set()
-
-
-def _settle(directory: str, share: Share) -> bool:
-    try:
-        for part in share.parts:
-            chunks.settle(directory, part.token, part.size)
-    except (blobs.BlobGoneError, OSError):
-        return False  # what is wrong with it is found, and said, when it is sent
-    return True
 
 
 async def let_go(attempt: Attempt, shares: Iterable[Share]) -> None:

@@ -99,6 +99,14 @@ def test_rows_that_could_not_be_read_are_a_bad_state(drain: FakeDrain, respool: 
     assert respool("sync").code == 1
 
 
+@pytest.mark.usefixtures("hub", "spool")
+def test_what_can_never_be_sent_is_named_and_a_bad_state(drain: FakeDrain, respool: Respool) -> None:
+    drain.outcome = DONE._replace(given_up=("p/r: checkpoint model at step 3: it was not on disk",))
+    answer = respool("sync")
+    assert answer.code == 1
+    assert "p/r: checkpoint model at step 3: it was not on disk." in answer.err
+
+
 @pytest.mark.usefixtures("hub", "drain", "spool")
 def test_sync_json_is_the_outcome(respool: Respool) -> None:
     assert json.loads(respool("sync", "--json").out)["records"] == 1240

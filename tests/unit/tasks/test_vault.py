@@ -12,18 +12,14 @@ import pytest
 import trio
 
 from respool.wire import codec
-from respool.wire.attempt import NOTE
 from respool.wire.frames import Kind, encode
-from respool.wire.messages import BlobDone, CheckpointsAsked, RestorePart
+from respool.wire.messages import BlobDone, RestorePart
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
-from respoold.io import blobs, chunks, disk
+from respoold.io import blobs, chunks
 from respoold.tasks import listing, upload, vault
-from respoold.tasks.keeper import Keeper
 from respoold.tasks.uploads import uploads
-from unit.tasks.kit import ME, People, a_keeper, granted, log, people
-
-SIZE = 1 << 20
+from unit.tasks.kit import ME, SIZE, People, a_keeper, blob, granted, people, saved
 
 
 @pytest.fixture
@@ -32,24 +28,9 @@ def folk() -> Iterator[People]:
         yield made
 
 
-def blob(attempt: Attempt, token: str) -> None:
-    fd = blobs.create(attempt.directory, token)
-    os.write(fd, os.urandom(SIZE))
-    os.fsync(fd)
-    os.close(fd)
-
-
 def damage(attempt: Attempt, token: str) -> None:
     with open(blobs.path_of(attempt.directory, token), "r+b") as file:
         file.write(b"damage")
-
-
-async def saved(keeper: Keeper, found: Any, *steps: int) -> None:
-    """Checkpoints of SIZE bytes each, handed over."""
-    for step in steps:
-        blob(found.attempt, f"t{step}")
-        said = {"name": "c", "step": step, "parts": [{"name": "", "blob": f"t{step}", "size": SIZE}]}
-        log(keeper, found, step, kind=Kind.CHECKPOINT, value=said)
 
 
 def held(attempt: Attempt) -> set[str]:
@@ -159,46 +140,3 @@ async def test_one_that_its_process_removed_for_newer_ones_is_no_loss(folk: Peop
             reader.tail.offset,
         )
         assert upload._outlived_meanwhile(keeper, attempt, oldest)
-
-
-def move(attempt: Attempt, node: str) -> None:
-    """As if it had been another boot's, on a machine of that name."""
-    writer = attempt.writers[0]
-    writer.paper = writer.paper._replace(boot_id="another", node=node)
-
-
-async def test_what_was_on_disk_before_a_reboot_is_believed_after_it(folk: People, tmp_path: Path) -> None:
-    async with a_keeper(str(tmp_path)) as keeper:
-        found = await granted(keeper, folk.ask())
-        await saved(keeper, found, 1)
-        attempt, (share,) = found.attempt, tuple(found.attempt.checkpoints)
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(vault.settle_forever, keeper, 0.01)
-                while not chunks.noted(attempt.directory, "t1"):  # noqa: ASYNC110 - a file tells of no event
-                    await trio.sleep(0.01)
-                nursery.cancel_scope.cancel()
-        move(attempt, disk.node_name())
-        vault.check(attempt, share)
-        os.unlink(blobs.path_of(attempt.directory, "t1") + NOTE)
-        with pytest.raises(blobs.BlobGoneError):
-            vault.check(attempt, share)
-        (told,) = (await listing.listed(keeper, ME, attempt, CheckpointsAsked())).checkpoints
-        assert not told["complete"], "a torn one is not offered either"
-
-
-async def test_what_came_from_another_machine_is_believed_unless_it_has_holes(
-    folk: People, tmp_path: Path
-) -> None:
-    async with a_keeper(str(tmp_path)) as keeper:
-        found = await granted(keeper, folk.ask())
-        await saved(keeper, found, 1)
-        attempt, (share,) = found.attempt, tuple(found.attempt.checkpoints)
-        move(attempt, "compute-17")
-        attempt.adopted = True
-        vault.check(attempt, share)
-        path = blobs.path_of(attempt.directory, "t1")
-        os.truncate(path, SIZE // 2)
-        os.truncate(path, SIZE)
-        with pytest.raises(blobs.BlobGoneError):
-            vault.check(attempt, share)

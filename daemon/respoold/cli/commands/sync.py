@@ -4,7 +4,7 @@ Without an argument: ./respool/spool and every spool that a run of yours has
 registered on this machine. Nothing is deleted before the hub has it; a spool
 that is still being written is read as far as it goes. Who has no key hands
 what is over to the daemon of this machine. Exit code 1 when
-something is left, 3 when the hub cannot be reached.
+something is left or can never be sent, 3 when the hub cannot be reached.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def upload(spools: list[str], hub: str | None, places: Places, screen: Screen) -
     line.end()
     if outcome.left_records or outcome.left_files:
         return outcome, Exit.BAD if line.hub_reachable else Exit.UNREACHABLE
-    return outcome, Exit.BAD if outcome.lost else Exit.DONE
+    return outcome, Exit.BAD if outcome.lost or outcome.given_up else Exit.DONE
 
 
 def _keyless(named: str | None, places: Places) -> bool:
@@ -179,6 +179,8 @@ def _tell(screen: Screen, outcome: Any) -> None:
         screen.note(
             f"  {words.counted(outcome.lost, 'record')} could not be read; the hub shows where they are missing."
         )
+    for what in outcome.given_up:
+        screen.note(f"  {what}.")
 
 
 def _tell_of_daemon(screen: Screen, places: Places) -> None:
