@@ -122,7 +122,7 @@ def listed(keeper: Keeper, name: str | None, run: str | None, folder: str) -> li
     answer = None if tether is None else tether.ask(CheckpointsAsked(run, name), LIST_SECONDS)
     if tether is not None and answer is not None and isinstance(answer.message, Checkpoints):
         if answer.message.error:
-            raise CommError(f"The checkpoints cannot be listed: {answer.message.error}.")
+            raise CommError(f"The checkpoints cannot be listed: {answer.message.error.rstrip('.')}.")
         found = answer.message.checkpoints
         return [SavedCheckpoint(one, _from_daemon(keeper, run, one), folder) for one in found]
     local = local_checkpoints.listed(keeper, name, run)

@@ -82,3 +82,27 @@ def test_a_daemon_serves_the_hub_that_each_run_names(site: Site) -> None:
     assert status is not None
     assert {one["hub"]: one["reachable"] for one in status["hubs"]}[site.hub_url] is True
     view.close()
+
+
+def test_a_trainer_with_a_key_of_its_own_reads_what_its_user_may_read_and_hears_why_not_the_rest(
+    site: Site,
+) -> None:
+    site.hub.start()
+    site.give_keys()
+    adas, bobs = ({"RESPOOL_API_KEY": made(site, "--user", user)} for user in ("ada", "bob"))
+    site.node.daemon.start()
+    first = site.node.train("states.py", steps=2, environ=adas)
+    assert first.process.wait(60) == 0, first.process.words()
+    site.drained()
+    *_, step, digest = first.remark("saved 1").split()
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    other.daemon.start()
+    again = other.train("reader.py", id="again", of=f"{PROJECT}/{RUN}", environ=adas)
+    assert again.process.wait(60) == 0, again.process.words()
+    assert again.remark("checkpoint").split()[1:] == [step, digest]
+    assert again.remark("file").split()[1:] == [digest]
+    stranger = other.train("reader.py", id="theirs", of=f"ada/{PROJECT}/{RUN}", environ=bobs)
+    assert stranger.process.wait(60) == 0, stranger.process.words()
+    assert "There is no run ada/" in stranger.remark("error"), stranger.remarks
+    assert "There is no run ada/" in stranger.remark("missing")

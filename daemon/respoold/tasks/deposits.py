@@ -13,19 +13,17 @@ from respool.wire.messages import (
     BlobDropped,
     BlobGrant,
     BlobRequest,
-    CheckpointsAsked,
     Message,
-    RestorePart,
     Settle,
     Stage,
 )
 from respoold.core.attempt import Attempt
 from respoold.io import blobs
 from respoold.io.reader import Reader
-from respoold.tasks import listing, vault
+from respoold.tasks import vault
 from respoold.tasks.keeper import Keeper
 
-KINDS = (BlobRequest, BlobDone, BlobDropped, Settle, Stage, CheckpointsAsked, RestorePart)
+KINDS = (BlobRequest, BlobDone, BlobDropped, Settle, Stage)
 
 Reply = Callable[[Message, int, list[int]], None]
 """An answer, the request it belongs to, and descriptors that go along and are closed."""
@@ -42,11 +40,9 @@ class Deposits:
         """Answer one of KINDS; False for one that needs an attempt where there is none."""
         message, request = received.message, received.request
         attempt = reader.attempt if reader is not None else None
-        if isinstance(message, (CheckpointsAsked, RestorePart)):
-            nursery.start_soon(self._recall, attempt, message, request)
-        elif reader is None or attempt is None:
+        if reader is None or attempt is None:
             return False
-        elif isinstance(message, Settle):
+        if isinstance(message, Settle):
             nursery.start_soon(self._settle, reader, message, request)
         elif isinstance(message, Stage):
             self._reply(vault.stage(self._keeper, attempt, message, received.fds), request, [])
@@ -77,12 +73,3 @@ class Deposits:
 
     async def _settle(self, reader: Reader, message: Settle, request: int) -> None:
         self._reply(await vault.settle(self._keeper, reader, message), request, [])
-
-    async def _recall(
-        self, attempt: Attempt | None, message: CheckpointsAsked | RestorePart, request: int
-    ) -> None:
-        if isinstance(message, CheckpointsAsked):
-            self._reply(await listing.listed(self._keeper, self._uid, attempt, message), request, [])
-            return
-        answer, fd = await listing.part(self._keeper, self._uid, attempt, message)
-        self._reply(answer, request, [] if fd is None else [fd])

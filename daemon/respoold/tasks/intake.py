@@ -17,6 +17,7 @@ from respool.wire.errors import WireError
 from respool.wire.messages import (
     Adopt,
     Attach,
+    CheckpointsAsked,
     Flush,
     Flushed,
     Foretold,
@@ -27,6 +28,7 @@ from respool.wire.messages import (
     Reattached,
     Refused,
     Restore,
+    RestorePart,
     Ring,
     Rolled,
     SpoolRequest,
@@ -41,6 +43,8 @@ from respoold.core.attempt import Attempt
 from respoold.io import disk, processes
 from respoold.io import socket as doors
 from respoold.io.reader import Reader
+from respoold.tasks import listing
+from respoold.tasks.asker import Asker
 from respoold.tasks.attach import attach
 from respoold.tasks.deposits import KINDS, Deposits
 from respoold.tasks.keeper import Keeper
@@ -100,6 +104,7 @@ class Client:
         self._out_send, self._out_receive = trio.open_memory_channel[tuple[bytes, list[int]]](NOTICES)
         self._deposits = Deposits(keeper, self.peer.uid, self.queue)
         self._request = 0
+        self._key = ""
 
     async def read_to_end(self, nursery: trio.Nursery) -> None:
         """Read and handle messages until the peer is gone."""
@@ -160,8 +165,8 @@ class Client:
                 nursery.start_soon(self._flush, self.reader, message, request)
             case Adopt():
                 self._take_over(message, request, received.fds)
-            case Restore():
-                nursery.start_soon(self._restore, message, request)
+            case Restore() | CheckpointsAsked() | RestorePart():
+                nursery.start_soon(self._give_back, message, request)
             case _:
                 _close_all(received.fds if isinstance(message, Stage) else [])
                 cause = f"{type(message).__name__} does not fit the state of this connection"
@@ -187,9 +192,7 @@ class Client:
         if isinstance(answer, Refused):
             self.queue(answer, request)
             return
-        if message.key:
-            lend(self.keeper, answer.attempt, message.key)
-        self._take(answer.attempt, answer.attached.writer)
+        self._take(answer.attempt, answer.attached.writer, message.key)
         self.queue(answer.attached, request, answer.fds)
         for notice in standing(answer.attempt):
             self.queue(notice)
@@ -233,17 +236,17 @@ class Client:
             cause = f"{who}, pid {self.peer.pid}, is not kept here"
             self.queue(Refused("unknown-attempt", cause), request)
             return
-        if message.key:
-            lend(self.keeper, attempt, message.key)
-        self._take(attempt, message.writer)
+        self._take(attempt, message.writer, message.key)
         self.queue(Reattached(attempt.id), request)
         for notice in standing(attempt):
             self.queue(notice)
         if self.reader is not None:
             await self._spare(self.reader, message.segment + 1)
 
-    def _take(self, attempt: Attempt, writer: int) -> None:
-        self.attempt = attempt
+    def _take(self, attempt: Attempt, writer: int, key: str | None) -> None:
+        if key:
+            lend(self.keeper, attempt, key)
+        self.attempt, self._key = attempt, key or ""
         self.reader = self.keeper.open_reader(attempt, writer)
         self.keeper.attend(self.reader)
         self.keeper.voices.add(attempt.id, writer, self.queue)
@@ -295,8 +298,16 @@ class Client:
             case _:
                 self.queue(Status(await status(self.keeper, uid, all_users=message.all_users)), request)
 
-    async def _restore(self, message: Restore, request: int) -> None:
-        answer, fd = await restore(self.keeper, self.peer.uid, self.attempt, message)
+    async def _give_back(self, message: Restore | CheckpointsAsked | RestorePart, request: int) -> None:
+        fd, asker = None, Asker(self.peer.uid, self.attempt, self._key)
+        answer: Message
+        match message:
+            case Restore():
+                answer, fd = await restore(self.keeper, asker, message)
+            case RestorePart():
+                answer, fd = await listing.part(self.keeper, asker, message)
+            case _:
+                answer = await listing.listed(self.keeper, asker, message)
         self.queue(answer, request, [] if fd is None else [fd])
 
 

@@ -14,8 +14,8 @@ from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share, Stage
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs, chunks
-from respoold.io.hub import HubDoor
 from respoold.tasks import belief, recall
+from respoold.tasks.asker import Asker, RunPath
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.restore import run_of
 from respoold.tasks.shown import shown
@@ -23,34 +23,35 @@ from respoold.tasks.shown import shown
 Told = dict[str, Any]
 
 
-async def listed(keeper: Keeper, uid: int, attempt: Attempt | None, message: CheckpointsAsked) -> Checkpoints:
+async def listed(keeper: Keeper, asker: Asker, message: CheckpointsAsked) -> Checkpoints:
     """What the history shows, the newest first. What lies here and has not come to the hub is newer than all there
     is; the hub knows of the rest which ranks of other nodes have committed.
     """
+    attempt = asker.attempt
     try:
         run = run_of(message.run, attempt)
     except BadNameError as error:
         return Checkpoints(error=str(error))
-    local = await _local(keeper, uid, run, attempt)
+    local = await _local(keeper, asker.uid, run, attempt)
     try:
-        remote = await _remote(keeper, uid, run, attempt)
+        remote = await _remote(keeper, asker, run)
     except (HubAway, HubDenied, HubRefused) as error:
-        missing = isinstance(error, HubRefused) and error.problem.code == "missing"
+        # A run of this node may be none that the hub knows; one that was named and is nowhere has a wrong name.
+        here = message.run is None or keeper.node.of_run(asker.uid, run[1:])
+        missing = isinstance(error, HubRefused) and error.problem.code == "missing" and bool(here)
         # One that began here without a parent has none but its own.
         began = message.run is None and attempt is not None and not attempt.file.resumed
         if not (local or missing or began):
-            return Checkpoints(error=f"{'/'.join(run[1:])} has none on this node, and {error}")
+            return Checkpoints(error=f"{'/'.join(run[1:])} has none on this node: {error}")
         remote = None
     merged = local if remote is None else _merged(_not_dropped(local, remote), remote)
     found = [one for one in merged if message.name in {None, one["name"]}]
     return Checkpoints(found)
 
 
-async def part(
-    keeper: Keeper, uid: int, attempt: Attempt | None, message: RestorePart
-) -> tuple[Restored, int | None]:
+async def part(keeper: Keeper, asker: Asker, message: RestorePart) -> tuple[Restored, int | None]:
     """One part, from this node's spool if it lies here, else from the hub; the caller closes the descriptor."""
-    answer = await listed(keeper, uid, attempt, CheckpointsAsked(message.run, message.name))
+    answer = await listed(keeper, asker, CheckpointsAsked(message.run, message.name))
     wanted = (message.step, message.attempt_id)
     chosen = [
         one for one in answer.checkpoints if wanted in {(one["step"], one["attempt_id"]), (one["step"], None)}
@@ -61,31 +62,28 @@ async def part(
     one = chosen[0]
     for told in one["parts"]:
         if (told["rank"], told["name"]) == (message.rank, message.part):
-            return await _fetched(keeper, uid, attempt, one, told, run_of(message.run, attempt))
+            return await _fetched(keeper, asker, one, told, run_of(message.run, asker.attempt))
     return Restored(error=f"that checkpoint has no part {message.part!r} of rank {message.rank}"), None
 
 
 async def _fetched(
-    keeper: Keeper,
-    uid: int,
-    attempt: Attempt | None,
-    one: Told,
-    told: Told,
-    run: tuple[str | None, str, str],
+    keeper: Keeper, asker: Asker, one: Told, told: Told, run: RunPath
 ) -> tuple[Restored, int | None]:
     here, damaged = await trio.to_thread.run_sync(_opened, told.get("path"), told["size"])
     if damaged:
         about = f"damaged {told['path']}"
-        keeper.warn(f"checkpoint {one['name']} at step {one['step']} is damaged in this spool", about, uid)
+        keeper.warn(
+            f"checkpoint {one['name']} at step {one['step']} is damaged in this spool", about, asker.uid
+        )
     if here is not None:
         return Restored(
             told["size"], told["digest"], one["attempt_id"], one["step"], "this node's spool"
         ), here
-    door = _door(keeper, uid, attempt)
+    door = asker.door(keeper, run)
     if door is None or not told["digest"]:
         lying = "are damaged on this node" if damaged else "are not on this node"
         return Restored(error=f"its bytes {lying} and no hub has them"), None
-    folder = os.path.join(keeper.root, f"u{uid}")
+    folder = os.path.join(keeper.root, f"u{asker.uid}")
     try:
         fd = await recall.fetch(door, (run[0] or "-", run[1], run[2]), told["digest"], folder)
     except (HubAway, HubDenied, HubRefused, OSError) as error:
@@ -109,9 +107,7 @@ def _opened(path: str | None, size: int) -> tuple[int | None, bool]:
     return None, whole
 
 
-async def _local(
-    keeper: Keeper, uid: int, run: tuple[str | None, str, str], attempt: Attempt | None
-) -> list[Told]:
+async def _local(keeper: Keeper, uid: int, run: RunPath, attempt: Attempt | None) -> list[Told]:
     here = keeper.node.of_run(uid, run[1:])
     for one in here:
         for reader in keeper.readers_of(one):
@@ -166,12 +162,9 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
     }
 
 
-async def _remote(
-    keeper: Keeper, uid: int, run: tuple[str | None, str, str], attempt: Attempt | None
-) -> list[Told] | None:
+async def _remote(keeper: Keeper, asker: Asker, run: RunPath) -> list[Told] | None:
     """What the hub shows; None where no hub is configured."""
-    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
-    door = _door(keeper, uid, attempt)
+    uplink, door = asker.uplink(keeper), asker.door(keeper, run)
     if uplink is None or door is None:
         return None
     if not uplink.open:
@@ -179,11 +172,6 @@ async def _remote(
     with trio.move_on_after(keeper.config.handshake):
         return [_pathless(one) for one in await door.checkpoints((run[0] or "-", run[1], run[2]))]
     raise HubAway(f"the hub gave no answer within {keeper.config.handshake:.0f} s")
-
-
-def _door(keeper: Keeper, uid: int, attempt: Attempt | None) -> HubDoor | None:
-    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
-    return None if uplink is None else uplink.door_of(attempt)
 
 
 def _pathless(one: Told) -> Told:

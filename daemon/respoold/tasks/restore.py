@@ -18,36 +18,34 @@ from respoold.core.file_version import Blob, FileVersion
 from respoold.io import blobs, chunks
 from respoold.io.hub import HubDoor
 from respoold.tasks import recall
+from respoold.tasks.asker import Asker, RunPath
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.shown import Shown, shown
 
 
-async def restore(
-    keeper: Keeper, uid: int, attempt: Attempt | None, message: Restore
-) -> tuple[Restored, int | None]:
+async def restore(keeper: Keeper, asker: Asker, message: Restore) -> tuple[Restored, int | None]:
     """The newest version that the run's lineage shows, and its descriptor; the caller closes it."""
     try:
-        entity, project, run_id = run_of(message.run, attempt)
+        entity, project, run_id = run_of(message.run, asker.attempt)
     except BadNameError as error:
         return Restored(error=str(error)), None
-    here = keeper.node.of_run(uid, (project, run_id))
+    here = keeper.node.of_run(asker.uid, (project, run_id))
     for one in here:
         for reader in keeper.readers_of(one):
             while keeper.look(reader):
                 await trio.lowlevel.checkpoint()
-    found = _newest(await shown(here, attempt), message.name)
+    found = _newest(await shown(here, asker.attempt), message.name)
     if found is not None:
         answer, fd = await trio.to_thread.run_sync(_open_local, *found)
         if fd is not None or found[1].state is not Blob.SENT:
             return answer, fd
-        keeper.warn(f"{answer.error}; the hub's copy is given back", f"damaged {found[1].token}", uid)
+        keeper.warn(f"{answer.error}; the hub's copy is given back", f"damaged {found[1].token}", asker.uid)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
-    uplink = keeper.uplinks.of(uid, attempt.request.hub if attempt else None)
-    door = uplink.door_of(attempt) if uplink else None
-    return await _from_hub(keeper, door, (entity, project, run_id), message.name)
+    run = (entity, project, run_id)
+    return await _from_hub(keeper, asker.door(keeper, run), run, message.name)
 
 
-def run_of(named: str | None, attempt: Attempt | None) -> tuple[str | None, str, str]:
+def run_of(named: str | None, attempt: Attempt | None) -> RunPath:
     """(entity, project, run id) that a client means; its attempt's own for None. Raises BadNameError."""
     if named is None:
         if attempt is None:
@@ -109,7 +107,7 @@ def _is(fd: int, version: FileVersion) -> bool:
 
 
 async def _from_hub(
-    keeper: Keeper, hub: HubDoor | None, run: tuple[str | None, str, str], name: str
+    keeper: Keeper, hub: HubDoor | None, run: RunPath, name: str
 ) -> tuple[Restored, int | None]:
     if hub is None:
         return Restored(error=f"{name!r} is not on this node and no hub is configured"), None

@@ -18,6 +18,7 @@ from respoold.core.checkpoints import Stage
 from respoold.core.file_version import FileVersion
 from respoold.io import blobs, chunks, disk
 from respoold.tasks import belief, listing, retire
+from respoold.tasks.asker import Asker
 from respoold.tasks.keeper import Keeper
 from unit.tasks.kit import ME, SIZE, People, a_keeper, blob, granted, log, people, saved
 
@@ -55,7 +56,7 @@ async def test_what_was_on_disk_before_a_reboot_is_believed_after_it(folk: Peopl
         os.unlink(blobs.path_of(attempt.directory, "t1") + NOTE)
         with pytest.raises(blobs.BlobGoneError):
             belief.check(attempt, share)
-        (told,) = (await listing.listed(keeper, ME, attempt, CheckpointsAsked())).checkpoints
+        (told,) = (await listing.listed(keeper, Asker(ME, attempt), CheckpointsAsked())).checkpoints
         assert not told["complete"], "a torn one is not offered either"
 
 

@@ -15,6 +15,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.core.file_version import Blob
 from respoold.io import blobs
+from respoold.tasks.asker import Asker
 from respoold.tasks.attach import Granted
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.listing import listed
@@ -47,11 +48,11 @@ async def next_life(keeper: Keeper, who: People, before: Granted | None = None) 
 
 async def given_back(keeper: Keeper, found: Granted) -> tuple[str, list[int]]:
     """The file's content, and the steps of the checkpoints."""
-    answer, fd = await restore(keeper, ME, found.attempt, Restore("f"))
+    answer, fd = await restore(keeper, Asker(ME, found.attempt), Restore("f"))
     assert fd is not None, answer
     with os.fdopen(fd, "rb") as file:
         content = file.read().decode()
-    told = await listed(keeper, ME, found.attempt, CheckpointsAsked())
+    told = await listed(keeper, Asker(ME, found.attempt), CheckpointsAsked())
     return content, [one["step"] for one in told.checkpoints]
 
 
@@ -136,7 +137,7 @@ async def test_a_guests_steps_and_files_are_its_own_without_the_hub(tmp_path: Pa
             second = await next_life(keeper, who, first)
             assert second.attached.step == 10
             train(keeper, second, 7, 7, 8)
-            answer, fd = await restore(keeper, ME, second.attempt, Restore("report"))
+            answer, fd = await restore(keeper, Asker(ME, second.attempt), Restore("report"))
             assert fd is not None, answer
             os.close(fd)
             assert await given_back(keeper, second) == ("8", [8, 7, 6, 5, 4, 3, 2, 1, 0])
@@ -175,7 +176,7 @@ async def test_a_file_that_is_damaged_here_is_not_given_back(tmp_path: Path, dam
             found.attempt.files[version.token] = version._replace(digest=digest, state=Blob.SENT)
             assert (await given_back(keeper, found))[0] == "0"
             path.write_bytes(b"1" if damage == "flipped" else b"")
-            answer, fd = await restore(keeper, ME, found.attempt, Restore("f"))
+            answer, fd = await restore(keeper, Asker(ME, found.attempt), Restore("f"))
             assert (fd, answer.error) == (None, "'f' is not on this node and no hub is configured")
             (said,) = keeper.complaints(ME)
             assert said.endswith("; the hub's copy is given back")
@@ -189,6 +190,6 @@ async def test_a_file_for_which_the_spool_has_no_room_is_an_answer_and_no_crash(
 
     async with a_keeper(str(tmp_path / "spool"), FakeHub()) as keeper:
         monkeypatch.setattr("respoold.tasks.restore._download", full)
-        answer, fd = await restore(keeper, ME, None, Restore("f", "p/r"))
+        answer, fd = await restore(keeper, Asker(ME, None), Restore("f", "p/r"))
         assert fd is None
         assert "No space left on device" in str(answer.error)

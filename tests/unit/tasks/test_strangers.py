@@ -17,6 +17,7 @@ from respoold.core.checkpoints import parse
 from respoold.io import disk
 from respoold.tasks import listing
 from respoold.tasks.adopt import adopt_spool
+from respoold.tasks.asker import Asker
 from respoold.tasks.staging import Staging
 from unit.io.spools import ATTEMPT_ID, REQUEST, a_spool, lay
 from unit.tasks.kit import ME, FakeHub, a_keeper, granted, log, people
@@ -40,9 +41,11 @@ async def test_no_hub_says_what_is_opened_on_this_node(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     async with a_keeper(str(tmp_path / "spool"), Naming(str(secret))) as keeper:
-        shown = await listing.listed(keeper, ME, None, CheckpointsAsked("p/r", None))
+        shown = await listing.listed(keeper, Asker(ME, None), CheckpointsAsked("p/r", None))
         assert str(secret) not in str(shown)
-        answer, fd = await listing.part(keeper, ME, None, RestorePart("c", 1, run="p/r", attempt_id="x"))
+        answer, fd = await listing.part(
+            keeper, Asker(ME, None), RestorePart("c", 1, run="p/r", attempt_id="x")
+        )
         assert (fd, bool(answer.error)) == (None, True)
 
 

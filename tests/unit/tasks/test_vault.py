@@ -18,6 +18,7 @@ from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.io import blobs, chunks
 from respoold.tasks import listing, upload, vault
+from respoold.tasks.asker import Asker
 from respoold.tasks.uploads import uploads
 from unit.tasks.kit import ME, SIZE, People, a_keeper, blob, granted, people, saved
 
@@ -102,11 +103,11 @@ async def test_a_copy_that_is_damaged_here_is_not_given_out_and_comes_from_the_h
         await saved(keeper, found, 1)
         attempt, asked = found.attempt, RestorePart("c", 1, "", 0, None, None)
         chunks.settle(attempt.directory, "t1", SIZE)
-        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        answer, fd = await listing.part(keeper, Asker(ME, attempt), asked)
         assert answer.source == "this node's spool"
         os.close(fd or -1)
         damage(attempt, "t1")
-        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        answer, fd = await listing.part(keeper, Asker(ME, attempt), asked)
         assert (fd, answer.error) == (None, "its bytes are damaged on this node and no hub has them")
         assert keeper.complaints(ME) == ["checkpoint c at step 1 is damaged in this spool"]
 
@@ -119,9 +120,9 @@ async def test_a_copy_that_is_damaged_here_is_not_given_out_and_comes_from_the_h
             return os.open("/dev/null", os.O_RDONLY)
 
         monkeypatch.setattr(listing, "_remote", remote)
-        monkeypatch.setattr(listing, "_door", lambda *_: object())
+        monkeypatch.setattr(Asker, "door", lambda *_: object())
         monkeypatch.setattr(listing.recall, "fetch", fetch)
-        answer, fd = await listing.part(keeper, ME, attempt, asked)
+        answer, fd = await listing.part(keeper, Asker(ME, attempt), asked)
         assert (answer.error, answer.source) == (None, "the hub")
         os.close(fd or -1)
 

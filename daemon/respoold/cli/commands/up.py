@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
-import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from respoold.cli.children import Child
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
@@ -52,10 +53,28 @@ def run(args: Namespace, screen: Screen) -> int:
         return _serve(layout, places, screen)
 
 
+class Asked:
+    """Whether a signal has asked us to stop. A threading.Event cannot be set in a handler: the code that it interrupts
+    may hold the lock that it needs.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def take(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal's handler."""
+        with suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def wait(self, seconds: float) -> bool:
+        """Until asked, or so many seconds; whether asked."""
+        return bool(select.select([self._read], [], [], seconds)[0])
+
+
 def _serve(layout: Layout, places: Places, screen: Screen) -> int:
-    asked = threading.Event()
+    asked = Asked()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, asked.take)
     household = Household(layout, places.environ)
     try:
         household.start_hub()
@@ -136,7 +155,7 @@ def _introduce(screen: Screen, household: Household, places: Places, *, own: boo
     screen.out.flush()
 
 
-def _watch(screen: Screen, household: Household, daemon: Child | None, asked: threading.Event) -> None:
+def _watch(screen: Screen, household: Household, daemon: Child | None, asked: Asked) -> None:
     """Until asked to stop: start again what died, at once the first time, slower if it keeps dying."""
     starts: dict[Child, Callable[[], object]] = {household.hub: household.start_hub}
     if daemon is not None:
