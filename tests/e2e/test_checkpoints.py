@@ -176,3 +176,31 @@ def test_what_save_was_given_is_what_arrives_whatever_the_script_does_to_the_fil
     assert later == {"end-cut.pt", "end-replace.pt", "live-cut.pt", "live-replace.pt"}
     assert len(names) == 9 + len(later)
     assert {site.view.file(PROJECT, RUN, name) for name in later} == {b"0123456789", b"another file"}
+
+
+def test_what_a_disk_spoilt_at_the_hub_is_never_given_out_and_is_mended_by_the_next_save(site: Site) -> None:
+    site.open()
+    life = site.node.train("states.py", steps=1)
+    assert life.process.wait(60) == 0, life.process.words()
+    site.drained()
+    for folder, _, names in os.walk(site.path("hub", "blobs")):
+        for name in names:
+            with open(os.path.join(folder, name), "r+b") as file:
+                file.seek(1000)
+                byte = file.read(1)[0]
+                file.seek(1000)
+                file.write(bytes([byte ^ 1]))
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    other.daemon.start()
+    for words in (("--checkpoint",), ("model.bin",)):
+        done = other.call("restore", RUN, *words)
+        assert (done.returncode, "damaged at the hub" in done.stderr) == (1, True), done.stderr
+        assert not os.path.exists(os.path.join(other.work, "model.bin"))
+    again = other.train("states.py", steps=1, id="again")
+    assert again.process.wait(60) == 0, again.process.words()
+    site.drained()
+    done = other.call("restore", RUN, "--checkpoint")
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(other.work, "checkpoint"), "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == life.remark("saved 0").split()[-1]

@@ -27,6 +27,7 @@ def routes(hub: Hub) -> list[Route]:
     return [
         Route(path, Door(hub, Scope.WRITE, put, tokens=True), methods=["PUT"]),
         Route(path, Door(hub, Scope.WRITE, head, tokens=True), methods=["HEAD"]),
+        Route(path + "/verify", Door(hub, Scope.READ, verify, tokens=True), methods=["POST"]),
     ]
 
 
@@ -36,6 +37,14 @@ async def head(hub: Hub, _: Caller, request: Request) -> Response:
     if size is None:
         raise refuse("missing", f"Blob {digest} is not here.", "PUT it.")
     return Response(headers={"Content-Length": str(size)})
+
+
+async def verify(hub: Hub, _: Caller, request: Request) -> Response:
+    """Whether a blob is what its name says, read anew for whoever got other bytes. One that is not counts as missing
+    from now on, so that the next upload of it is taken.
+    """
+    digest = names.digest(request.path_params["digest"])
+    return packed(request, {"whole": await hub.in_thread(lambda: hub.blobs.verify(digest))})
 
 
 async def put(hub: Hub, _: Caller, request: Request) -> Response:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from respool_hub.api.answers import packed, shaped
 from respool_hub.api.door import Door, flag_of, json_of, shape_of
-from respool_hub.api.parts import PartResponse, range_of
+from respool_hub.api.parts import part_response, range_of
 from respool_hub.api.runs import RUN, run_of
 from respool_hub.hub import Hub
 from respool_hub.rehearsal import rehearse
@@ -154,7 +154,7 @@ async def collect(hub: Hub, _: Caller, request: Request) -> Response:
 async def part(hub: Hub, caller: Caller, request: Request) -> Response:
     found = await hub.read(lambda reader: _manifest(reader, caller, request))
     span = range_of(request.headers.get("range", ""), found.size)
-    return PartResponse(hub, found, span)  # type: ignore[return-value]
+    return await part_response(hub, found, span)  # type: ignore[return-value]
 
 
 async def manifest(hub: Hub, caller: Caller, request: Request) -> Response:

@@ -11,8 +11,10 @@ from starlette.types import Scope as AsgiScope
 
 from respool_hub.hub import Hub
 from respool_hub.service.chunks import sizes_of
-from respool_hub.service.refusal import refuse
+from respool_hub.service.refusal import RefusalError, refuse
+from respool_hub.store.ports import Blobs
 from respool_hub.store.rows import ManifestRow
+from respoold.core.hubapi import damaged
 from respoold.core.manifest import names_of
 
 PIECE = 1 << 20
@@ -27,11 +29,12 @@ class Span(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Of the chunk `digest` the bytes `start` to `end`."""
+    """Of the chunk `digest`, which has `size` bytes, those from `start` to `end`."""
 
     digest: str
     start: int
     end: int
+    size: int
 
 
 def range_of(header: str, size: int) -> Span:
@@ -54,8 +57,27 @@ def slices(manifest: ManifestRow, span: Span) -> Iterator[Slice]:
     for digest, size in zip(names_of(manifest.digests), sizes_of(manifest), strict=True):
         start, end = max(span.start - at, 0), min(span.end - at, size)
         if start < end:
-            yield Slice(digest, start, end)
+            yield Slice(digest, start, end, size)
         at += size
+
+
+async def part_response(
+    hub: Hub, manifest: ManifestRow, span: Span, headers: dict[str, str] | None = None
+) -> PartResponse:
+    """The answer with the bytes of a span. Raises RefusalError "damaged" when some are not there: while the body goes
+    out no reason can be given any more.
+    """
+    broken = await hub.in_thread(lambda: _broken(hub.blobs, manifest, span))
+    if broken:
+        raise RefusalError(damaged(manifest.digest[:12], broken))
+    return PartResponse(hub, manifest, span, headers)
+
+
+def _broken(blobs: Blobs, manifest: ManifestRow, span: Span) -> int:
+    """How many of its chunks are gone, or have another size, which is looked into."""
+    return sum(
+        blobs.size(one.digest) != one.size and not blobs.verify(one.digest) for one in slices(manifest, span)
+    )
 
 
 class PartResponse:
@@ -90,7 +112,7 @@ class PartResponse:
     async def _send(self, one: Slice, send: Send) -> None:
         blob = await self._hub.in_thread(lambda: self._hub.blobs.open(one.digest))
         if blob is None:
-            # The headers are out: the client must see that the body is not whole.
+            # The headers are out: the client must see that the body is not whole. It asks why (`bytes.verify`).
             raise OSError(f"chunk {one.digest} is gone")
         try:
             await self._hub.in_thread(lambda: blob.seek(one.start))

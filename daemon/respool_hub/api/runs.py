@@ -14,16 +14,17 @@ from starlette.routing import Route
 from respool_hub.api.answers import as_json
 from respool_hub.api.bytes import FileResponse
 from respool_hub.api.door import Door, flag_of, number_of
-from respool_hub.api.parts import PartResponse, range_of
+from respool_hub.api.parts import part_response, range_of
 from respool_hub.hub import Hub
 from respool_hub.service import beside, history, names
 from respool_hub.service.access import Caller, Scope, enter_entity, entities, find_run
 from respool_hub.service.files import shown
-from respool_hub.service.refusal import refuse
+from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.show import brief, full, listed_files
 from respool_hub.service.story import Story, tell
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import FileRow, ManifestRow, RunRow
+from respoold.core.hubapi import damaged
 
 RUN = "/v1/runs/{entity}/{project}/{run_id}"
 MOST_RUNS = 1000
@@ -121,12 +122,10 @@ async def get_file(hub: Hub, caller: Caller, request: Request) -> Response:
         headers["X-Respool-Step"] = str(found.step)
     if manifest is not None:
         span = range_of(request.headers.get("range", ""), manifest.size)
-        return PartResponse(hub, manifest, span, headers)  # type: ignore[return-value]
+        return await part_response(hub, manifest, span, headers)  # type: ignore[return-value]
     blob = await hub.in_thread(lambda: hub.blobs.open(found.digest))
     if blob is None:
-        raise refuse(
-            "missing", f"The bytes of {name!r} ({found.digest}) are gone.", "Look at the hub's disk."
-        )
+        raise RefusalError(damaged(repr(name), 1))
     return FileResponse(hub, blob, headers | {"X-Respool-Digest": found.digest})  # type: ignore[return-value]
 
 

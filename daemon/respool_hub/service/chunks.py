@@ -43,14 +43,18 @@ def verify(blobs: Blobs, file: Described) -> ManifestRow:
         check(file.digest, file.size, file.digests, file.sizes, MAX_CHUNK)
     except BadManifestError as error:
         raise refuse(
-            "bad-request", f"The manifest of {file.name!r} is wrong: {error}.", "Read the file again."
+            "bad-request",
+            f"The manifest of {file.name or 'a checkpoint'!r} is wrong: {error}.",
+            "Read the file again.",
         ) from error
     found = blobs.want(names_of(file.digests))
     for index, (size, stored) in enumerate(zip(file.sizes, found, strict=True)):
         if stored is None:
             raise _absent(file, index)
+        if stored != size and not blobs.verify(file.digests[32 * index : 32 * index + 32].hex()):
+            raise _absent(file, index)
         if stored != size:
-            said = f"Chunk {index} of {file.name!r} has {stored} bytes, not {size}."
+            said = f"Chunk {index} of {file.name or 'a checkpoint'!r} has {stored} bytes, not {size}."
             raise refuse("bad-request", said, "Read the file again.")
     return ManifestRow(file.digest, file.size, file.digests, array("I", file.sizes).tobytes())
 
@@ -69,5 +73,5 @@ def sizes_of(manifest: ManifestRow) -> list[int]:
 
 
 def _absent(file: Described, index: int) -> RefusalError:
-    said = f"Chunk {index} of {file.name!r} is not here."
+    said = f"Chunk {index} of {file.name or 'a checkpoint'!r} is not here."
     return refuse("missing-blob", said, "Ask which are missing, upload them, then commit again.", chunk=index)

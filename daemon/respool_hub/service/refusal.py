@@ -16,6 +16,7 @@ STATUS = {
     "conflict": 409,
     "exists": 409,
     "live": 409,
+    "damaged": 410,
     "deleted": 410,
     "missing-blob": 409,
     "bad-range": 416,

@@ -3,6 +3,7 @@
     blobs/ab/abcdef...   a blob, never changed
     blobs/tmp/abc....xy  an upload under way; what is found there at start is kept if it is whole, else removed
     blobs/doomed/abc...  a blob that is being swept; what is found there at start is put back
+    blobs/damaged/abc... what a disk made of a blob; nothing reads it again, and it may be deleted
 
 An upload is hashed while it is written, synced, renamed to its digest, and the folder is synced: after
 commit() it survives a power cut, before it nobody can see it.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from contextlib import suppress
 
 from blake3 import blake3
 
@@ -20,6 +22,8 @@ from respool_hub.store.ports import StoreError, StoreFullError
 
 WHOLE = 16 << 20
 """Bytes up to which an upload that a kill interrupted is looked at again: chunks, not whole files."""
+
+PIECE = 1 << 20
 
 FREE_FLOOR = 64 << 20
 """Bytes that are left free on the disk: the database beside the blobs must still be able to write."""
@@ -51,6 +55,22 @@ class FolderBlobs:
             return FolderBlob(self._path(digest))
         except FileNotFoundError:
             return None
+
+    def verify(self, digest: str) -> bool:
+        path = self._path(digest)
+        try:
+            hasher = blake3()
+            with open(path, "rb") as file:
+                while piece := file.read(PIECE):
+                    hasher.update(piece)
+            whole = hasher.hexdigest() == digest
+        except FileNotFoundError:
+            return False
+        except OSError:
+            whole = False  # what the disk does not give back is as good as lost
+        if not whole:
+            self._set_aside(path, digest)
+        return whole
 
     def upload(self, expected: int | None, digest: str = "") -> FolderUpload:
         free = os.statvfs(self._folder)
@@ -93,6 +113,13 @@ class FolderBlobs:
                 self.adopt(path, digest)
                 return
         os.unlink(path)
+
+    def _set_aside(self, path: str, digest: str) -> None:
+        folder = os.path.join(self._folder, "damaged")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):  # somebody else has found it, too
+            os.rename(path, os.path.join(folder, digest))
+        _sync_folder(os.path.dirname(path))
 
     def _want(self, digest: str) -> int | None:
         path = self._path(digest)

@@ -304,6 +304,9 @@ class Blobs(Protocol):
 
     def open(self, digest: str) -> BlobFile | None: ...
 
+    def verify(self, digest: str) -> bool:
+        """Read it and say whether it is what its name says; from then on one that is not is not there."""
+
     def upload(self, expected: int | None, digest: str = "") -> Upload:
         """`expected` bytes if known, and the digest that they shall have. Raises StoreFullError when they cannot
         fit.

@@ -20,6 +20,7 @@ from respoold.cli.progress import progress
 from respoold.cli.runs import RunPath, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import open_source
+from respoold.core import hubapi
 from respoold.io.alone import alone
 from respoold.io.bulk import Bulk
 from respoold.io.partial import Partial
@@ -27,6 +28,8 @@ from respoold.io.partial import Partial
 DEFAULT = "checkpoint"
 PIECE = 64 << 20
 STREAMS = 4
+MOST_ASKED = 16
+"""Chunks after which the hub is asked when they came wrong; it reads each anew."""
 
 Told = dict[str, Any]
 
@@ -227,7 +230,12 @@ def _download(those: Found, digest: str, path: str, advance: Callable[[int], Non
             advance(len(data))
 
         hub.span(bulk, url, start, end, take)
-        if partial.bad_in(start, end):
+        bad = partial.bad_in(start, end)
+        broken = [index for index in bad[:MOST_ASKED] if not hub.holds(partial.name_of(index))]
+        if broken:
+            problem = hubapi.damaged(digest[:12], len(broken))
+            raise CommandError(Exit.BAD, problem.cause, problem.advice)
+        if bad:
             raise CommandError(Exit.BAD, f"Bytes of {digest[:12]} arrived damaged.", "Say it again.")
 
     try:

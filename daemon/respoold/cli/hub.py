@@ -110,6 +110,16 @@ class Hub:
             cause = f"What answers at {self.address.url} sent no list of chunks: {error}."
             raise CommandError(Exit.UNREACHABLE, cause, "Check the address; update the hub.") from error
 
+    def holds(self, digest: str) -> bool:
+        """Whether the hub, which reads it anew, has this blob as it was; else it takes it again from now on. True
+        where it does not say.
+        """
+        try:
+            path, speak = f"{hubapi.API}/blobs/{digest}/verify", {"Accept": "application/json"}
+            return bool(self._json("POST", path, headers=speak).get("whole", True))
+        except CommandError:
+            return True
+
     def span(self, bulk: Bulk, part: str, start: int, end: int, take: Take) -> None:
         """Some bytes of the part at this path; may be called from several threads."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -123,7 +133,8 @@ class Hub:
         except HubDenied as error:
             raise DeniedError(error.problem.cause, error.problem.advice) from error
         except HubRefused as error:
-            raise CommandError(Exit.UNREACHABLE, error.problem.cause, error.problem.advice) from error
+            code = Exit.BAD if error.problem.code == "damaged" else Exit.UNREACHABLE
+            raise CommandError(code, error.problem.cause, error.problem.advice) from error
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._translated():
@@ -159,14 +170,16 @@ class Hub:
         try:
             problem = response.json()
             cause, advice = str(problem["cause"]), str(problem.get("advice", ""))
+            damaged = problem.get("code") == "damaged"
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             cause, advice = f"The hub at {self.address.url} answered {response.status_code}.", ""
+            damaged = False
         status = response.status_code
         if status in {401, 403}:
             login = f"Log in with `respool login {self.address.url}`."
             return DeniedError(cause, advice or login)
         ours = 400 <= status < 500 and status != 429
-        code = Exit.USAGE if ours else Exit.UNREACHABLE
+        code = Exit.BAD if damaged else Exit.USAGE if ours else Exit.UNREACHABLE
         return CommandError(code, cause, advice or "Try again later; the hub's log says more.")
 
 

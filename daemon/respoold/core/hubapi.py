@@ -10,6 +10,7 @@ where a body is frames or a file's bytes. Authentication is `Authorization: Bear
     POST /v1/heartbeat                   Beat          -> BeatAnswer
     HEAD /v1/blobs/DIGEST                              -> 200 | 404
     PUT  /v1/blobs/DIGEST                bytes         -> {} once they are stored durably and match | 422
+    POST /v1/blobs/DIGEST/verify                       -> Verified (the hub reads it anew)
     POST /v1/attempts/A/files            FileCommit    -> {} | 409 Problem "missing-blob"
     POST /v1/blobs/missing               BlobsAsked    -> BlobsMissing
     POST /v1/attempts/A/checkpoints      CheckpointCommit -> CheckpointTaken | 409 Problem "missing-blob"
@@ -201,6 +202,12 @@ class BlobsMissing(NamedTuple):
     missing: list[int]
 
 
+class Verified(NamedTuple):
+    """Whether a blob that was read anew is what its name says."""
+
+    whole: bool
+
+
 class CheckpointCommit(NamedTuple):
     """One rank's share of a checkpoint becomes visible. `step` is what the trainer calls it, `logged` the last row's
     step when it was saved, by which a cut hides it. `parts`: {"name", "size", "digest" (the manifest's),
@@ -286,6 +293,13 @@ class BeatAnswer(NamedTuple):
 
 Shape = Any
 """One of the named tuples above."""
+
+
+def damaged(what: str, count: int) -> Problem:
+    """What is said of a file, or a part of one, of which the hub's own copy is no longer what it was."""
+    are = "1 chunk of {} is" if count == 1 else f"{count} chunks of {{}} are"
+    advice = "Take another checkpoint or version; whoever saves the same bytes again mends this one."
+    return Problem("damaged", f"{are.format(what)} damaged at the hub, or gone.", advice)
 
 
 def dump(shape: Shape) -> bytes:

@@ -48,12 +48,12 @@ class Bulk:
 
     def put(
         self, headers: Headers, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None
-    ) -> int:
+    ) -> None:
         """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. `heard`, in the
         same thread, hears how many went. Raises HubAway, HubDenied, HubRefused, or EOFError for a file that is shorter.
         """
         headers = {**headers, **_READABLE, "Content-Length": str(size)}
-        return self._exchange(
+        self._exchange(
             "PUT", f"/blobs/{digest}", headers, lambda link: self._send(link, fd, offset, size, heard)
         )
 
@@ -61,9 +61,18 @@ class Bulk:
         """The bytes `start` to `end` (not included) of what lies at `path`. Raises HubAway, HubDenied, HubRefused."""
         span = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         headers = {**headers, **_READABLE, **span}
-        got = self._exchange("GET", path, headers, None, take)
-        if got != end - start:
-            raise HubAway(f"{got} bytes came of {end - start}")
+        left = end - start
+
+        def bounded(data: memoryview) -> None:
+            nonlocal left
+            left -= len(data)
+            if left < 0:
+                raise HubAway(f"more bytes came than {end - start}")
+            take(data)
+
+        self._exchange("GET", path, headers, None, bounded)
+        if left:
+            raise HubAway(f"{end - start - left} bytes came of {end - start}")
 
     def close(self) -> None:
         """Close what is idle."""
@@ -93,7 +102,7 @@ class Bulk:
         headers: dict[str, str],
         send: Callable[[http.client.HTTPConnection], None] | None,
         take: Take | None = None,
-    ) -> int:
+    ) -> None:
         link, fresh = self._connection()
         try:
             link.putrequest(method, hubapi.API + path, skip_accept_encoding=True)
@@ -102,19 +111,33 @@ class Bulk:
             link.endheaders()
             if send is not None:
                 send(link)
-            size = _answer(self._url, link.getresponse(), take)
+            response = link.getresponse()
         except (OSError, http.client.HTTPException) as error:
             link.close()
             if fresh or isinstance(error, TimeoutError):
                 raise HubAway(f"it broke off ({plain(error)})") from error
             # A kept connection that the hub had closed meanwhile says nothing about the hub.
-            return self._exchange(method, path, headers, send, take)
+            self._exchange(method, path, headers, send, take)
+            return
+        except BaseException:
+            link.close()
+            raise
+        self._answered(link, response, take)
+
+    def _answered(
+        self, link: http.client.HTTPConnection, response: http.client.HTTPResponse, take: Take | None
+    ) -> None:
+        """Take the answer. Never asked for again: what was taken of it would be taken twice."""
+        try:
+            _answer(self._url, response, take)
+        except (OSError, http.client.HTTPException) as error:
+            link.close()
+            raise HubAway(f"it broke off ({plain(error)})") from error
         except BaseException:
             link.close()
             raise
         with self._lock:
             self._idle.append(link)
-        return size
 
     def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
@@ -171,17 +194,16 @@ def _connection_of(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
 
 
-def _answer(url: str, response: http.client.HTTPResponse, take: Take | None) -> int:
-    """Take the body; its size. Raises what the status means."""
+def _answer(url: str, response: http.client.HTTPResponse, take: Take | None) -> None:
+    """Take the body. Raises what the status means."""
     if not 200 <= response.status < 300:
         _refused(url, response, response.read(MAX_ANSWER))
     if take is None:
-        return len(response.read(MAX_ANSWER))
-    buffer, size = memoryview(bytearray(PIECE)), 0
+        response.read(MAX_ANSWER)
+        return
+    buffer = memoryview(bytearray(PIECE))
     while got := response.readinto(buffer):
         take(buffer[:got])
-        size += got
-    return size
 
 
 def _refused(url: str, response: http.client.HTTPResponse, body: bytes) -> NoReturn:

@@ -172,6 +172,18 @@ class HubDoor:
         headers = self._headers
         await self._in_thread(lambda: self._chunks.get(headers, path, start, end, take))
 
+    async def holds(self, digest: str) -> bool:
+        """Whether the hub, which reads it anew, has this blob as it was; else it takes it again from now on. True
+        where it knows no such question.
+        """
+        try:
+            answer = await self._call(hubapi.Verified, "POST", f"/blobs/{digest}/verify")
+        except HubRefused as error:
+            if error.problem.code not in {"missing", "method", "http"}:
+                raise
+            return True
+        return bool(answer.whole)
+
     async def ask_room(self, attempt_id: str, asked: hubapi.RoomAsked) -> None:
         """Raises HubRefused "quota" when there is none. A hub that knows no such question has room."""
         try:

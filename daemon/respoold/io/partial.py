@@ -65,6 +65,10 @@ class Partial:
             if start <= place[0] < end and not self.good(index)
         ]
 
+    def name_of(self, index: int) -> str:
+        """A chunk's digest in hexadecimal."""
+        return self._digests[32 * index : 32 * index + 32].hex()
+
     def take(self) -> int:
         """The finished file, open for reading, its name removed; the caller closes it."""
         fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)

@@ -9,12 +9,15 @@ import os
 
 import trio
 
-from respoold.core.errors import HubAway, HubError
+from respoold.core import hubapi
+from respoold.core.errors import HubAway, HubError, HubRefused
 from respoold.core.hubapi import Manifest
 from respoold.io.hub import HubDoor, run_path
 from respoold.io.partial import Partial
 
 RESTORING = "restoring"
+MOST_ASKED = 16
+"""Chunks of one span after which the hub is asked when they came wrong; it reads each anew."""
 
 Run = tuple[str, str, str]
 
@@ -97,6 +100,22 @@ async def _get_all(hub: HubDoor, path: str, partial: Partial, spans: list[tuple[
 
 
 async def _get(hub: HubDoor, path: str, partial: Partial, start: int, end: int) -> None:
+    """A span, and once more if it did not come as it should: unless it is the hub's own copy that is not right."""
+    try:
+        if not await _try(hub, path, partial, start, end):
+            return
+    except HubAway:
+        # It comes in order: what is missing first is what the hub could not go on with, if that is why.
+        bad = await trio.to_thread.run_sync(partial.bad_in, start, end)
+        await _blame(hub, path, partial, bad[:1])
+        raise
+    bad = await _try(hub, path, partial, start, end)
+    if bad:
+        raise HubAway(f"{len(bad)} chunks of {os.path.basename(path)[:12]} came damaged")
+
+
+async def _try(hub: HubDoor, path: str, partial: Partial, start: int, end: int) -> list[int]:
+    """The chunks that came, and not as they should. Raises HubRefused for what the hub has not got whole."""
     at = start
 
     def take(data: memoryview) -> None:
@@ -106,5 +125,12 @@ async def _get(hub: HubDoor, path: str, partial: Partial, start: int, end: int) 
 
     await hub.get_span(path, start, end, take)
     bad = await trio.to_thread.run_sync(partial.bad_in, start, end)
-    if bad:
-        raise HubAway(f"{len(bad)} chunks of {os.path.basename(path)[:12]} came damaged")
+    await _blame(hub, path, partial, bad)
+    return bad
+
+
+async def _blame(hub: HubDoor, path: str, partial: Partial, bad: list[int]) -> None:
+    """Ask the hub whether it has these as they were. Raises HubRefused if not."""
+    broken = [index for index in bad[:MOST_ASKED] if not await hub.holds(partial.name_of(index))]
+    if broken:
+        raise HubRefused(410, hubapi.damaged(os.path.basename(path)[:12], len(broken)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import NoReturn
 
 import trio
 from blake3 import blake3
@@ -11,6 +12,7 @@ from blake3 import blake3
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError, run_id_of, split_run_path
 from respool.wire.messages import Restore, Restored
+from respoold.core import hubapi
 from respoold.core.attempt import Attempt
 from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubRefused
@@ -137,7 +139,8 @@ async def _download(
                 async for piece in response.aiter_raw(1 << 20):
                     await trio.to_thread.run_sync(_store, fd, piece, digest)
                     size += len(piece)
-                _verify(name, digest.hexdigest(), expected)
+                if digest.hexdigest() != expected:
+                    await _blame(hub, name, expected)
             except BaseException:
                 os.close(fd)
                 raise
@@ -150,9 +153,11 @@ async def _download(
     return Restored(size, expected, headers.get("X-Respool-Attempt", ""), number, "the hub"), fd
 
 
-def _verify(name: str, digest: str, expected: str) -> None:
-    if digest != expected:
-        raise HubAway(f"{name!r} arrived damaged: digest {digest[:12]}, not {expected[:12]}")
+async def _blame(hub: HubDoor, name: str, expected: str) -> NoReturn:
+    """It did not come as it was: say whether the hub has it so."""
+    if expected and not await hub.holds(expected):
+        raise HubRefused(410, hubapi.damaged(name, 1))
+    raise HubAway(f"{name!r} arrived damaged: it is not {expected[:12]}")
 
 
 def _store(fd: int, piece: bytes, digest: blake3) -> None:

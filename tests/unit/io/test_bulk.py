@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -119,6 +120,66 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(spool):
     bulk.close()
     listener.close()
     assert len(served_requests) == 3
+
+
+def answering(*bodies):
+    """The address of a server that answers one request after another on one kept connection: (bytes announced, bytes
+    sent, whether it is reset then); it accepts another one for what comes after a reset.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        link = None
+        for announced, body, reset in bodies:
+            if link is None:
+                link, _ = listener.accept()
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += link.recv(1000)
+            link.sendall(b"HTTP/1.1 206 Partial Content\r\ncontent-length: %d\r\n\r\n" % announced + body)
+            if reset:
+                link.recv(1)  # until the reader has taken what came
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                link.close()
+                link = None
+        if link is not None:
+            link.close()
+        listener.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}", thread
+
+
+def test_a_body_that_breaks_off_on_a_kept_connection_is_not_taken_twice(monkeypatch):
+    monkeypatch.setattr("respoold.io.bulk.PIECE", 4)
+    url, thread = answering((4, b"abcd", False), (8, b"abcd", True), (8, b"abcdefgh", False))
+    bulk, got = Bulk(url), bytearray()
+    bulk.get({}, "/x", 0, 4, got.extend)
+    (kept,) = bulk._idle
+    assert got == b"abcd"
+
+    def take(data):
+        got.extend(data)
+        kept.sock.send(b"!")  # now it may be reset
+
+    with pytest.raises(HubAway, match="broke off"):
+        bulk.get({}, "/x", 0, 8, take)
+    assert got == b"abcdabcd"
+    bulk.get({}, "/x", 0, 8, got.extend)
+    assert got == b"abcdabcdabcdefgh"
+    thread.join(10)
+    bulk.close()
+
+
+def test_no_more_is_taken_than_was_asked_for():
+    url, thread = answering((8, b"abcdefgh", False))
+    bulk, got = Bulk(url), bytearray()
+    with pytest.raises(HubAway, match="more bytes came than 4"):
+        bulk.get({}, "/x", 0, 4, got.extend)
+    assert got == b""
+    thread.join(10)
+    bulk.close()
 
 
 def test_a_bandwidth_limit_is_kept_over_all_threads():

@@ -210,6 +210,71 @@ async def test_damage_on_the_way_is_no_restored_part(site, spool, tmp_path, monk
             await recall.fetch(hub, RUN, "0" * 64, str(tmp_path))
 
 
+async def test_damage_on_the_way_is_asked_for_once_more(site, spool, tmp_path, monkeypatch):
+    url, key = site
+    data, asked = noise(4, MIB), []
+    blob(spool, "a", data)
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        digest = (await hub.checkpoints(RUN))[0]["parts"][0]["digest"]
+        real = hub.get_span
+
+        async def first_damaged(path, start, end, take):
+            asked.append(start)
+            await real(
+                path, start, end, take if len(asked) > 1 else lambda data: take(memoryview(bytes(len(data))))
+            )
+
+        monkeypatch.setattr(hub, "get_span", first_damaged)
+        with os.fdopen(await recall.fetch(hub, RUN, digest, str(tmp_path)), "rb") as file:
+            assert file.read() == data
+    assert asked == [0, 0]
+
+
+def spoil(folder, how):
+    """Damage every blob below a hub's folder."""
+    for path in (folder / "blobs").glob("??/*"):
+        body = bytearray(path.read_bytes())
+        body[len(body) // 2] ^= 1
+        path.write_bytes(body if how == "flipped" else body[: len(body) // 2])
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut"])
+async def test_a_chunk_that_is_damaged_at_the_hub_is_said_to_be_and_mended_by_who_saves_it_again(
+    site, spool, tmp_path, how
+):
+    url, key = site
+    data = noise(8, 2 * MIB)
+    blob(spool, "a", data)
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        (told,) = await hub.checkpoints(RUN)
+        digest = told["parts"][0]["digest"]
+        spoil(tmp_path / "data", how)
+        for _ in range(2):
+            with pytest.raises(HubRefused, match="damaged at the hub"):
+                await recall.fetch(hub, RUN, digest, str(tmp_path / "back"))
+        assert len(os.listdir(tmp_path / "data" / "blobs" / "damaged")) == 1
+        assert await brought(hub, spool, share(2, Part("", "a", len(data)))) == (1, len(data))
+        with os.fdopen(await recall.fetch(hub, RUN, digest, str(tmp_path / "back")), "rb") as file:
+            assert file.read() == data
+
+
+async def test_a_chunk_that_the_hub_has_cut_short_is_asked_for_again_at_the_commit(site, spool, tmp_path):
+    url, key = site
+    data = noise(9, 2 * MIB)
+    blob(spool, "a", data)
+    async with HubDoor(url, Credential(key)) as hub:
+        await brought(hub, spool, share(1, Part("", "a", len(data))))
+        spoil(tmp_path / "data", "cut")
+        with pytest.raises(HubRefused, match="not here"):
+            await brought(hub, spool, share(2, Part("", "a", len(data))))
+        assert await brought(hub, spool, share(2, Part("", "a", len(data)))) == (1, len(data))
+        digest = (await hub.checkpoints(RUN))[0]["parts"][0]["digest"]
+        with os.fdopen(await recall.fetch(hub, RUN, digest, str(tmp_path / "back")), "rb") as file:
+            assert file.read() == data
+
+
 async def test_a_share_whose_bytes_are_not_what_was_recorded_is_never_committed(site, spool):
     url, key = site
     blob(spool, "a", b"short")

@@ -23,6 +23,7 @@ from respoold.cli.progress import progress
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import add_source_arguments, open_source
+from respoold.core import hubapi
 
 EXAMPLES = """
 examples:
@@ -103,6 +104,9 @@ def fetch(hub: Hub, url: str, attempt: int | None, target: str, screen: Screen) 
             raise CommandError(Exit.UNREACHABLE, cause, "Check that the address is a respool hub's.")
         with _beside(target) as temporary:
             size, digest = _copy(hub.chunks(response), temporary, _length(response), screen)
+            if digest != expected and not hub.holds(expected):
+                problem = hubapi.damaged(os.path.basename(target), 1)
+                raise CommandError(Exit.BAD, problem.cause, problem.advice)
             if digest != expected:
                 cause = (
                     f"The file arrived damaged: its BLAKE3 is {digest[:12]}, the hub's is {expected[:12]}."
