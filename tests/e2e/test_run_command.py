@@ -89,3 +89,10 @@ def test_a_script_may_stand_between(site: Site) -> None:
     assert process.wait(20) == 128 + signal.SIGUSR1
     becomes(site, "preempted")
     assert life.remarks
+
+
+def test_a_job_that_cannot_be_started_has_the_code_that_shells_give_it(site: Site) -> None:
+    site.open()
+    missing = site.node.call("run", "--", "no-such-command")
+    assert (missing.returncode, "cannot be run" in missing.stderr) == (127, True), missing.stderr
+    assert site.node.call("run", "--", os.path.dirname(__file__)).returncode == 126

@@ -15,9 +15,11 @@ class Exit(IntEnum):
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked: one sentence of cause, one of advice."""
+    """A command cannot do what it was asked: one sentence of cause, one of advice. `code`: of Exit, but for who runs
+    another's command.
+    """
 
-    def __init__(self, code: Exit, cause: str, advice: str = "") -> None:
+    def __init__(self, code: int, cause: str, advice: str = "") -> None:
         super().__init__(cause)
         self.code = code
         self.cause = cause

@@ -252,5 +252,5 @@ def open_hub(named: str | None, places: Places) -> Hub:
     key = find_key(address, places)
     if key is None:
         cause = f"There is no key for the hub at {address.url}."
-        raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
+        raise DeniedError(cause, f"Log in with `respool login {address.url}`.")
     return Hub(address, key)

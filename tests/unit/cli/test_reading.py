@@ -308,7 +308,7 @@ def test_the_key_of_the_environment_is_not_sent_to_another_hub_than_the_environm
 ):
     monkeypatch.setenv("RESPOOL_HUB_URL", "https://elsewhere.example")
     done = respool("runs", "--hub", hub.url)
-    assert done.code == 3
+    assert done.code == 2
     assert f"respool login {hub.url}" in done.err
     assert not hub.asked
 

@@ -9,6 +9,7 @@ A job that was preempted is never shown as completed: this command exits with
 --requeue-exit, or 128 + the signal's number, or asks SLURM to requeue it with
 --requeue. With neither it waits in a SLURM job until SLURM ends and requeues
 it. Runs that ended by finish() in time are finished, and the job with them.
+A job that cannot be started is 127 where it is not found, else 126.
 
 Where no daemon answers, one is run for the job, and what it holds is sent
 before this returns.
@@ -26,6 +27,9 @@ from respoold.cli.places import here
 from respoold.cli.runner import Runner, Wishes, environment_of
 from respoold.cli.scontrol import Scontrol
 from respoold.cli.screen import Screen
+
+NOT_FOUND, NOT_RUNNABLE = 127, 126
+"""What shells say for a command that cannot be started."""
 
 EXAMPLES = """
 examples:
@@ -80,9 +84,8 @@ def run(args: Namespace, screen: Screen) -> int:
             end = runner.run(command)
         except OSError as error:
             cause = f"{command[0]} cannot be run: {error.strerror}."
-            raise CommandError(
-                Exit.USAGE, cause, "Look for a typing error, or name its whole path."
-            ) from error
+            code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE
+            raise CommandError(code, cause, "Look for a typing error, or name its whole path.") from error
         if daemon.socket and end.preempted:
             daemon.drained(args.drain)
         return runner.leave(end)

@@ -25,7 +25,7 @@ from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.commands.status import what_waits
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
-from respoold.cli.errors import CommandError, Exit
+from respoold.cli.errors import CommandError, DeniedError, Exit
 from respoold.cli.hub import find_hub, find_key
 from respoold.cli.places import Places, here, registered_spools
 from respoold.cli.screen import Screen
@@ -159,7 +159,7 @@ def _config(named: str | None, places: Places, desk: str) -> Config:
     key = find_key(address, places)
     if key is None:
         cause = f"There is no key for the hub at {address.url}."
-        raise CommandError(Exit.UNREACHABLE, cause, f"Log in with `respool login {address.url}`.")
+        raise DeniedError(cause, f"Log in with `respool login {address.url}`.")
     try:
         # Said by hand, it is where all goes; else a run goes to the hub that it named when it began.
         return load({"hub": address.url, "one_hub": named is not None, "api_key": key, "spool": desk})
