@@ -114,7 +114,7 @@ class Decision:
             return Standing.ALIVE
         if local_join.rivals_of(self.request._replace(takeover=False), living):
             return Standing.ALIVE
-        return Standing.FINISHED if (head.view.state, head.view.exit_code) == ("ended", 0) else Standing.OPEN
+        return Standing.FINISHED if head.done else Standing.OPEN
 
     def _settled(self, run_id: str) -> Standing:
         """As `_look`, after giving writers on other nodes, who may be dead, the time to show it."""
@@ -160,8 +160,8 @@ class Decision:
 def _state(head: Earlier, living: list[Living]) -> str:
     if any(one.attempt.file.attempt_id == head.file.attempt_id for one in living):
         return "running"
-    if (head.view.state, head.view.exit_code) == ("ended", 0):
+    if head.done:
         return "finished"
-    if head.view.preempting:
+    if head.view.preempting or head.noticed:
         return "preempted"
     return "failed" if head.view.state == "ended" else "crashed"

@@ -77,10 +77,9 @@ def size(octets: float) -> str:
 
 
 def show(
-    run: RunFacts, exit_code: int, kept: Balance, *, safe: bool, sent: bool, late: float | None, lost: int
+    run: RunFacts, how: str, kept: Balance, *, safe: bool, sent: bool, late: float | None, lost: int
 ) -> None:
     """Print it, once a launch. `late`: the seconds that were waited for the hub in vain."""
-    how = "finished" if exit_code == 0 else f"ended with exit code {exit_code}"
     sent = sent or kept.waiting == ""
     where = "at the hub" if sent else "synced in the spool" if safe else "in the spool, not synced"
     rows = "without a row" if run.last_step is None else f"after step {run.last_step}"

@@ -128,8 +128,8 @@ class RunCheckpoints(RunFiles):
     ) -> None:
         """Which checkpoints this run keeps from now on, here and at the hub: the `last` ones (at least one), those
         whose step is a multiple of `every`, and the one with the best `best`, a metric's name, by `mode` min or
-        max. Its value is taken from the checkpoint's metadata, else from the summary when it is saved. Raises
-        UsageError.
+        max. Its value is taken from the checkpoint's metadata, else from the summary when it is saved. What means
+        nothing changes nothing, and is said. Raises UsageError if strict.
         """
         newest, multiple = step_of(last), step_of(every)
         named = best is None or isinstance(best, str)
@@ -141,11 +141,13 @@ class RunCheckpoints(RunFiles):
             or not named
             or mode not in _MODES
         ):
-            given = f"last={shown(last)}, every={shown(every)}, best={shown(best)}, mode={shown(mode)}"
-            raise UsageError(
-                f"keep_checkpoints({given}) means nothing. Use last >= 1, every >= 0, a metric's name for best, and "
-                "mode 'min' or 'max'."
+            cause = (
+                f"keep_checkpoints(last={shown(last)}, every={shown(every)}, best={shown(best)}, mode={shown(mode)}) "
+                "means nothing"
             )
+            advice = "Use last >= 1, every >= 0, a metric's name for best, and mode 'min' or 'max'"
+            self._misused("keep", cause, "what was kept before is kept", advice)
+            return
         self._keep = {"last": newest, "every": multiple, "mode": mode, "best": best}
 
     def latest_checkpoint(self, name: str = DEFAULT, run_path: str | None = None) -> SavedCheckpoint | None:

@@ -38,12 +38,12 @@ _flat = codec.LEAVES.issuperset
 class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     """One attempt of a run, as its script sees it. Ends with finish(), `with`, or the interpreter.
 
-    `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears (run, exit code)
-    once when it is over.
+    `renew` makes the keeper of a further attempt of this process (for rewind), `on_end` hears once that it is over,
+    and whether it is done: nothing of it is left for another process.
     """
 
     def __init__(
-        self, keeper: Keeper, place: Place, renew: Callable[[], Keeper], on_end: Callable[[Run, int], None]
+        self, keeper: Keeper, place: Place, renew: Callable[[], Keeper], on_end: Callable[[Run, bool], None]
     ) -> None:
         super().__init__(keeper, place)
         self._renew = renew
@@ -258,11 +258,13 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     def _end(self, exit_code: int, reason: str) -> None:
         if self._state == DISABLED:
             self._state = FINISHED
-            self._on_end(self, exit_code)
+            self._on_end(self, exit_code == 0)
         if self._state != LIVE:
             return
         self._listen_no_more()
         self._handle_no_more()
+        # Who catches a notice's signal and falls off its end with 0 is not done, unless it says so.
+        done = exit_code == 0 and (reason == "finish" or self._marked or not self._preempting)
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
         interrupted = self._lock._is_owned()  # type: ignore[attr-defined]
         self._keep_last(exit_code)
@@ -281,5 +283,6 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
             self._keeper.close()
             self._writer.close()
         late = None if lasting or sent else time() - waiting
-        receipt.show(self, exit_code, kept, safe=safe, sent=sent, late=late, lost=self._writer.lost)
-        self._on_end(self, exit_code)
+        how = "finished" if done else f"ended with exit code {exit_code}" if exit_code else "was preempted"
+        receipt.show(self, how, kept, safe=safe, sent=sent, late=late, lost=self._writer.lost)
+        self._on_end(self, done)

@@ -34,6 +34,7 @@ class Earlier(NamedTuple):
     live: bool
     writers: tuple[WriterFile, ...] = ()
     ended: frozenset[int] = frozenset()
+    noticed: bool = False
 
     @property
     def moved(self) -> bool:
@@ -42,8 +43,17 @@ class Earlier(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        """Whether its primary ended with 0, and no other writer of it lives."""
-        return not self.live and (self.view.state, self.view.exit_code) == ("ended", 0)
+        """Whether its primary finished, and no other writer of it lives."""
+        return not self.live and self.done
+
+    @property
+    def done(self) -> bool:
+        """Whether its primary ended with 0. Who caught a notice's signal and fell off its end is not done, unless it
+        called finish(), or said itself that it is preempted: that one knew.
+        """
+        view = self.view
+        unfinished = self.noticed and not (view.preempting or view.explicit)
+        return (view.state, view.exit_code) == ("ended", 0) and not unfinished
 
     @property
     def next_step(self) -> int:
@@ -138,12 +148,15 @@ def _earlier(directory: str, project: str, run_id: str) -> Earlier | None:
         return None
     request = parse_request(file.request)
     writers = spool_papers.writers(directory, request)
-    facts = spool_papers.progress(directory).facts
+    noted = spool_papers.progress(directory)
+    facts = noted.facts
     numbers = {one.writer for one in writers}
     views = {number: _fold(directory, number, facts.get(number, {})) for number in numbers}
     ended = frozenset(number for number, view in views.items() if view.state == "ended")
     living = any(alive(one.process) and one.writer not in ended for one in writers)
-    return Earlier(directory, file, request, views[_primary(numbers)], living, tuple(writers), ended)
+    return Earlier(
+        directory, file, request, views[_primary(numbers)], living, tuple(writers), ended, noted.noticed
+    )
 
 
 def _merged(one: Earlier, other: Earlier) -> Earlier:
@@ -153,7 +166,11 @@ def _merged(one: Earlier, other: Earlier) -> Earlier:
     primary = _primary({writer.writer for writer in writers})
     view = one.view if primary in slots else other.view
     return one._replace(
-        view=view, live=one.live or other.live, writers=writers, ended=one.ended | other.ended
+        view=view,
+        live=one.live or other.live,
+        writers=writers,
+        ended=one.ended | other.ended,
+        noticed=one.noticed or other.noticed,
     )
 
 
@@ -186,6 +203,7 @@ def _with_memory(kept: Earlier | None, memory: Remembered) -> Earlier:
     view.config, view.summary, view.meta = dict(memory.config), dict(memory.summary), dict(memory.meta)
     view.last_step, view.rows = memory.step - 1, min(memory.step, 1)
     view.state = None if memory.state == "running" else "ended"
+    view.exit_code = 0 if memory.state == "finished" else None
     request = Request(
         memory.project,
         memory.run_id,

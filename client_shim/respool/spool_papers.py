@@ -53,12 +53,14 @@ class Remembered(NamedTuple):
 
 class Progress(NamedTuple):
     """What an attempt's keeper noted: per writer the facts of segments that are deleted, the files, and what ranks
-    handed over of checkpoints, as in their records, with the time and the last row's step (`logged`).
+    handed over of checkpoints, as in their records, with the time and the last row's step (`logged`). `noticed`: a
+    preemption notice stands.
     """
 
     facts: dict[int, dict[str, Any]] = {}
     files: tuple[dict[str, Any], ...] = ()
     shares: tuple[dict[str, Any], ...] = ()
+    noticed: bool = False
 
 
 def attempt_file(directory: str) -> AttemptFile | None:
@@ -109,7 +111,7 @@ def progress(directory: str) -> Progress:
         shares = [_share(values) for values in kept.get("checkpoints") or ()]
     except (OSError, WireError, TypeError, ValueError, IndexError, KeyError, AttributeError):
         return Progress()
-    return Progress(facts, tuple(files), tuple(shares))
+    return Progress(facts, tuple(files), tuple(shares), bool(kept.get("notices")))
 
 
 def remembered(root: str, project: str, run_id: str) -> Remembered | None:

@@ -83,10 +83,10 @@ def _reinit_of(arguments: dict[str, Any]) -> str:
 
 
 def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None, *, meant: bool) -> Run:
-    def ended(run: Run, exit_code: int) -> None:
+    def ended(run: Run, done: bool) -> None:
         run.hooks.remove()
         current.leave(run)
-        if state_file is not None and exit_code == 0:
+        if state_file is not None and done:
             state_file.release(run.id)
 
     # What the call passes wins over what was kept; what it does not pass stays as it was.

@@ -271,9 +271,12 @@ def test_without_a_daemon_a_run_that_is_killed_often_makes_room_of_what_its_earl
     "wrong",
     [{"last": 0}, {"every": -1}, {"mode": "best"}, {"last": "x"}, {"every": None}, {"best": 5}, {"mode": []}],
 )
-def test_a_policy_that_means_nothing_is_refused(run, wrong):
-    with pytest.raises(respool.UsageError, match="means nothing"):
-        run.keep_checkpoints(**wrong)
+def test_a_policy_that_means_nothing_changes_nothing_and_is_said(run, wrong, capsys):
+    run.keep_checkpoints(last=3)
+    before = dict(run._keep)
+    run.keep_checkpoints(**wrong)
+    assert run._keep == before
+    assert "means nothing; what was kept before is kept" in capsys.readouterr().err
 
 
 def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch, tmp_path):

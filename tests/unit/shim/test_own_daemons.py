@@ -11,8 +11,9 @@ from zlib import crc32
 import pytest
 
 import respool
-from respool import own_daemons
+from respool import own_daemons, spool_history
 from respool.wire import codec
+from respoold.io import disk
 from respoold.io.journal import Journal
 from unit.shim.test_spool_mode import attempts, crash
 
@@ -199,3 +200,37 @@ def test_an_attempts_number_is_not_given_twice_though_its_folder_is_gone(kept, s
     assert again["generation"] == 5
     assert run.attempt_id != first
     assert run.step == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "marked", "noticed", "done"),
+    [
+        ("exit", False, False, True),
+        ("exit", False, True, False),
+        ("exit", True, True, True),
+        ("finish", False, True, True),
+    ],
+)
+def test_who_left_with_0_under_a_notice_is_done_only_if_it_said_so(
+    with_daemon, kept, reason, marked, noticed, done
+):
+    run = with_daemon()
+    run.log({"n": 0})
+    if marked:
+        run.mark_preempting()
+    run._end(0, reason)
+    ((directory, _),) = attempts(kept)
+    disk.write_progress(directory, {"notices": {"command": 0.0}} if noticed else {})
+    (found,) = spool_history.attempts_of([str(kept)], "p", "r", None)
+    assert (found.done, found.finished) == (done, done)
+
+
+@pytest.mark.parametrize("state", ["finished", "crashed"])
+def test_a_run_of_which_only_a_journal_knows_is_done_if_that_says_so(with_daemon, kept, state):
+    run = with_daemon()
+    run.log({"n": 0})
+    before = run.attempt_id
+    crash()
+    retire(kept, before, keep_files=False, state=state)
+    (found,) = spool_history.attempts_of([str(kept)], "p", "r", None)
+    assert found.done == (state == "finished")

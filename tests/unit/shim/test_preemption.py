@@ -208,3 +208,15 @@ def test_a_signal_rings_the_daemon_at_once(daemon):
     until(lambda: Ring(urgent=True) in daemon.of(Ring))
     assert run.preempting
     assert signal.signal(signal.SIGUSR2, before) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize(("reason", "left"), [("exit", True), ("finish", False)])
+def test_who_leaves_with_0_under_a_notice_is_found_again_by_the_next_one_unless_it_finished(
+    daemon, capsys, tmp_path, monkeypatch, reason, left
+):
+    monkeypatch.chdir(tmp_path)
+    run = respool.init(project="p", resume=True)
+    noticed(daemon, run, source="command")
+    run._end(0, reason)
+    assert os.path.exists("respool/respool-resume.json") == left
+    assert ("was preempted" if left else "finished") in capsys.readouterr().err

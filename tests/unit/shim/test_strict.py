@@ -57,6 +57,7 @@ MISUSES = {
     "summary.update() was given 5": lambda run: run.summary.update(5),
     "name is 5, of type int": lambda run: setattr(run, "name", 5),
     "checkpoint(step='x') is no step": lambda run: run.checkpoint("x"),
+    "keep_checkpoints(last=0": lambda run: run.keep_checkpoints(last=0),
     "Image() cannot be kept": lambda _: Image(object()),
     "Table() cannot use": lambda _: Table(["a"], 5),
     "a row of 1 cells does not fit a table of 2 columns": lambda _: Table(["a", "b"], [[1]]),
