@@ -122,18 +122,24 @@ def sources(keeper: Keeper, board: Bulletin) -> Iterator[Source]:
     if cloud in _CLOUDS:
         make, base = _CLOUDS[cloud]
         yield make(config.metadata or base, jitter)
-    yield from _own(config)
+    yield from _own(keeper, config)
     if config.slurm:
         yield Slurm(
             _led(keeper, board), _publish(keeper, board), jitter, config.slurm_period, config.slurm_warning
         )
 
 
-def _own(config: Config) -> Iterator[Source]:
+def _own(keeper: Keeper, config: Config) -> Iterator[Source]:
+    def complain(why: str) -> None:
+        if why:
+            keeper.warn(why, "notice_command")
+        else:
+            keeper.resolve("notice_command")
+
     if config.notice_file is not None:
         yield File(config.notice_file)
     if config.notice_command:
-        yield Command(config.notice_command)
+        yield Command(config.notice_command, complain=complain)
 
 
 def _led(keeper: Keeper, board: Bulletin) -> Callable[[], list[str]]:

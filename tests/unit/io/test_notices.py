@@ -285,8 +285,28 @@ async def test_a_command_is_a_notice_while_it_succeeds(tmp_path: Path) -> None:
         assert Foreseen("command", AT) not in await heard(Withdrawn("command"))
         flag.touch()
         await heard(Foreseen("command", AT))
-    async with hearing(Command(["/nowhere/at-all"], 0.01)) as heard:
-        await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["/nowhere/at-all"], "cannot be run: No such file or directory"),
+        (["sh", "-c", "sleep 1000 & sleep 1000"], "took longer than"),
+        (["yes"], "said more than 1 MiB"),
+    ],
+)
+async def test_a_command_that_cannot_answer_says_nothing_leaves_nothing_and_is_complained_of(
+    words: list[str], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("respoold.io.notices.own.ANSWER_SECONDS", 2.0 if words == ["yes"] else 0.1)
+    said, complaints = list[Any](), list[str]()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Command(words, 0.01, complaints.append).watch, said.append)
+            await until(lambda: len(complaints) >= 2)
+            nursery.cancel_scope.cancel()
+    assert said == []
+    assert all(why in one and "no notice comes from it" in one for one in complaints)
 
 
 def squeue(folder: Path, answer: str) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ FILE, COMMAND = "file", "command"
 PERIOD = 2.0
 ANSWER_SECONDS = 30.0
 MAX_TEXT = 64
+MAX_OUTPUT = 1 << 20
 
 
 class File:
@@ -35,22 +37,67 @@ class File:
 
 class Command:
     """A notice stands while `argv` exits 0. Its first line of output may be the deadline, as in a file. A command
-    that takes longer than 30 s is ended, and has said nothing.
+    that takes longer than 30 s, or says more than a megabyte, is ended with all that it started, and has said
+    nothing. `complain` hears why it says nothing, and "" when it does.
     """
 
-    def __init__(self, argv: Sequence[str], period: float = PERIOD) -> None:
+    def __init__(
+        self, argv: Sequence[str], period: float = PERIOD, complain: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._argv = list(argv)
         self._period = period
+        self._complain = complain
 
     async def watch(self, tell: Tell) -> NoReturn:
         while True:
-            with trio.move_on_after(ANSWER_SECONDS), suppress(OSError):
-                done = await trio.run_process(
-                    self._argv, capture_stdout=True, stderr=subprocess.DEVNULL, stdin=b"", check=False
-                )
-                said = deadline_in(done.stdout[:MAX_TEXT].decode("ascii", "replace"))
-                tell(Withdrawn(COMMAND) if done.returncode else Foreseen(COMMAND, said))
+            why = await self._ask(tell)
+            self._complain(f"notice_command {self._argv[0]!r} {why}; no notice comes from it" if why else "")
             await trio.sleep(self._period)
+
+    async def _ask(self, tell: Tell) -> str:
+        """Run it once. Why it has said nothing, or ""."""
+        try:
+            process = await trio.lowlevel.open_process(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return f"cannot be run: {error.strerror}"
+        assert process.stdout is not None
+        async with process.stdout:
+            try:
+                with trio.move_on_after(ANSWER_SECONDS):
+                    said = await _first(process.stdout)
+                    if said is None:
+                        return f"said more than {MAX_OUTPUT >> 20} MiB"
+                    await process.wait()
+                    tell(Withdrawn(COMMAND) if process.returncode else Foreseen(COMMAND, deadline_in(said)))
+                    return ""
+                return f"took longer than {ANSWER_SECONDS:.0f} s"
+            finally:
+                if process.returncode is None:
+                    await _end(process)
+
+
+async def _first(stream: trio.abc.ReceiveStream) -> str | None:
+    """The beginning of what comes until its end; None when that is too far away."""
+    kept, count = b"", 0
+    while data := await stream.receive_some(1 << 16):
+        kept, count = (kept + data)[:MAX_TEXT], count + len(data)
+        if count > MAX_OUTPUT:
+            return None
+    return kept.decode("ascii", "replace")
+
+
+async def _end(process: trio.Process) -> None:
+    """Nothing that it started stays, in whatever state it left them."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with trio.CancelScope(shield=True):
+        await process.wait()
 
 
 def deadline_in(text: str) -> float:
@@ -62,6 +109,8 @@ def deadline_in(text: str) -> float:
 def _beginning(path: str) -> str | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        return ""  # it is there
     except OSError:
         return None
     with os.fdopen(fd, "rb") as file, suppress(OSError):
