@@ -16,7 +16,7 @@ _ZEROS = 4096
 
 
 def ended_well(directory: str) -> bool:
-    """Whether an attempt's last words are an end with exit code 0. A glance: only its last bytes are read."""
+    """Whether an attempt's last words are that it finished. A glance: only its last bytes are read."""
     segments = segments_of(directory, 0)
     if not segments:
         return False
@@ -26,7 +26,8 @@ def ended_well(directory: str) -> bool:
     at, view = resync(data, 0, 0), View()
     for frame in walk(data, at).frames if at is not None else []:
         view.apply(frame)
-    return view.state == "ended" and view.exit_code == 0
+    unfinished = view.noticed and not (view.explicit or view.preempting)
+    return view.state == "ended" and view.exit_code == 0 and not unfinished
 
 
 def _data_end(fd: int) -> int:

@@ -162,6 +162,6 @@ def _state(head: Earlier, living: list[Living]) -> str:
         return "running"
     if head.done:
         return "finished"
-    if head.view.preempting or head.noticed:
+    if head.view.preempting or head.view.noticed or head.noticed:
         return "preempted"
     return "failed" if head.view.state == "ended" else "crashed"

@@ -21,7 +21,9 @@ from respool.wire.messages import Notice
 
 
 class RunPreemption(RunTelemetry):
-    """`_signalled`: the signal that is raised again once the callbacks have run, 0 for none."""
+    """`_signalled`: the signal that is raised again once the callbacks have run, 0 for none; `_caught`: whether one
+    came; `_calling`: a callback runs, whose own calls of respool neither begin another nor raise the signal.
+    """
 
     # Of the class until they are used, as in RunFacts.
     _preempting = False
@@ -30,6 +32,7 @@ class RunPreemption(RunTelemetry):
     _due: tuple[Callable[[], Any], ...] = ()
     _callbacks: tuple[Callable[[], Any], ...] = ()
     _signalled = 0
+    _caught = _calling = False
     _handled: dict[int, Any] = {}
 
     @property
@@ -62,9 +65,10 @@ class RunPreemption(RunTelemetry):
         at its next call of respool (log, or a look at run.preempting), so that it may save a checkpoint. What it
         raises goes through that call. A decorator, too.
 
-        `signals` (SIGTERM, SIGUSR1 ...) count as notices as well. The first one marks the run as preempting, puts
-        back what was there before, and is raised again when the callbacks have run, or at once where there are
-        none; a second one does what it always did. Only the main thread can ask for that.
+        `signals` (SIGTERM, SIGUSR1 ...) are notices as well: who exits with 0 after one has not finished, unless it
+        called finish() or mark_preempting(). The first one is recorded, puts back what was there before, and is
+        raised again when the callbacks have run, or at once where there are none; a second one does what it always
+        did. Only the main thread can ask for that.
         """
         if callback is not None and not callable(callback):
             raise TypeError(f"a callback of type {type(callback).__name__}, which cannot be called")
@@ -90,8 +94,9 @@ class RunPreemption(RunTelemetry):
         """The handler. It may have interrupted any call of ours: what it uses is made for that."""
         self._put_back(number)
         if not self._off:
-            self._preempting, self._marked, self._due = True, True, self._callbacks
-            self._writer.record(Kind.STATE, {"state": "preempting"})
+            self._preempting, self._caught, self._due = True, True, self._callbacks
+            source = f"signal {signal.Signals(number).name}"
+            self._writer.record(Kind.STATE, {"state": "preempting", "source": source})
             if self._keeper.tether is not None:
                 self._keeper.tether.upkeep(urgent=True)
             self._signalled = number if self._due else 0
@@ -112,10 +117,15 @@ class RunPreemption(RunTelemetry):
 
     def _upkeep(self, now: float, *, urgent: bool = False) -> None:
         super()._upkeep(now, urgent=urgent)
+        if self._calling:
+            return
         while self._due:
             callback, *rest = self._due
-            self._due = tuple(rest)
-            callback()
+            self._due, self._calling = tuple(rest), True
+            try:
+                callback()
+            finally:
+                self._calling = False
         if self._signalled:
             number, self._signalled = self._signalled, 0
             signal.raise_signal(number)
@@ -125,6 +135,6 @@ class RunPreemption(RunTelemetry):
         deadline = notice.data.get("deadline")
         self._deadline = float(deadline) if isinstance(deadline, int | float) else 0.0
         if notice.code == "withdrawn":
-            self._preempting, self._due = self._marked, ()
+            self._preempting, self._due = self._marked or self._caught, ()
         elif not self._preempting:
             self._preempting, self._due = True, self._callbacks

@@ -52,7 +52,7 @@ class Earlier(NamedTuple):
         called finish(), or said itself that it is preempted: that one knew.
         """
         view = self.view
-        unfinished = self.noticed and not (view.preempting or view.explicit)
+        unfinished = (self.noticed or view.noticed) and not (view.preempting or view.explicit)
         return (view.state, view.exit_code) == ("ended", 0) and not unfinished
 
     @property

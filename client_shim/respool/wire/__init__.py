@@ -58,7 +58,8 @@ Payloads of records (msgpack maps):
     ROW       the logged row itself; its step is in the header
     CONFIG    {"set": {...}, "unset": [...]}
     SUMMARY   {"set": {...}, "unset": [...]}       explicit changes of run.summary
-    STATE     {"state": "preempting"} | {"state": "ended", "exit_code": int | None, "reason": str}
+    STATE     {"state": "preempting"} | {"state": "ended", "exit_code": int | None, "reason": str}; "preempting" with
+              the "source" of a notice: a signal that was caught, no word of the script's
     CUT       {"step": int}                          run.rewind(step)
     FILE      {"name", "blob": token, "size", "policy", "mtime", "how"}
     LOSS      {"reason": str}                        span = how many records are missing

@@ -23,7 +23,9 @@ from respool.wire.limits import MAX_ALERTS
 
 
 class View:
-    """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows."""
+    """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows. `preempting`:
+    the script marked itself; `noticed`: the source of a notice that it caught itself, "" for none.
+    """
 
     __slots__ = (
         "_axis_names",
@@ -39,6 +41,7 @@ class View:
         "last_step",
         "lost",
         "meta",
+        "noticed",
         "preempting",
         "rows",
         "state",
@@ -55,6 +58,7 @@ class View:
         self.lost = 0
         self.cut: int | None = None
         self.preempting = False
+        self.noticed = ""
         self.state: str | None = None
         self.exit_code: int | None = None
         self.explicit = False
@@ -118,7 +122,9 @@ class View:
 
     def _state(self, value: dict[str, Any], _: Frame) -> None:
         if value.get("state") == "preempting":
-            self.preempting = True
+            source = value.get("source")
+            self.preempting = self.preempting or not source
+            self.noticed = source if isinstance(source, str) else self.noticed
         elif value.get("state") == "ended":
             self.state = "ended"
             code = value.get("exit_code")
@@ -165,6 +171,7 @@ _FACTS = (
     "first_steps",
     "cut",
     "preempting",
+    "noticed",
     "state",
     "exit_code",
     "explicit",

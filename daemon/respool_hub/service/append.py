@@ -12,6 +12,7 @@ from respool_hub.service.batch import Body, after, extent
 from respool_hub.service.fold import Fold, finite
 from respool_hub.service.head import claim
 from respool_hub.service.lives import grafted
+from respool_hub.service.names import MAX_WHY
 from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.refusal import refuse
 from respool_hub.service.slots import settle, slot_of
@@ -128,7 +129,11 @@ def _claim(
 
 def _state(tx: Transaction, attempt: AttemptRow, writer: int, value: dict[str, Any], at: float) -> AttemptRow:
     if value.get("state") == "preempting":
-        return attempt._replace(marked=True)
+        source = value.get("source")
+        if not isinstance(source, str) or not source:
+            return attempt._replace(marked=True)
+        known = (attempt.source, attempt.deadline) if attempt.noticed else (source[:MAX_WHY], 0.0)
+        return attempt._replace(noticed=True, source=known[0], deadline=known[1])
     if value.get("state") != "ended":
         return attempt
     code = value.get("exit_code")

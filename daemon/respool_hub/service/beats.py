@@ -10,6 +10,7 @@ from respool_hub.service import bulletin
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.append import superseded
 from respool_hub.service.fold import finite
+from respool_hub.service.names import MAX_WHY
 from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.service.slots import settle, slot_of
 from respool_hub.store.ports import Transaction
@@ -20,7 +21,6 @@ MAX_ATTEMPTS = 4096
 EVENTS = ("preempting", "ended", "gone", "notice", "withdrawn")
 MAX_COUNT = 1 << 62
 LAST_CODE = 1 << 31
-MAX_WHY = 400
 BACKLOG_COUNTS = ("pending_records", "pending_bytes", "pending_files", "pending_file_bytes")
 
 

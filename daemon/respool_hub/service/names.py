@@ -9,6 +9,8 @@ from respool.wire.limits import MAX_NAME
 from respool_hub.service.refusal import refuse
 
 MAX_ENTITY = 64
+MAX_WHY = 400
+"""Characters of what daemons say of a backlog or a notice."""
 _HEX = frozenset("0123456789abcdef")
 
 

@@ -159,7 +159,7 @@ class Attempt:
         watched = self.alive or any(writer.gone for writer in self.writers.values())
         return together(map(self.end_of, self.writers))._replace(
             marked=marked,
-            noticed=bool(self.notices),
+            noticed=bool(self.notices or self._caught),
             superseded=self.superseded,
             attended=not self.adopted or watched,
         )
@@ -300,10 +300,17 @@ class Attempt:
 
     @property
     def notice(self) -> Told | None:
-        """Of the preemption notices that stand the most urgent one; an unknown deadline is the least so."""
-        known = ((deadline or float("inf"), source) for source, deadline in self.notices.items())
+        """Of the preemption notices that stand the most urgent one; an unknown deadline is the least so. What a
+        process caught itself, a signal, stands for good.
+        """
+        notices = {**dict.fromkeys(self._caught, 0.0), **self.notices}
+        known = ((deadline or float("inf"), source) for source, deadline in notices.items())
         first = min(known, default=None)
-        return Told(first[1], self.notices[first[1]]) if first else None
+        return Told(first[1], notices[first[1]]) if first else None
+
+    @property
+    def _caught(self) -> list[str]:
+        return [tail.facts.noticed for tail in self.tails.values() if tail.facts.noticed]
 
     def unreported(self) -> list[Report]:
         """Facts that the hub has not heard yet, in the order to tell them."""

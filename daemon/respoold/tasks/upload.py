@@ -269,7 +269,7 @@ def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
 def _urgent(keeper: Keeper, attempt_id: str) -> Share | None:
     """The checkpoint that an attempt which is being preempted needs most."""
     attempt = keeper.node.get(attempt_id)
-    return _next_share(keeper, attempt) if attempt is not None and attempt.notices else None
+    return _next_share(keeper, attempt) if attempt is not None and attempt.notice else None
 
 
 async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream) -> None:

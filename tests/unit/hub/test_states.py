@@ -112,6 +112,9 @@ FOREKNOWN = {
         one, 1, record(Kind.STATE, 1, {"state": "preempting"})
     ),
     "noticed": lambda desk, one: desk.report(one, "notice", source="slurm", deadline=120.0, at=1.0),
+    "noticed in a record": lambda desk, one: desk.append(
+        one, 1, record(Kind.STATE, 1, {"state": "preempting", "source": "signal SIGTERM"})
+    ),
     "withdrawn": lambda desk, one: (
         desk.report(one, "notice", source="slurm"),
         desk.report(one, "withdrawn", source="slurm"),
@@ -139,7 +142,7 @@ def finish(seq):
 
 
 def expected(foreknown):
-    line = TABLE[{"marked in a record": "marked", "withdrawn": "neither"}.get(foreknown, foreknown)]
+    line = TABLE["neither" if foreknown == "withdrawn" else foreknown.removesuffix(" in a record")]
     return {ending: line[COLUMNS.index(ending.removesuffix(" in a record"))] for ending in ENDINGS}
 
 

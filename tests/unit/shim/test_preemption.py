@@ -12,11 +12,13 @@ import pytest
 
 import respool
 from fakes.daemon import frames_in
+from respool.spool_history import attempts_of
 from respool.wire import codec
 from respool.wire.frames import Kind
 from respool.wire.messages import Notice, Ring
 
 SOON = "this machine goes"
+CAUGHT = {"state": "preempting", "source": "signal SIGTERM"}
 
 
 def until(holds, seconds=5.0):
@@ -139,14 +141,39 @@ def states(spool):
 def test_handle_sigterm_marks_and_dies_of_the_signal_as_it_would_have(spool):
     done = python(HANGS, "{'handle_sigterm': True}")
     assert done.returncode == -signal.SIGTERM, done.stderr
-    assert states(spool) == [{"state": "preempting"}]
+    assert states(spool) == [CAUGHT]
 
 
 def test_the_callback_runs_before_the_signal_is_raised_again(spool):
     code = "run.on_preempt(lambda: run.log({'saved': 1}) or say('saved'), signals=[signal.SIGTERM])"
     done = python(code + HANGS)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "saved ")
-    assert states(spool) == [{"state": "preempting"}]
+    assert states(spool) == [CAUGHT]
+
+
+def test_the_signal_waits_until_a_callback_has_saved_all_that_it_saves(spool):
+    code = """
+def save():
+    for name in 'ab':
+        with run.checkpoint(1, name=name) as file:
+            file.write(b'state')
+        run.log({'saved': 1}); run.flush(); run.preempting
+    say('saved')
+run.on_preempt(save, signals=[signal.SIGTERM])
+"""
+    done = python(code + HANGS)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "saved "), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("says", "finished"), [("", False), ("run.mark_preempting()", True), ("run.finish()", True)]
+)
+def test_who_exits_with_0_after_a_caught_signal_has_finished_only_if_it_says_so(spool, says, finished):
+    code = f"run.on_preempt(lambda: ({says or 0}, sys.exit(0)), signals=[signal.SIGTERM])"
+    done = python(code + HANGS)
+    assert done.returncode == 0, done.stderr
+    (found,) = attempts_of([str(spool)], "p", "r", None)
+    assert found.done == finished
 
 
 def test_a_handler_of_the_scripts_own_hears_the_signal_after_the_callback():
@@ -161,7 +188,7 @@ def test_a_second_signal_ends_a_script_that_calls_us_no_more(spool):
     code += "os.kill(os.getpid(), signal.SIGTERM); say('alive'); os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)"
     done = python(code)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "alive ")
-    assert states(spool) == [{"state": "preempting"}]
+    assert states(spool) == [CAUGHT]
 
 
 def test_the_handler_goes_with_the_run():
@@ -197,7 +224,7 @@ while True:
     assert [one.seq for one in found] == list(range(len(found)))
     values = [codec.unpack(one.payload)["n"] for one in found if one.kind == Kind.ROW]
     assert values == list(range(len(values)))
-    assert states(spool) == [{"state": "preempting"}]
+    assert states(spool) == [CAUGHT]
 
 
 def test_a_signal_rings_the_daemon_at_once(daemon):

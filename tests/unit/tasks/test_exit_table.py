@@ -29,6 +29,8 @@ ENDINGS = {
 TABLE = {
     "marked": ("finished", "finished", "preempted", "preempted"),
     "noticed": ("preempted", "finished", "preempted", "preempted"),
+    "caught": ("preempted", "finished", "preempted", "preempted"),
+    "marked and caught": ("finished", "finished", "preempted", "preempted"),
     "marked and noticed": ("finished", "finished", "preempted", "preempted"),
     "withdrawn": ("finished", "finished", "failed", "crashed"),
     "neither": ("finished", "finished", "failed", "crashed"),
@@ -77,6 +79,9 @@ class Life:
         foresight = Foresight(keeper)
         if "marked" in what:
             self.write(keeper, attempt, {"state": "preempting"})
+            look(keeper, attempt)
+        if "caught" in what:
+            self.write(keeper, attempt, {"state": "preempting", "source": "signal SIGTERM"})
             look(keeper, attempt)
         if "noticed" in what or what == "withdrawn":
             foresight.heard(Foreseen("spot", 90.0))
