@@ -96,3 +96,19 @@ def test_a_job_that_cannot_be_started_has_the_code_that_shells_give_it(site: Sit
     missing = site.node.call("run", "--", "no-such-command")
     assert (missing.returncode, "cannot be run" in missing.stderr) == (127, True), missing.stderr
     assert site.node.call("run", "--", os.path.dirname(__file__)).returncode == 126
+
+
+def test_a_daemon_that_was_away_meanwhile_is_told_of_the_preemption_when_it_is_back(site: Site) -> None:
+    site.open()
+    life = run(site).reach(20)
+    site.node.daemon.kill()
+    life.process.signal(signal.SIGTERM)
+    site.node.daemon.start()
+    assert life.process.wait(30) == 128 + signal.SIGTERM
+    becomes(site, "preempted")
+
+
+@pytest.mark.parametrize("flags", [("--requeue-exit", "0"), ("--requeue-exit", "256"), ("--grace", "-1")])
+def test_flags_that_would_hide_a_preemption_are_refused(site: Site, flags: tuple[str, str]) -> None:
+    done = site.node.call("run", *flags, "--", "true")
+    assert (done.returncode, f"argument {flags[0]}" in done.stderr) == (2, True), done.stderr

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from math import inf
 
 from respoold.config import size_of
+
+LAST_EXIT = 255
 
 
 def add_reading_arguments(parser: ArgumentParser) -> None:
@@ -44,4 +47,22 @@ def natural(text: str) -> int:
     """A whole number from 0 on."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds from 0 on."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < inf:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 on")
+    return found
+
+
+def failure(text: str) -> int:
+    """An exit code that is no success."""
+    if not text.isdecimal() or not 1 <= int(text) <= LAST_EXIT:
+        raise ArgumentTypeError(f"{text!r} is no exit code from 1 to {LAST_EXIT}")
     return int(text)

@@ -13,39 +13,73 @@ from respool.autostart import hub_known, not_installed
 from respool.wire.errors import WireError
 from respool.wire.messages import Foretold, Left
 from respoold.cli.children import Child, respool_argv
-from respoold.cli.daemon_link import DaemonLink, NoDaemonError, open_daemon
+from respoold.cli.daemon_link import ANSWER_SECONDS, DaemonLink, NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError
 from respoold.cli.household import DAEMON_READY, READY_SECONDS
 from respoold.cli.places import Places
 from respoold.cli.screen import Screen
 
+RETURN_SECONDS = 10.0
+HURRY_SECONDS = 1.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 
 class Attendant:
-    """Speaks to the daemon over one connection, opened when first needed and again when it broke. `socket`: that of
-    a daemon of our own, empty where another one answers, or none.
+    """Speaks to the daemon over one connection, `link` or one that is opened when first needed, and again when it
+    broke. `socket`: that of a daemon of our own, empty where another one answers, or none.
     """
 
-    def __init__(self, places: Places, stack: ExitStack) -> None:
-        self.socket = ""
+    def __init__(
+        self, places: Places, stack: ExitStack, link: DaemonLink | None = None, socket: str = ""
+    ) -> None:
+        self.socket = socket
         self._places = places
         self._stack = stack
-        self._link: DaemonLink | None = None
+        self._link = link
+        self._met = link is not None or bool(socket)
+        self._untold: list[Foretold | Left] = []
 
     def judged(self, said: Foretold | Left) -> dict[str, str]:
-        """What the daemon answers; nothing where there is none."""
+        """What the daemon answers; nothing where there is none. What it could not be told it is told with the next,
+        and at the end of a job one that was there is waited for: it may have been killed, and be back soon.
+        """
+        left = isinstance(said, Left)
+        # A daemon that was not there then learns first whose end it is: processes that are gone have no parents.
+        self._untold = [said, *self._untold] if left else [*self._untold, said]
+        patience = RETURN_SECONDS if left and self._met else 0.0
+        deadline = time.monotonic() + patience
+        while (answer := self._tell_all()) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return answer or {}
+
+    def _tell_all(self) -> dict[str, str] | None:
+        """The answer to the last of them; None while there is one that nobody has heard."""
+        answer = None
+        while self._untold:
+            answer = self._told(self._untold[0])
+            if answer is None:
+                break
+            self._met = True
+            del self._untold[0]
+        return answer
+
+    def _told(self, said: Foretold | Left) -> dict[str, str] | None:
+        """Its answer. The job waits for its signal while the daemon is told of that: not for one that hangs."""
+        seconds = HURRY_SECONDS if isinstance(said, Foretold) else ANSWER_SECONDS
         for _ in range(2):
             try:
                 if self._link is None:
-                    self._link = self._stack.enter_context(open_daemon(self._places))
-                return self._link.judged(said)
+                    self._link = self._stack.enter_context(open_daemon(self._places, seconds))
+                return self._link.judged(said, seconds)
             except (NoDaemonError, CommandError):
-                return {}
+                return None
+            except TimeoutError:
+                self._link = None
+                return None
             except (OSError, WireError):
                 self._link = None
-        return {}
+        return None
 
     def drained(self, seconds: float) -> None:
         """Until the daemon holds nothing that the hub has not, at most so long."""
@@ -65,8 +99,8 @@ def attending(places: Places, screen: Screen, drain: float) -> Iterator[Attendan
     """One who speaks to the daemon. A daemon of our own ends with the block, having sent what it can in `drain` s."""
     with ExitStack() as stack:
         try:
-            with open_daemon(places):
-                yield Attendant(places, stack)
+            with open_daemon(places) as link:
+                yield Attendant(places, stack, link)
                 return
         except NoDaemonError:
             why = None if hub_known(places.environ) else "no hub is known; `respool login URL` names one"
@@ -77,8 +111,7 @@ def attending(places: Places, screen: Screen, drain: float) -> Iterator[Attendan
             return
         with _own_daemon(places, screen) as socket:
             environ = {**places.environ, "RESPOOL_SOCKET": socket} if socket else places.environ
-            mine = Attendant(places._replace(environ=environ), stack)
-            mine.socket = socket
+            mine = Attendant(places._replace(environ=environ), stack, socket=socket)
             yield mine
             if socket:
                 mine.drained(drain)

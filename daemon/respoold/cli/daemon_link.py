@@ -55,13 +55,13 @@ class NoDaemonError(Exception):
 class DaemonLink:
     """One conversation with a daemon; `welcome` is how it introduced itself."""
 
-    def __init__(self, channel: socket.socket, path: str) -> None:
+    def __init__(self, channel: socket.socket, path: str, seconds: float = ANSWER_SECONDS) -> None:
         self.path = path
         self._channel = channel
         self._wire = Connection(Role.CLIENT)
         self._fds: list[int] = []
         channel.sendall(self._wire.send(Hello(list(VERSIONS), f"respool {__version__}")))
-        answer = self._next()
+        answer = self._next(seconds)
         if isinstance(answer, Refused):
             raise CommandError(
                 Exit.UNREACHABLE, f"The daemon at {path} refused: {answer.cause}", answer.advice
@@ -92,11 +92,13 @@ class DaemonLink:
                 cause = f"The daemon at {self.path} refused: {answer.cause}"
                 raise CommandError(Exit.UNREACHABLE, cause, answer.advice or "It may be an older release.")
 
-    def judged(self, said: Foretold | Left) -> dict[str, str]:
-        """Speak for the processes that this one started; the state of each of their runs."""
+    def judged(self, said: Foretold | Left, seconds: float = ANSWER_SECONDS) -> dict[str, str]:
+        """Speak for the processes that this one started; the state of each of their runs. After a TimeoutError this
+        conversation is no good any more.
+        """
         self._channel.sendall(self._wire.send(said, request=3))
         while True:
-            answer = self._next()
+            answer = self._next(seconds)
             if isinstance(answer, Judged):
                 return answer.states
             if isinstance(answer, Refused):
@@ -132,13 +134,13 @@ class DaemonLink:
 
 
 @contextmanager
-def open_daemon(places: Places) -> Iterator[DaemonLink]:
-    """The first daemon that answers. Raises NoDaemonError."""
+def open_daemon(places: Places, seconds: float = ANSWER_SECONDS) -> Iterator[DaemonLink]:
+    """The first daemon that answers, each within `seconds`. Raises NoDaemonError."""
     tried: list[tuple[str, str]] = []
     for path in places.sockets:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as channel:
             try:
-                link = _connect(channel, path, places)
+                link = _connect(channel, path, places, seconds)
             except (OSError, WireError) as error:
                 tried.append((path, _why(error)))
                 continue
@@ -147,17 +149,17 @@ def open_daemon(places: Places) -> Iterator[DaemonLink]:
     raise NoDaemonError(tried)
 
 
-def _connect(channel: socket.socket, path: str, places: Places) -> DaemonLink:
+def _connect(channel: socket.socket, path: str, places: Places, seconds: float) -> DaemonLink:
     by_hand = path == places.environ.get("RESPOOL_SOCKET")
     owner = os.stat(os.path.dirname(path) or ".").st_uid
     if not by_hand and path != places.system_socket and owner not in {0, places.uid}:
         raise PermissionError(0, f"its folder belongs to uid {owner}")
-    channel.settimeout(ANSWER_SECONDS)
+    channel.settimeout(seconds)
     channel.connect(path)
     peer = _UCRED.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
     if not by_hand and peer not in {0, places.uid, owner}:
         raise PermissionError(0, f"uid {peer} listens there")
-    return DaemonLink(channel, path)
+    return DaemonLink(channel, path, seconds)
 
 
 def _why(error: Exception) -> str:

@@ -37,6 +37,7 @@ class Warden:
         self._peer = peer
         self._self = processes.vouch(peer.pid)
         self._wards: dict[str, Attempt] = {}
+        self._ended: set[str] = set()
 
     async def foretold(self, message: Foretold) -> Judged:
         """The runs concerned are told, and the hub is, when this returns."""
@@ -46,7 +47,9 @@ class Warden:
             if attempt.alive and self._keeper.foresight is not None:
                 heard = Foreseen(message.source, deadline, attempt=attempt.id)
                 self._keeper.foresight.heard(heard)
-            elif not attempt.alive and any(map(_died_just_now, attempt.writers.values())):
+            elif not attempt.alive and (
+                attempt.id in self._ended or any(map(_died_just_now, attempt.writers.values()))
+            ):
                 await self._too_late(attempt, message.source, deadline)
         return self._judged()
 
@@ -57,6 +60,7 @@ class Warden:
             for writer in attempt.writers.values():
                 if attempt.file.uid == self._peer.uid and writer.paper.pid == message.pid:
                     self._wards[attempt.id] = attempt
+                    self._ended.add(attempt.id)
                     before, writer.exit_code = attempt.end_of(writer.slot), message.exit_code
                     await learned(self._keeper, attempt, before)
         with trio.move_on_after(READ_SECONDS):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import signal
 from argparse import REMAINDER, ArgumentParser, Namespace
 
+from respoold.cli.arguments import failure, seconds
 from respoold.cli.attendant import attending
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.job import FORWARDED
@@ -50,18 +51,18 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--grace",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=0.0,
         help="kill the job so long after one (0: never)",
     )
     parser.add_argument(
-        "--requeue-exit", metavar="N", type=int, help="exit with this code when the job was preempted"
+        "--requeue-exit", metavar="N", type=failure, help="exit with this code when the job was preempted"
     )
     parser.add_argument("--requeue", action="store_true", help="ask SLURM to requeue the job when it was")
     parser.add_argument(
         "--drain",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=120.0,
         help="send what a daemon of the job's own holds for at most so long (%(default).0f)",
     )
@@ -75,7 +76,7 @@ def run(args: Namespace, screen: Screen) -> int:
         raise CommandError(
             Exit.USAGE, "There is no job to run.", "Put it behind two dashes: -- python train.py"
         )
-    wishes = Wishes(_signals(args.preempt_on), max(args.grace, 0.0), args.requeue_exit, args.requeue)
+    wishes = Wishes(_signals(args.preempt_on), args.grace, args.requeue_exit, args.requeue)
     places = here()
     with attending(places, screen, args.drain) as daemon:
         environ = environment_of(places.environ, daemon.socket)
