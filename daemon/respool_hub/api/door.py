@@ -97,9 +97,9 @@ async def shape_of(cls: type[Any], request: Request) -> Any:
         raise refuse("bad-request", f"The body cannot be read: {error}.", advice) from error
 
 
-async def json_of(request: Request) -> dict[str, Any]:
+async def json_of(request: Request, limit: int = MAX_JSON) -> dict[str, Any]:
     """The JSON object in a body. Raises RefusalError "bad-request"."""
-    body = await body_of(request, MAX_JSON)
+    body = await body_of(request, limit)
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -24,7 +24,7 @@ def routes(hub: Hub) -> list[Route]:
 
 async def edit_run(hub: Hub, caller: Caller, request: Request) -> Response:
     """200 with the run as it then is; the change is durable."""
-    changes = edit.checked(await json_of(request))
+    changes = edit.checked(await json_of(request, edit.LONGEST))
 
     def work(tx: Transaction) -> dict[str, Any]:
         run = edit.edit(tx, caller, run_of(tx, caller, request), changes)

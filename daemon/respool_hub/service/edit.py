@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAGS
+from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAG, MAX_TAGS
 from respool_hub.service.access import Caller, own_run
 from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.store.ports import Transaction
 from respool_hub.store.rows import RunRow
 
 EDITABLE = ("name", "notes", "tags")
+LONGEST = (64 << 10) + 12 * (MAX_LABEL + MAX_NOTES + MAX_TAGS * MAX_TAG)
+"""Bytes of a change as JSON whose texts are all as long as they may be: a character can be escaped as twelve."""
 
 
 def checked(given: Any) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def edit(tx: Transaction, caller: Caller, run: RunRow, changes: dict[str, Any]) 
 
 
 def _text(value: Any, longest: int) -> bool:
-    return value is None or (isinstance(value, str) and len(value) <= longest)
+    return value is None or (isinstance(value, str) and len(value) <= longest and _whole(value))
 
 
 def _tags(value: Any) -> bool:
@@ -47,7 +49,12 @@ def _tags(value: Any) -> bool:
 
 
 def _tag(tag: Any) -> bool:
-    return isinstance(tag, str) and 0 < len(tag) <= MAX_LABEL
+    return isinstance(tag, str) and 0 < len(tag) <= MAX_TAG and _whole(tag)
+
+
+def _whole(text: str) -> bool:
+    """JSON can spell half of a character (a lone surrogate); UTF-8, in which texts are kept, cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _unusable(cause: str) -> RefusalError:

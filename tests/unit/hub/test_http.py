@@ -389,11 +389,14 @@ def test_name_notes_and_tags_are_edited_at_the_hub_and_stay_at_a_resume(web):
         {"tags": [""]},
         {"notes": 5},
         {"name": "x" * 2000},
+        {"tags": ["x" * 257]},
+        {"notes": "half of a \ud83d"},
+        {"tags": ["\udc00"]},
     ],
 )
 def test_an_edit_of_anything_else_changes_nothing_and_says_what_may_be_edited(web, body):
     web.attach(A, meta={"name": "first"})
-    refused = web.json("PATCH", RUN, 400, json=body)
+    refused = web.json("PATCH", RUN, 400, content=json.dumps(body))
     assert "tags a list" in refused["advice"]
     assert web.json("GET", RUN)["name"] == "first"
 

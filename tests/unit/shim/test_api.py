@@ -13,6 +13,7 @@ import respool
 from respool.apis import rows
 from respool.apis.address import find
 from respool.wire.frames import Kind
+from respool.wire.limits import MAX_LABEL, MAX_NOTES, MAX_TAG, MAX_TAGS
 from respoold.core import hubapi
 from unit.hub.kit import Desk, name, record, row, served
 
@@ -140,6 +141,19 @@ def test_name_notes_and_tags_are_sent_with_update(hub):
     run.update()
     again = respool.Api().run("p/good")
     assert (again.name, again.notes, again.tags) == ("better", "see step 3", ["t", "new"])
+
+
+@pytest.mark.parametrize("letter", ["x", "文", "\U0001f600", "\0"])
+def test_notes_and_tags_as_long_as_they_may_be_are_sent_in_any_script(hub, letter):
+    run = respool.Api().run("p/good")
+    run.name, run.notes = letter * MAX_LABEL, letter * MAX_NOTES
+    run.tags = [f"{number:03}" + letter * (MAX_TAG - 3) for number in range(MAX_TAGS)]
+    run.update()
+    again = respool.Api().run("p/good")
+    assert (again.name, again.notes, again.tags) == (run.name, run.notes, run.tags)
+    run.notes += letter
+    with pytest.raises(respool.UsageError, match="notes cannot be"):
+        run.update()
 
 
 def test_a_run_is_deleted_with_everything_of_it(hub):
