@@ -130,10 +130,12 @@ class Checkpoint(StagedFile):
 
     def _finish(self, *, abandoned: bool) -> None:
         self._over = True
-        if self._room is not None:
-            self._settle(self._room, abandoned=abandoned)
-        for file in [self, *self._files.values()]:
-            file.release()
+        try:
+            if self._room is not None:
+                self._settle(self._room, abandoned=abandoned)
+        finally:
+            for file in [self, *self._files.values()]:
+                file.release()
 
     def _settle(self, room: CheckpointRoom, *, abandoned: bool) -> None:
         written, everything = self._written(), [self, *self._files.values()]

@@ -11,7 +11,7 @@ from respool import fetching, local_checkpoints
 from respool.errors import CommError, UsageError
 from respool.keeper import Keeper
 from respool.link import close_all
-from respool.saving import normal_name
+from respool.saving import normal_name, own_file_name
 from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart, StatusRequest
 from respool.world import place_in_world
 
@@ -83,7 +83,8 @@ class SavedCheckpoint:
         ]
 
     def _put(self, folder: str, part: SavedPart) -> str:
-        name = normal_name(part.name or self.name)
+        beside = [one.name for one in self.parts if one.rank == part.rank]
+        name = normal_name(part.name) if part.name else own_file_name(self.name, beside)
         below = os.path.join(f"rank-{part.rank}", name) if self.world > 1 else name
         source = self._descriptor(part.name, part.rank)
         with fetching.place(source, below, folder, self._folder, replace=True) as file:

@@ -8,7 +8,7 @@ it everything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -79,6 +79,15 @@ def normal_name(name: str) -> str:
     if plain in {"", ".", ".."} or plain.startswith("../") or "\0" in plain:
         raise ValueError(name)
     return _text(plain)
+
+
+def own_file_name(checkpoint: str, parts: Iterable[str]) -> str:
+    """Where the own file of a checkpoint goes among its `parts`: it has its name, unless one of them is called so, or
+    lies in a folder that is. Raises ValueError for a name that leads out.
+    """
+    name = normal_name(checkpoint)
+    taken = any(part == name or part.startswith(f"{name}/") for part in parts)
+    return f"{name}-own" if taken else name
 
 
 def possible_name(name: Any, default: str) -> tuple[str, bool]:

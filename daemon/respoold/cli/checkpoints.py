@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from respool.saving import normal_name
+from respool.saving import normal_name, own_file_name
 from respool.wire.messages import RestorePart
 from respoold.cli import words
 from respoold.cli.daemon_link import DaemonLink, NoDaemonError, open_daemon
@@ -151,7 +151,8 @@ def _chosen(those: Found, args: Namespace) -> Told:
 
 def _target(one: Told, part: Told, folder: str) -> str:
     try:
-        name = normal_name(part["name"] or one["name"])
+        beside = [other["name"] for other in one["parts"] if other["rank"] == part["rank"]]
+        name = normal_name(part["name"]) if part["name"] else own_file_name(one["name"], beside)
     except ValueError as error:
         cause = f"The part {part['name']!r} points out of the folder."
         raise CommandError(Exit.BAD, cause, "The hub sent what no hub sends.") from error

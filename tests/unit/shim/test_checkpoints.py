@@ -581,3 +581,28 @@ def test_a_new_run_whose_daemon_is_silent_has_no_checkpoint_but_its_own(daemon):
     run = respool.init(project="p", id="r")
     daemon.die()
     assert run.latest_checkpoint() is None
+
+
+@pytest.mark.parametrize("part", ["model", "model/head.pt"])
+def test_a_part_that_is_called_as_its_checkpoint_does_not_take_its_place(run, tmp_path, part):
+    with run.checkpoint(1, name="model") as file:
+        file.write(b"own")
+        file.part(part).write(b"part")
+    paths = run.latest_checkpoint("model").restore(tmp_path / "back")
+    assert {os.path.relpath(path, tmp_path / "back") for path in paths} == {"model-own", part}
+    assert (tmp_path / "back" / part).read_bytes() == b"part"
+    assert (tmp_path / "back" / "model-own").read_bytes() == b"own"
+
+
+def test_no_descriptor_stays_open_when_a_strict_run_says_that_it_was_not_kept(monkeypatch):
+    run = respool.init(project="p", id="s", mode="spool", settings={"strict": True})
+    monkeypatch.setattr("respool.checkpoint_room.CheckpointRoom.kept", lambda *_: "it is full")
+    before, kept = len(os.listdir("/proc/self/fd")), []
+    for step in range(3):
+        made = run.checkpoint(step)
+        made.write(b"x")
+        made.part("y").write(b"y")
+        with pytest.raises(respool.RecordLostError, match="it is full"):
+            made.__exit__(None, None, None)
+        kept.append(made)
+    assert len(os.listdir("/proc/self/fd")) == before
