@@ -153,8 +153,24 @@ class Config(MutableMapping[str, Any]):
     def __delattr__(self, name: str) -> None:
         del self[name]
 
+    def __copy__(self) -> Config:
+        return Config(dict(self._values), _unrecorded)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+        from copy import deepcopy  # noqa: PLC0415 - who asks for this has loaded it
+
+        return Config(deepcopy(self._values, memo), _unrecorded)
+
+    def __reduce_ex__(self, _: Any) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        # Pickled, in a checkpoint or for a worker, it is a plain dict, which opens where respool is not installed.
+        return dict, (dict(self._values),)
+
     def __repr__(self) -> str:
         return f"Config({self._values!r})"
+
+
+def _unrecorded(_: dict[str, Any], __: list[str]) -> None:
+    """What is changed in a copy is nobody's business."""
 
 
 def mapping_of(values: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from respool import current, notices, swept
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 _CLIENT = f"respool {__version__}"
 _CREATE_NEW = "create_new"
 _REINIT = {
-    None: "return_previous",
     False: "return_previous",
     True: "finish_previous",
-    "default": "return_previous",
     "return_previous": "return_previous",
     "finish_previous": "finish_previous",
     _CREATE_NEW: _CREATE_NEW,
@@ -75,11 +74,19 @@ def _reinit_of(arguments: dict[str, Any]) -> str:
     given = arguments["reinit"]
     if given is None:
         given = settings_of(arguments["settings"]).reinit
+    if given is None or given == "default":
+        return "finish_previous" if _in_notebook() else "return_previous"
     try:
         return _REINIT[given]
     except (KeyError, TypeError):
         known = "True, False, 'default', 'return_previous', 'finish_previous' or 'create_new'"
         raise UsageError(f"reinit is {given!r:.80}, which means nothing here. Pass {known}.") from None
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, where the cell that calls init() is run again and means a new run."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return find is not None and getattr(find(), "kernel", None) is not None
 
 
 def _open(plan: Plan, keeper: Keeper, state_file: StateFile | None, *, meant: bool) -> Run:

@@ -59,6 +59,10 @@ class Summary(MutableMapping[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
+    def __reduce_ex__(self, _: Any) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        # As its branches: a copy is no view of the run, and opens where respool is not installed.
+        return dict, (dict(self._values),)
+
     def __repr__(self) -> str:
         return f"Summary({self._values!r})"
 

@@ -107,6 +107,24 @@ def test_a_summary_of_no_keys_is_a_line(capsys):
     assert dict(run.summary) == {}
 
 
+def test_a_copy_of_config_or_summary_is_no_part_of_the_run_and_a_pickle_is_a_plain_dict():
+    run = begin(config={"lr": 0.1, "net": {"depth": 2}})
+    run.log({"loss": 1.0, "best": {"at": 3}})
+    before = records(run, Kind.CONFIG), records(run, Kind.SUMMARY)
+    for copied in (copy.copy(run.config), copy.deepcopy(run.config)):
+        copied.lr, copied.extra = 0.5, 1
+        assert (copied.lr, copied.net, copied["extra"]) == (0.5, {"depth": 2}, 1)
+    copied.net["depth"] = 9
+    copy.deepcopy(run.summary)["best"]["at"] = 4
+    for mine in (run.config, run.summary):
+        made = pickle.loads(pickle.dumps(mine))
+        assert (type(made), made) == (dict, dict(mine))
+        made["lr"] = 7
+    assert run.config.as_dict() == {"lr": 0.1, "net": {"depth": 2}}
+    assert run.summary.as_dict() == {"loss": 1.0, "best": {"at": 3}}
+    assert (records(run, Kind.CONFIG), records(run, Kind.SUMMARY)) == before
+
+
 def test_a_write_inside_of_the_config_is_recorded_with_persist_or_when_it_is_set_again():
     run = begin(config={"model": {"depth": 2}, "lr": 0.1})
     run.config["model"]["depth"] = 3

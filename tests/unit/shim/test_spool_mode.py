@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -466,6 +468,32 @@ def test_init_twice_is_the_same_run_unless_reinit(capsys):
 def test_the_run_that_is_going_on_is_returned(reinit):
     first = begin()
     assert begin(id="other", reinit=reinit) is first
+
+
+class Shell:
+    """What get_ipython() gives: in a terminal it has no kernel."""
+
+    def __init__(self, **traits):
+        self.__dict__.update(traits)
+
+
+@pytest.mark.parametrize(
+    ("shell", "reinit", "ends"),
+    [
+        (Shell(kernel="a kernel"), None, True),
+        (Shell(kernel="a kernel"), "default", True),
+        (Shell(kernel="a kernel"), "return_previous", False),
+        (Shell(kernel="a kernel"), False, False),
+        (Shell(), None, False),
+        (None, None, False),
+    ],
+)
+def test_a_notebooks_cell_that_is_run_again_begins_a_new_run(monkeypatch, shell, reinit, ends):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    first = begin()
+    second = begin(id="other", reinit=reinit)
+    assert (second is not first, first.id != respool.run.id) == (ends, ends)
+    assert repr(first).endswith("(finished)>") == ends
 
 
 @pytest.mark.parametrize("how", [{"reinit": "finish_previous"}, {"settings": {"reinit": True}}])
