@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
+import ctypes
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -89,7 +90,7 @@ def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> in
     """Its exit code, as a process of its own would have had it."""
     if current.run is not None:
         current.run.finish()
-    renewal = Renewal(foreman, work, _thread.interrupt_main)
+    renewal = Renewal(foreman, work, _interrupter())
     try:
         with _told(work), renewal:
             function()
@@ -110,6 +111,18 @@ def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> in
         code = 1
     _finish(code)
     return code
+
+
+def _interrupter() -> Callable[[], None]:
+    """What raises KeyboardInterrupt in this thread. Not SIGINT: that is the main thread's, and is ignored in what a
+    script starts with `&`.
+    """
+    thread, error = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(KeyboardInterrupt)
+
+    def interrupt() -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
+
+    return interrupt
 
 
 def _exit_code(said: Any) -> int:

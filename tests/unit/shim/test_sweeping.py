@@ -1,6 +1,7 @@
 """An agent's side of a sweep: it asks until it is answered, keeps what it holds, and tells a process what to try."""
 
 import json
+import signal
 import threading
 
 import pytest
@@ -219,6 +220,28 @@ def test_a_stop_that_is_under_way_arrives_before_its_run_is_over():
     goes_on.set()
     over.join(60)
     assert not over.is_alive()
+
+
+def test_a_stop_ends_the_function_in_its_own_thread_and_where_sigint_is_ignored(capsys):
+    ended, over = [], threading.Event()
+
+    def train():
+        while not over.wait(0.01):
+            pass
+
+    def work():
+        ended.append(_call(train, foreman(FakeHub({"orders": {"L": "stop"}})), read(WORK, "k3x9p2aq")))
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    thread = threading.Thread(target=work, daemon=True)
+    try:
+        thread.start()
+        thread.join(20)
+    finally:
+        over.set()
+        signal.signal(signal.SIGINT, before)
+    assert ended == [1]
+    assert "was stopped by its sweep" in capsys.readouterr().err
 
 
 def test_a_lease_is_kept_no_longer_when_a_stop_arrives_in_the_very_end_and_none_is_called_lost_by_then(
