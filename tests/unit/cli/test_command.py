@@ -96,6 +96,14 @@ def test_a_misspelt_command_is_a_usage_error_with_the_right_one(respool: Respool
     assert "Did you mean history?" in answer.err
 
 
+@pytest.mark.parametrize("flags", [("--requeue-exit", "0"), ("--grace", "nan"), ("--patience", "-1")])
+def test_an_agent_refuses_flags_that_would_hide_a_preemption_or_mean_nothing(
+    respool: Respool, flags: tuple[str, str]
+) -> None:
+    answer = respool("agent", "k3x9p2aq", *flags)
+    assert (answer.code, f"argument {flags[0]}" in answer.err) == (2, True), answer.err
+
+
 def test_nothing_at_all_prints_the_overview_and_is_a_usage_error(respool: Respool) -> None:
     answer = respool()
     assert answer.code == 2

@@ -28,7 +28,7 @@ from respool.sweeping.foreman import PATIENCE, Foreman
 from respool.sweeping.path import resolve
 from respool.sweeping.renewal import Renewal
 from respoold.cli import sweep_command
-from respoold.cli.arguments import positive
+from respoold.cli.arguments import failure, positive, seconds
 from respoold.cli.asking import asking
 from respoold.cli.attendant import Attendant, attending
 from respoold.cli.errors import CommandError, Exit
@@ -57,19 +57,19 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=PATIENCE,
         help="end after so long without work or hub (%(default).0f)",
     )
     parser.add_argument(
         "--grace",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=0.0,
         help="kill a run so long after a preemption's signal",
     )
     parser.add_argument(
-        "--requeue-exit", metavar="N", type=int, help="exit with this code when it was preempted"
+        "--requeue-exit", metavar="N", type=failure, help="exit with this code when it was preempted"
     )
     parser.add_argument("--requeue", action="store_true", help="ask SLURM to requeue the job when it was")
     parser.add_argument("--hub", metavar="URL", help="ask this hub instead of the daemon's")
@@ -92,7 +92,7 @@ def run(args: Namespace, screen: Screen) -> int:
 class _Agent:
     def __init__(self, args: Namespace, screen: Screen, daemon: Attendant, environ: dict[str, str]) -> None:
         self._args, self._screen, self._daemon, self._environ = args, screen, daemon, environ
-        self._wishes = Wishes(PREEMPT_ON, max(args.grace, 0.0), args.requeue_exit, args.requeue)
+        self._wishes = Wishes(PREEMPT_ON, args.grace, args.requeue_exit, args.requeue)
         self._signalled = 0
 
     def work(self, foreman: Foreman) -> int:
@@ -164,11 +164,11 @@ def _before(requeues: int) -> str:
 
 def _stop(ended: threading.Event) -> None:
     """End the run, and not this agent: it forwards what it sends itself."""
-    for number, seconds in STOP_SIGNALS:
+    for number, patience in STOP_SIGNALS:
         if ended.is_set():
             return
         os.kill(os.getpid(), number)
-        ended.wait(seconds)
+        ended.wait(patience)
 
 
 def _written(folder: str, work: Assignment) -> str:
