@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from respool_hub.cleaner import Cleaner
@@ -19,6 +19,7 @@ from respool_hub.keyring import Keyring
 from respool_hub.service.access import Scope
 from respool_hub.service.keys import ADMIN, new_key
 from respool_hub.service.show import path_of
+from respool_hub.service.sweeps.looks import Looks
 from respool_hub.store.blobs import FolderBlobs
 from respool_hub.store.ports import Blobs, Reader, Store, StoreError, Transaction
 from respool_hub.store.rows import RunRow
@@ -51,6 +52,7 @@ class Hub:
     streams: ThreadPoolExecutor
     lock: int
     project_quota: int = 0
+    looks: Looks = field(default_factory=Looks)
 
     def now(self) -> Now:
         return Now(self.clock.wall(), self.ears)

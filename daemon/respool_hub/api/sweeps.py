@@ -97,7 +97,8 @@ async def renew_leases(hub: Hub, caller: Caller, request: Request) -> Response:
         raise refuse("bad-request", "The body names no leases.", 'Send {"leases": [NAME, ...]}.')
 
     def compare(reader: Reader) -> dict[str, renewal.Marks]:
-        return renewal.marks(reader, making.own(reader, caller, *_path(request)), leases)
+        sweep = making.own(reader, caller, *_path(request))
+        return renewal.marks(reader, sweep, leases, hub.looks)
 
     def renew(tx: Transaction) -> dict[str, str]:
         return renewal.renew(tx, making.own(tx, caller, *_path(request)), leases, marks, hub.now())

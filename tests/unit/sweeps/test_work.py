@@ -65,9 +65,8 @@ class Agents:
     def renew(self, *leases):
         def do(tx):
             sweep = self.now_of(tx)
-            return renewal.renew(
-                tx, sweep, list(leases), renewal.marks(tx, sweep, list(leases)), self.desk.hub.now()
-            )
+            marks = renewal.marks(tx, sweep, list(leases), self.desk.hub.looks)
+            return renewal.renew(tx, sweep, list(leases), marks, self.desk.hub.now())
 
         return self.desk.write(do)
 
@@ -345,6 +344,23 @@ def test_histories_are_compared_only_when_a_run_may_have_reached_its_next_band(d
     agents.renew("a")
     agents.renew("a")
     assert (read, desk.read(lambda r: r.assignment(agents.sweep.id, "a").marks)) == ([1], {"3": 1.0})
+
+
+def test_a_metric_that_few_rows_hold_is_not_looked_for_in_the_whole_history_at_each_renewal(
+    desk, monkeypatch
+):
+    rule = {"type": "hyperband", "min_iter": 10, "eta": 1000}
+    agents = Agents(desk, {**GRID, "early_terminate": rule})
+    attempt = agents.begin(agents.ask("a"))
+    read = []
+    monkeypatch.setattr(renewal, "merged", lambda *told: read.append(1) or merged(*told))
+    for seq in range(0, 1050, 5):
+        desk.append(attempt, seq, rows(seq, range(seq, seq + 4), other=1.0))
+        last = {"other": 1.0} if (seq + 5) % 100 else {"loss": seq + 5.0}
+        desk.append(attempt, seq + 4, rows(seq + 4, [seq + 4], **last))
+        agents.renew("a")
+    assert desk.read(lambda r: r.assignment(agents.sweep.id, "a").marks) == {"10": 100.0}
+    assert len(read) < 50
 
 
 def test_a_life_on_a_branch_is_judged_by_its_agents_word_once_nobody_renews_its_lease(agents, desk):

@@ -12,6 +12,7 @@ from respool_hub.service.story import tell
 from respool_hub.service.sweeps.config import Sweep, sweep_of
 from respool_hub.service.sweeps.hyperband import marks_of, stops
 from respool_hub.service.sweeps.leases import LEASED, ear_of, run_of
+from respool_hub.service.sweeps.looks import Looks
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AssignmentRow, SweepRow
 
@@ -20,13 +21,15 @@ GO, STOP, GONE = "go", "stop", "lost"
 Marks = dict[str, float]
 
 
-def marks(reader: Reader, sweep: SweepRow, leases: list[str]) -> dict[str, Marks]:
-    """Of each lease the marks of its run, where runs are compared; takes as long as their histories are."""
+def marks(reader: Reader, sweep: SweepRow, leases: list[str], looks: Looks) -> dict[str, Marks]:
+    """Of each lease the marks of its run, where runs are compared; takes as long as those histories are that `looks`
+    holds worth reading.
+    """
     parsed = sweep_of(sweep.config)
     if parsed.hyperband is None:
         return {}
     rows = (reader.assignment(sweep.id, lease) for lease in leases)
-    return {row.lease: _marks(reader, sweep, parsed, row) for row in rows if row is not None}
+    return {row.lease: _marks(reader, sweep, parsed, row, looks) for row in rows if row is not None}
 
 
 def renew(
@@ -61,18 +64,22 @@ def _by_band(told: Marks) -> dict[int, float]:
     return {int(band): value for band, value in told.items()}
 
 
-def _marks(reader: Reader, sweep: SweepRow, parsed: Sweep, row: AssignmentRow) -> Marks:
+def _marks(reader: Reader, sweep: SweepRow, parsed: Sweep, row: AssignmentRow, looks: Looks) -> Marks:
     run = run_of(reader, sweep, row)
     rule = parsed.hyperband
     if run is None or rule is None or len(row.marks) == len(rule.bands):
         return row.marks
-    if sum(writer.rows for writer in reader.writers(run.id)) < rule.bands[len(row.marks)]:
+    rows = sum(writer.rows for writer in reader.writers(run.id))
+    if not looks.due(row.lease, rows, rule.bands[len(row.marks)]):
         return row.marks
     story = tell(reader, run.id, run.head)
     lines = merged(reader, story, story.chain, Asked(keys=frozenset({parsed.metric})))
     sign = -1.0 if parsed.maximize else 1.0
     values = (_number(json.loads(line).get(parsed.metric)) for line in lines if line)
-    known = (sign * value for value in values if value is not None)
+    known = [sign * value for value in values if value is not None]
+    coming = next((band for band in rule.bands if band > len(known)), None)
+    if coming is not None:
+        looks.looked(row.lease, rows, len(known), coming)
     return {str(band): value for band, value in marks_of(known, rule.bands).items()}
 
 
