@@ -104,7 +104,8 @@ def test_an_upload_that_had_wholly_come_when_the_hub_was_killed_is_kept(tmp_path
     again = FolderBlobs(str(tmp_path / "blobs"))
     assert os.listdir(tmp_path / "blobs" / "tmp") == []
     assert content(again, digest) == b"data"
-    assert again.size(blake3(b"more").hexdigest()) is None
+    more = blake3(b"more").hexdigest()
+    assert (again.size(more), again.begun([more])) == (None, [3])
 
 
 def test_a_disk_that_fails_is_an_error_of_the_store(tmp_path, monkeypatch):
@@ -121,3 +122,56 @@ def test_a_disk_that_fails_is_an_error_of_the_store(tmp_path, monkeypatch):
     assert blobs.size(blake3(b"data").hexdigest()) is None
     assert os.listdir(tmp_path / "blobs" / "tmp") == []
     assert issubclass(StoreFullError, StoreError)
+
+
+def suspended(blobs, data, count):
+    """An upload that broke off behind so many bytes; the digest of all of it."""
+    digest = blake3(data).hexdigest()
+    upload = blobs.upload(len(data), digest)
+    upload.write(data[:count])
+    upload.suspend()
+    return digest
+
+
+def test_an_upload_that_broke_off_is_gone_on_with_and_nobody_sees_it_before_it_is_whole(blobs):
+    digest = suspended(blobs, b"0123456789", 6)
+    assert (blobs.size(digest), blobs.want([digest])) == (None, [None])
+    assert blobs.begun([digest, "0" * 64]) == [6, 0]
+    assert blobs.resume("0" * 64, 1) is None
+    upload = blobs.resume(digest, 4)  # what came last may have come after the question
+    upload.write(b"456789")
+    assert upload.commit(digest)
+    assert content(blobs, digest) == b"0123456789"
+    assert blobs.begun([digest]) == [0]
+    upload.suspend()
+    assert content(blobs, digest) == b"0123456789"
+
+
+def test_of_two_that_broke_off_the_longer_one_is_kept_and_one_at_a_time_goes_on_with_it(blobs):
+    data = b"0123456789"
+    for count in (3, 7, 5):
+        digest = suspended(blobs, data, count)
+    assert blobs.begun([digest]) == [7]
+    assert blobs.resume(digest, 8) is None, "there are fewer"
+    assert blobs.begun([digest]) == [0]
+    suspended(blobs, data, 7)
+    first = blobs.resume(digest, 7)
+    assert blobs.resume(digest, 7) is None
+    first.abort()
+    assert blobs.begun([digest]) == [0]
+
+
+def test_a_beginning_that_is_not_what_it_should_be_ends_in_nothing(blobs, tmp_path):
+    digest = suspended(blobs, b"0123456789", 6)
+    (tmp_path / "blobs" / "begun" / digest).write_bytes(b"01x345")
+    upload = blobs.resume(digest, 6)
+    upload.write(b"6789")
+    assert not upload.commit(digest)
+    assert (blobs.begun([digest]), blobs.size(digest)) == ([0], None)
+
+
+def test_a_beginning_that_nobody_goes_on_with_is_swept(blobs, tmp_path):
+    old, new = suspended(blobs, b"old" * 9, 6), suspended(blobs, b"new" * 9, 6)
+    os.utime(tmp_path / "blobs" / "begun" / old, (1, 1))
+    blobs.sweep(set(), 1000.0)
+    assert blobs.begun([old, new]) == [0, 6]

@@ -11,9 +11,9 @@ from e2e.checkpoint_storm import storm
 pytest.importorskip("torch")
 
 KILLS, SAVES = 24, 110
-IN_FLIGHT = 2 << 20
-"""Bytes that a kill of daemon or hub costs: parts of the four chunks that may be under way. Whole chunks are never
-sent again, so these are no share of the bytes, and count beside it.
+IN_FLIGHT = 1 << 20
+"""Bytes that a kill of daemon or hub costs: what of the four chunks under way was in sockets and not yet in a file.
+Whatever the hub had written is never sent again, so these are no share of the bytes, and count beside it.
 """
 
 

@@ -16,7 +16,7 @@ from respool_hub.hub import Hub
 from respool_hub.service import names
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import RefusalError, refuse
-from respool_hub.store.ports import BlobFile, Upload
+from respool_hub.store.ports import BlobFile, StoreError, Upload
 
 PIECE = 1 << 20
 MAX_BLOB = 1 << 40
@@ -48,18 +48,24 @@ async def verify(hub: Hub, _: Caller, request: Request) -> Response:
 
 
 async def put(hub: Hub, _: Caller, request: Request) -> Response:
-    """200 once the bytes are stored durably and are what `digest` says."""
+    """200 once the bytes are stored durably and are what `digest` says. With X-Respool-Offset the body is what comes
+    behind so many bytes of an upload that broke off; 416 where they are not there.
+    """
     digest = names.digest(request.path_params["digest"])
     announced = request.headers.get("content-length", "")
     expected = int(announced) if announced.isdigit() and len(announced) < 18 else None
     if expected is not None and expected > MAX_BLOB:
         raise _too_large(digest)
-    intake = Intake(hub, digest, expected)
+    said = request.headers.get("x-respool-offset", "")
+    intake = Intake(hub, digest, expected, int(said) if said.isdecimal() and len(said) < 18 else 0)
     try:
         good = await intake.take(request)
+    except StoreError:
+        await hub.in_thread(intake.abort)
+        raise
     finally:
         if intake.open:
-            await hub.in_thread(intake.abort)
+            await hub.in_thread(intake.suspend)
     if not good:
         cause = f"The {intake.size} bytes that came are not blob {digest}."
         raise refuse("digest-mismatch", cause, "Read the file again and send it with its own digest.")
@@ -69,11 +75,11 @@ async def put(hub: Hub, _: Caller, request: Request) -> Response:
 class Intake:
     """A body on its way to the store. What came is handed over as it is, PIECE bytes and more at a time, and the last
     of it together with the commit: joining it, and each hop to a thread, cost more than the hash. `open`: there is
-    something to abort.
+    something to abort, or to suspend. `offset`: the bytes that came before.
     """
 
-    def __init__(self, hub: Hub, digest: str, expected: int | None) -> None:
-        self._hub, self._digest, self._expected = hub, digest, expected
+    def __init__(self, hub: Hub, digest: str, expected: int | None, offset: int = 0) -> None:
+        self._hub, self._digest, self._expected, self._offset = hub, digest, expected, offset
         self._upload: Upload | None = None
         self.size = 0
 
@@ -87,6 +93,7 @@ class Intake:
         while True:
             message = await request.receive()
             if message["type"] == "http.disconnect":
+                await self._hub.in_thread(partial(self._store, held, last=False))
                 raise refuse("bad-request", f"The body of blob {self._digest} ended early.", "Send it again.")
             body = message.get("body", b"")
             held.append(body)
@@ -101,14 +108,20 @@ class Intake:
                     return good
                 held, count = [], 0
 
+    def suspend(self) -> None:
+        """Keep what came for the next try; in a thread."""
+        if self._upload is not None:
+            self._upload.suspend()
+
     def abort(self) -> None:
         """Leave nothing of it; in a thread."""
         if self._upload is not None:
             self._upload.abort()
+            self._upload = None
 
     def _store(self, held: list[bytes], *, last: bool) -> bool:
         if self._upload is None:
-            self._upload = self._hub.blobs.upload(self._expected, self._digest)
+            self._upload = self._opened()
         for body in held:
             self._upload.write(body)
         if not last:
@@ -116,6 +129,15 @@ class Intake:
         good = self._upload.commit(self._digest)
         self._upload = None
         return good
+
+    def _opened(self) -> Upload:
+        if not self._offset:
+            return self._hub.blobs.upload(self._expected, self._digest)
+        upload = self._hub.blobs.resume(self._digest, self._offset)
+        if upload is None:
+            said = f"There are no {self._offset} bytes of blob {self._digest} to go on from."
+            raise refuse("bad-range", said, "Send it from its beginning.")
+        return upload
 
 
 class FileResponse:

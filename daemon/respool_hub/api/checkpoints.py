@@ -25,7 +25,6 @@ from respool_hub.sweeping import sweep
 from respoold.core import hubapi
 from respoold.core.hubapi import (
     BlobsAsked,
-    BlobsMissing,
     CheckpointCommit,
     CheckpointList,
     CheckpointTaken,
@@ -57,7 +56,7 @@ def routes(hub: Hub) -> list[Route]:
 async def missing(hub: Hub, _: Caller, request: Request) -> Response:
     asked: BlobsAsked = await shape_of(BlobsAsked, request)
     found = await hub.in_thread(lambda: chunks.missing(hub.blobs, asked.digests))
-    return shaped(request, BlobsMissing(found))
+    return shaped(request, found)
 
 
 async def room(hub: Hub, caller: Caller, request: Request) -> Response:

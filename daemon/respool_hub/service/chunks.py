@@ -9,6 +9,7 @@ from respool_hub.service.refusal import RefusalError, refuse
 from respool_hub.store.ports import Blobs, Transaction
 from respool_hub.store.rows import ManifestRow
 from respoold.core.cuts import CHUNK
+from respoold.core.hubapi import BlobsMissing
 from respoold.core.manifest import BadManifestError, check, names_of
 
 MAX_ASKED = 1 << 16
@@ -25,16 +26,19 @@ class Described(NamedTuple):
     sizes: list[int]
 
 
-def missing(blobs: Blobs, digests: bytes) -> list[int]:
-    """Which of the blobs must be uploaded, by position. Raises RefusalError for what is no list of digests."""
+def missing(blobs: Blobs, digests: bytes) -> BlobsMissing:
+    """Which of the blobs must be uploaded, and what is there of them. Raises RefusalError for what is no list of
+    digests.
+    """
     if len(digests) % 32 or len(digests) > 32 * MAX_ASKED:
         raise refuse(
             "bad-request",
             f"{len(digests)} bytes are no list of digests.",
             f"Ask for at most {MAX_ASKED}, 32 bytes each.",
         )
-    sizes = blobs.want(names_of(digests))
-    return [index for index, size in enumerate(sizes) if size is None]
+    names = names_of(digests)
+    absent = [index for index, size in enumerate(blobs.want(names)) if size is None]
+    return BlobsMissing(absent, blobs.begun([names[index] for index in absent]))
 
 
 def verify(blobs: Blobs, file: Described) -> ManifestRow:

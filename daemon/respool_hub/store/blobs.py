@@ -1,7 +1,8 @@
 """The embedded blob store: a folder of files named by their BLAKE3.
 
     blobs/ab/abcdef...   a blob, never changed
-    blobs/tmp/abc....xy  an upload under way; what is found there at start is kept if it is whole, else removed
+    blobs/tmp/abc....xy  an upload under way; what is found there at start was interrupted
+    blobs/begun/abc...   the beginning of an upload that was interrupted, which the next one goes on with
     blobs/doomed/abc...  a blob that is being swept; what is found there at start is put back
     blobs/damaged/abc... what a disk made of a blob; nothing reads it again, and it may be deleted
 
@@ -11,14 +12,14 @@ commit() it survives a power cut, before it nobody can see it.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 from contextlib import suppress
 
 from blake3 import blake3
 
-from respool_hub.store.ports import StoreError, StoreFullError
+from respool_hub.store.folder_upload import FolderUpload
+from respool_hub.store.ports import StoreFullError
 
 WHOLE = 16 << 20
 """Bytes up to which an upload that a kill interrupted is looked at again: chunks, not whole files."""
@@ -35,7 +36,9 @@ class FolderBlobs:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._temporary = os.path.join(folder, "tmp")
-        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+        self._begun = os.path.join(folder, "begun")
+        for each in (self._temporary, self._begun):
+            os.makedirs(each, mode=0o700, exist_ok=True)
         for name in os.listdir(self._temporary):
             self._take_up(name)
         self._doomed = os.path.join(folder, "doomed")
@@ -76,7 +79,30 @@ class FolderBlobs:
         free = os.statvfs(self._folder)
         if (expected or 0) + FREE_FLOOR > free.f_bavail * free.f_frsize:
             raise StoreFullError(f"{expected} bytes do not fit on the disk of {self._folder}")
-        return FolderUpload(self, os.path.join(self._temporary, f"{digest}.{secrets.token_hex(8)}"))
+        return FolderUpload(self, self._temporary_of(digest), digest)
+
+    def begun(self, digests: list[str]) -> list[int]:
+        return [_size(os.path.join(self._begun, digest)) for digest in digests]
+
+    def resume(self, digest: str, offset: int) -> FolderUpload | None:
+        path = self._temporary_of(digest)
+        try:
+            os.rename(os.path.join(self._begun, digest), path)
+        except FileNotFoundError:
+            return None
+        upload = FolderUpload(self, path, digest)
+        if upload.take_up(offset):
+            return upload
+        upload.abort()
+        return None
+
+    def set_by(self, path: str, digest: str) -> None:
+        """Keep an interrupted upload, unless more of it lies here already."""
+        target = os.path.join(self._begun, digest)
+        if digest and _size(target) < _size(path) <= WHOLE:
+            os.rename(path, target)
+        else:
+            os.unlink(path)
 
     def want(self, digests: list[str]) -> list[int | None]:
         return [self._want(digest) for digest in digests]
@@ -88,6 +114,11 @@ class FolderBlobs:
                 freed = None if digest in wanted else self._doom(digest, older_than)
                 if freed is not None:
                     count, size = count + 1, size + freed
+        for digest in os.listdir(self._begun):
+            path = os.path.join(self._begun, digest)
+            with suppress(FileNotFoundError):  # somebody goes on with it
+                if os.stat(path).st_mtime < older_than:
+                    os.unlink(path)
         return count, size
 
     def close(self) -> None:
@@ -104,7 +135,7 @@ class FolderBlobs:
         _sync_folder(folder)
 
     def _take_up(self, name: str) -> None:
-        """Keep an upload that had wholly come when the hub was killed, so that nobody sends it again."""
+        """Keep an upload that had wholly come when the hub was killed, so that nobody sends it again, or what had."""
         path, digest = os.path.join(self._temporary, name), name.partition(".")[0]
         with open(path, "rb") as file:
             data = file.read(WHOLE + 1) if digest else b""
@@ -112,7 +143,7 @@ class FolderBlobs:
                 os.fdatasync(file.fileno())
                 self.adopt(path, digest)
                 return
-        os.unlink(path)
+        self.set_by(path, digest)
 
     def _set_aside(self, path: str, digest: str) -> None:
         folder = os.path.join(self._folder, "damaged")
@@ -144,52 +175,11 @@ class FolderBlobs:
         os.unlink(aside)
         return found.st_size
 
+    def _temporary_of(self, digest: str) -> str:
+        return os.path.join(self._temporary, f"{digest}.{secrets.token_hex(8)}")
+
     def _path(self, digest: str) -> str:
         return os.path.join(self._folder, digest[:2], digest)
-
-
-class FolderUpload:
-    """See `respool_hub.store.ports.Upload`."""
-
-    def __init__(self, blobs: FolderBlobs, path: str) -> None:
-        self._blobs = blobs
-        self._path = path
-        self._hash = blake3()
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        self._hash.update(view)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError as error:
-            raise _translated(error) from error
-
-    def commit(self, digest: str) -> bool:
-        if self._hash.hexdigest() != digest:
-            self.abort()
-            return False
-        try:
-            os.fdatasync(self._fd)
-            self._blobs.adopt(self._path, digest)
-        except OSError as error:
-            self.abort()
-            raise _translated(error) from error
-        self._close()
-        return True
-
-    def abort(self) -> None:
-        if self._fd >= 0:
-            self._close()
-            try:
-                os.unlink(self._path)
-            except FileNotFoundError:
-                return
-
-    def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        os.close(fd)
 
 
 class FolderBlob:
@@ -209,9 +199,11 @@ class FolderBlob:
         os.close(self._fd)
 
 
-def _translated(error: OSError) -> StoreError:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return (StoreFullError if full else StoreError)(f"the blob folder says: {error}")
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _sync_folder(path: str) -> None:

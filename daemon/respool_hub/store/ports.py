@@ -272,6 +272,9 @@ class Upload(Protocol):
         when their BLAKE3 is another one.
         """
 
+    def suspend(self) -> None:
+        """No more comes now: keep what has, for `Blobs.resume`. Does nothing after commit()."""
+
     def abort(self) -> None:
         """Keep nothing. Does nothing after commit()."""
 
@@ -311,5 +314,11 @@ class Blobs(Protocol):
         """`expected` bytes if known, and the digest that they shall have. Raises StoreFullError when they cannot
         fit.
         """
+
+    def begun(self, digests: list[str]) -> list[int]:
+        """How many bytes of each a suspended upload left."""
+
+    def resume(self, digest: str, offset: int) -> Upload | None:
+        """Go on behind the first `offset` bytes of a suspended upload; None where there is none so long."""
 
     def close(self) -> None: ...

@@ -197,9 +197,12 @@ class BlobsAsked(NamedTuple):
 
 
 class BlobsMissing(NamedTuple):
-    """Positions in the question of those that are not here."""
+    """Positions in the question of those that are not here; and of each how many bytes are here of an upload that
+    broke off, behind which a PUT with X-Respool-Offset goes on.
+    """
 
     missing: list[int]
+    begun: list[int] = []
 
 
 class Verified(NamedTuple):

@@ -47,14 +47,40 @@ class Bulk:
         self._pace = pace or Pace(0)
 
     def put(
-        self, headers: Headers, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None
+        self,
+        headers: Headers,
+        digest: str,
+        fd: int,
+        offset: int,
+        size: int,
+        heard: Heard | None = None,
+        begun: int = 0,
     ) -> None:
-        """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. `heard`, in the
-        same thread, hears how many went. Raises HubAway, HubDenied, HubRefused, or EOFError for a file that is shorter.
+        """Bring `size` bytes of an open file as the blob `digest`; they are stored durably on return. Of an upload that
+        broke off `begun` bytes are there, and are not sent again if they are right. `heard`, in the same thread, hears
+        how many went. Raises HubAway, HubDenied, HubRefused, or EOFError for a file that is shorter.
         """
-        headers = {**headers, **_READABLE, "Content-Length": str(size)}
+        if 0 < begun < size:
+            try:
+                self._put(headers, digest, fd, offset, size, heard, begun)
+            except HubRefused as error:
+                if error.problem.code not in {"bad-range", "digest-mismatch"}:
+                    raise
+            else:
+                return
+        self._put(headers, digest, fd, offset, size, heard, 0)
+
+    def _put(
+        self, headers: Headers, digest: str, fd: int, offset: int, size: int, heard: Heard | None, begun: int
+    ) -> None:
+        headers = {**headers, **_READABLE, "Content-Length": str(size - begun)}
+        if begun:
+            headers["X-Respool-Offset"] = str(begun)
         self._exchange(
-            "PUT", f"/blobs/{digest}", headers, lambda link: self._send(link, fd, offset, size, heard)
+            "PUT",
+            f"/blobs/{digest}",
+            headers,
+            lambda link: self._send(link, fd, offset + begun, size - begun, heard),
         )
 
     def get(self, headers: Headers, path: str, start: int, end: int, take: Take) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from copy import copy
 from email.utils import parsedate_to_datetime
+from itertools import zip_longest
 from time import time
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -145,23 +146,23 @@ class HubDoor:
     async def commit_file(self, attempt_id: str, commit: hubapi.FileCommit) -> None:
         await self._post(None, f"/attempts/{attempt_id}/files", commit)
 
-    async def missing(self, digests: bytes) -> list[int]:
-        """Positions of the blobs, 32 bytes of digest each, that must be uploaded."""
+    async def missing(self, digests: bytes) -> list[tuple[int, int]]:
+        """Of the blobs, 32 bytes of digest each, that must be uploaded: the position, and how many bytes are there."""
         answer = await self._post(hubapi.BlobsMissing, "/blobs/missing", hubapi.BlobsAsked(digests))
-        return list(answer.missing)
+        return list(zip_longest(answer.missing, answer.begun[: len(answer.missing)], fillvalue=0))
 
     async def put_chunk(
-        self, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None
+        self, digest: str, fd: int, offset: int, size: int, heard: Heard | None = None, begun: int = 0
     ) -> None:
-        """Bring `size` bytes of an open file; they are stored durably at the hub on return. `heard` hears, in a
-        thread, how many went.
+        """Bring `size` bytes of an open file, of which the hub may have the first ones; they are stored durably there
+        on return. `heard` hears, in a thread, how many went.
         """
         own = os.dup(fd)  # the caller's may be closed, and its number used again, while a thread still reads
         headers = self._headers
 
         def put() -> None:
             try:
-                self._chunks.put(headers, digest, own, offset, size, heard)
+                self._chunks.put(headers, digest, own, offset, size, heard, begun)
             finally:
                 os.close(own)
 

@@ -34,6 +34,19 @@ class Bundle(NamedTuple):
     chunked: Chunked
 
 
+class Lacking(NamedTuple):
+    """A chunk of a snapshot that the hub has not, but for the first `begun` bytes of it."""
+
+    digest: str
+    offset: int
+    size: int
+    begun: int
+
+    @property
+    def left(self) -> int:
+        return self.size - self.begun
+
+
 class Moved(NamedTuple):
     """What a turn came to: whether all of it is at the hub, the bytes the hub has of it, and those sent now."""
 
@@ -52,13 +65,13 @@ async def bring(
     transfer = transfer or Transfer(trio.current_time())
     for bundle in bundles:
         lacking = await _lacking(hub, bundle.chunked)
-        had = bundle.chunked.size - sum(size for _, _, size in lacking)
+        had = bundle.chunked.size - sum(one.left for one in lacking)
         there += had
         transfer.had(had)
         chosen = _within(lacking, budget - sent)
         with _opened(bundle.path) as fd:
             await _put_all(hub, fd, chosen, transfer)
-        moved = sum(size for _, _, size in chosen)
+        moved = sum(one.left for one in chosen)
         there, sent = there + moved, sent + moved
         if len(chosen) < len(lacking):
             return Moved(whole=False, there=there, sent=sent)
@@ -82,7 +95,7 @@ async def bring_share(
     return share._replace(stage=Stage.SENT, sent=share.size), moved.sent, taken.expired
 
 
-async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]], transfer: Transfer) -> None:
+async def _put_all(hub: HubDoor, fd: int, chosen: list[Lacking], transfer: Transfer) -> None:
     """All at once, as many as the door lets through. Raises the first error of any, alone."""
     errors: list[HubError | EOFError] = []
     clock = trio.lowlevel.current_clock()
@@ -90,16 +103,16 @@ async def _put_all(hub: HubDoor, fd: int, chosen: list[tuple[str, int, int]], tr
     def heard(count: int) -> None:
         transfer.sent(count, clock.current_time())
 
-    async def put(digest: str, offset: int, size: int) -> None:
+    async def put(one: Lacking) -> None:
         try:
-            await hub.put_chunk(digest, fd, offset, size, heard)
+            await hub.put_chunk(one.digest, fd, one.offset, one.size, heard, one.begun)
         except (HubError, EOFError) as error:
             errors.append(error)
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for one in chosen:
-            nursery.start_soon(put, *one)
+            nursery.start_soon(put, one)
     for error in errors:
         if isinstance(error, EOFError):
             raise blobs.BlobGoneError(str(error)) from error
@@ -116,28 +129,31 @@ async def settle(directory: str, part: Part) -> Chunked:
         return await trio.to_thread.run_sync(chunks.synced, directory, part.token, part.size)
 
 
-async def _lacking(hub: HubDoor, chunked: Chunked) -> list[tuple[str, int, int]]:
-    """(digest, offset, size) of each chunk that the hub has not; a chunk that occurs twice is sent once."""
+async def _lacking(hub: HubDoor, chunked: Chunked) -> list[Lacking]:
+    """Each chunk that the hub has not; one that occurs twice is sent once."""
     names, starts, at = names_of(chunked.digests), [], 0
     for size in chunked.sizes:
         starts.append(at)
         at += size
-    found: dict[str, tuple[str, int, int]] = {}
+    found: dict[str, Lacking] = {}
     for first in range(0, len(names), ASK):
         asked = chunked.digests[32 * first : 32 * (first + ASK)]
-        for index in await hub.missing(asked):
+        for index, begun in await hub.missing(asked):
             place = first + index
-            found.setdefault(names[place], (names[place], starts[place], chunked.sizes[place]))
+            size = chunked.sizes[place]
+            # All of it and not taken: it is not what it should be.
+            known = begun if begun < size else 0
+            found.setdefault(names[place], Lacking(names[place], starts[place], size, known))
     return list(found.values())
 
 
-def _within(lacking: list[tuple[str, int, int]], budget: int) -> list[tuple[str, int, int]]:
-    chosen: list[tuple[str, int, int]] = []
+def _within(lacking: list[Lacking], budget: int) -> list[Lacking]:
+    chosen: list[Lacking] = []
     for one in lacking:
-        if chosen and budget < one[2]:
+        if chosen and budget < one.left:
             break
         chosen.append(one)
-        budget -= one[2]
+        budget -= one.left
     return chosen
 
 

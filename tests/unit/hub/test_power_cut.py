@@ -7,7 +7,7 @@ import pytest
 from blake3 import blake3
 
 from fakes.power import NotedOs, lay, leftovers
-from respool_hub.store import blobs
+from respool_hub.store import blobs, folder_upload
 from respool_hub.store.blobs import FolderBlobs
 
 CONTENTS = [b"a" * 5000, b"b" * 3000, b"c" * 70]
@@ -18,7 +18,8 @@ BY_DIGEST = {blake3(one).hexdigest(): one for one in CONTENTS}
 def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NotedOs:
     """What storing three blobs did, in pieces."""
     store, found = FolderBlobs(str(tmp_path / "blobs")), NotedOs()
-    monkeypatch.setattr(blobs, "os", found)
+    for module in (blobs, folder_upload):
+        monkeypatch.setattr(module, "os", found)
     for digest, data in BY_DIGEST.items():
         upload = store.upload(len(data), digest)
         for at in range(0, len(data), 1000):

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
 
 import pytest
 from blake3 import blake3
@@ -260,3 +261,47 @@ async def test_a_snapshot_that_the_disk_takes_no_note_of_is_brought_all_the_same
 def test_an_empty_file_has_no_chunks(spool):
     blob(spool, "t", b"")
     assert chunks.settle(spool, "t", 0).sizes == []
+
+
+def cut_off(url, key, digest, data, count):
+    """A PUT whose connection breaks behind so many bytes of its body."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(url.removeprefix("unix:"))
+        head = f"PUT /v1/blobs/{digest} HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {key}\r\n"
+        link.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[:count])
+
+
+def test_an_upload_that_broke_off_goes_on_where_it_was(site, spool, tmp_path):
+    web, url, key = site
+    data, sent = noise(7, 3 * MIB), []
+    digest, begun = blake3(data).hexdigest(), tmp_path / "data" / "blobs" / "begun"
+    blob(spool, "t", data)
+    cut_off(url, key, digest, data, 2 * MIB + 5)
+    deadline = monotonic() + 20
+    while not (begun / digest).exists():
+        assert monotonic() < deadline
+        sleep(0.01)
+    answer = web.pack("/v1/blobs/missing", hubapi.BlobsAsked(bytes.fromhex(digest)))
+    assert answer == {"missing": [0], "begun": [2 * MIB + 5]}
+    bulk, fd = Bulk(url), os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
+    bulk.put({"Authorization": f"Bearer {key}"}, digest, fd, 0, len(data), sent.append, answer["begun"][0])
+    assert sum(sent) == MIB - 5
+    assert (tmp_path / "data" / "blobs" / digest[:2] / digest).read_bytes() == data
+    os.close(fd)
+    bulk.close()
+
+
+@pytest.mark.parametrize("how", ["gone", "shorter", "spoilt"])
+def test_a_beginning_that_is_no_use_costs_its_bytes_and_nothing_else(site, spool, tmp_path, how):
+    _, url, key = site
+    data, begun = noise(8, MIB), tmp_path / "data" / "blobs" / "begun"
+    digest = blake3(data).hexdigest()
+    blob(spool, "t", data)
+    if how != "gone":
+        (begun / digest).write_bytes(data[:100] if how == "shorter" else b"x" * (MIB // 2))
+    bulk, fd = Bulk(url), os.open(os.path.join(spool, "blobs", "t"), os.O_RDONLY)
+    bulk.put({"Authorization": f"Bearer {key}"}, digest, fd, 0, len(data), None, MIB // 2)
+    assert (tmp_path / "data" / "blobs" / digest[:2] / digest).read_bytes() == data
+    assert list(begun.iterdir()) == []
+    os.close(fd)
+    bulk.close()
