@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -276,6 +277,25 @@ async def test_a_file_is_a_notice_while_it_is_there_and_may_name_the_deadline(tm
         said.clear()
         path.unlink()
         await heard(Withdrawn("file"))
+        path.mkdir()
+        await heard(Foreseen("file", 0.0))
+
+
+async def test_a_file_on_a_share_that_hangs_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, freed, waited = threading.Event(), threading.Event(), list[bool]()
+
+    def hangs(_: str) -> None:
+        asked.set()
+        waited.append(freed.wait(5))
+
+    monkeypatch.setattr("respoold.io.notices.own._beginning", hangs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(File("/share/notice").watch, lambda _: None)
+        await until(asked.is_set)
+        freed.set()
+        await until(lambda: waited)
+        nursery.cancel_scope.cancel()
+    assert waited == [True]
 
 
 async def test_a_command_is_a_notice_while_it_succeeds(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class File:
 
     async def watch(self, tell: Tell) -> NoReturn:
         while True:
-            text = _beginning(self._path)
+            # In a thread: a share that hangs hangs who looks at it.
+            text = await trio.to_thread.run_sync(_beginning, self._path, abandon_on_cancel=True)
             tell(Withdrawn(FILE) if text is None else Foreseen(FILE, deadline_in(text)))
             await trio.sleep(self._period)
 
@@ -107,12 +108,16 @@ def deadline_in(text: str) -> float:
 
 
 def _beginning(path: str) -> str | None:
+    """What it begins with, "" where that cannot be read (a folder can be a notice, too); None where nothing is."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
         return ""  # it is there
-    except OSError:
+    except (OSError, ValueError):
         return None
-    with os.fdopen(fd, "rb") as file, suppress(OSError):
-        return (file.read(MAX_TEXT) or b"").decode("ascii", "replace")
-    return ""
+    try:
+        return os.read(fd, MAX_TEXT).decode("ascii", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
