@@ -21,7 +21,8 @@ SLURM, SLURM_LIMIT = "slurm-preemption", "slurm-time-limit"
 
 GCP_SECONDS = 30.0
 GCP_MAINTENANCE_SECONDS = 60.0
-AZURE_ENDS = frozenset({"Preempt", "Terminate", "Reboot", "Redeploy"})
+EC2_ENDS = ("terminate", "stop", "hibernate")
+AZURE_ENDS = ("Preempt", "Terminate", "Reboot", "Redeploy")
 """Freeze is a pause of some seconds, after which everything goes on."""
 _AZURE_CHASSIS = "7783-7084-3265-9085-8269-3286-77"
 
@@ -41,7 +42,7 @@ def cloud_of(dmi: Mapping[str, str]) -> str:
 def ec2_action(body: str) -> Event | None:
     """`{"action":"terminate","time":"2017-09-18T08:22:00Z"}`; None for what is no such thing."""
     said = _json(body)
-    if isinstance(said, dict) and said.get("action") in {"terminate", "stop", "hibernate"}:
+    if isinstance(said, dict) and said.get("action") in EC2_ENDS:
         return Foreseen(EC2_SPOT, _iso(said.get("time")))
     return None
 
@@ -94,7 +95,7 @@ def _concerns(event: dict[str, Any], machine: str) -> bool:
 
 def _azure_deadline(event: dict[str, Any]) -> float:
     try:
-        return parsedate_to_datetime(event["NotBefore"]).timestamp()
+        return parsedate_to_datetime(str(event["NotBefore"])).timestamp()
     except (KeyError, TypeError, ValueError):
         return 0.0  # it has begun: Azure then leaves the time out
 
@@ -158,7 +159,7 @@ def slurm_near(jobs: Iterable[SlurmJob], now: float, warning: float) -> dict[str
 
 
 def _slurm_time(text: str) -> float:
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     try:
         return datetime.fromisoformat(text).timestamp()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,3 +155,22 @@ def test_no_text_whatever_raises_or_is_a_notice_by_chance(text: str) -> None:
     assert words.slurm_near(words.slurm_queue(text), NOW, 0.0) == {} or len(text.split()) >= 4
     for found in (words.gcp_preempted(text, NOW), words.gcp_maintenance(text, NOW)):
         assert found is None or text.strip() in {"TRUE", "FALSE", "NONE"}
+
+
+ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=9), st.just([]), st.just({}))
+
+
+@given(ODD, ODD, ODD)
+def test_no_value_of_another_kind_raises_where_a_word_or_a_time_is_looked_for(
+    one: Any, two: Any, time: Any
+) -> None:
+    words.ec2_action(json.dumps({"action": one, "time": two}))
+    assert isinstance(words.ec2_action(json.dumps({"action": "stop", "time": time})), Foreseen)
+    words.ec2_rebalance(json.dumps({"noticeTime": time}))
+    for kind in ("Preempt", one):
+        event = {"EventType": kind, "EventStatus": two, "Resources": ["me"], "NotBefore": time}
+        assert words.azure_events(json.dumps({"Events": [event]}), "me") is not None
+
+
+def test_no_digit_that_is_no_number_is_a_time() -> None:
+    assert words.slurm_queue("12 \u00b2 1 2")[0].preempted_at == 0.0
