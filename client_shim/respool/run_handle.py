@@ -27,7 +27,7 @@ from respool.segment_writer import SegmentWriter
 from respool.wire import codec
 from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
 from respool.wire.identity import FIRST_JOINED
-from respool.wire.limits import RING_SECONDS
+from respool.wire.limits import HIDES_NOTHING, RING_SECONDS
 from respool.wire.messages import Notice, Status, StatusRequest
 from respool.wire.view import merge_summary
 
@@ -59,8 +59,8 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._rung = 0.0
         # A joined process cuts nothing, nor does one beside the primary.
         attached = keeper.attached
-        leads = attached.resumed and not attached.joined and attached.writer == 0
-        self._untold = retelling.ROWS if leads else 0
+        self._leads = attached.resumed and not attached.joined and attached.writer == 0
+        self._untold = retelling.ROWS if self._leads else 0
         if keeper.opened is None:
             self._state, self._off = DISABLED, True
             return
@@ -153,7 +153,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
 
     def _cut(self, to: int) -> bool:
         done = self._writer.record(Kind.CUT, {"step": to})
-        self._untold = 0
+        self._untold, self._leads = 0, False
         text = retelling.rewound(self._attached, self.path, to)
         if done and text:
             notices.line(text)
@@ -268,6 +268,9 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
         interrupted = self._lock._is_owned()  # type: ignore[attr-defined]
         self._keep_last(exit_code)
+        if done and self._leads and self._last_step == NO_STEP:
+            # A later evaluation logs no row: what it says in summary, config and files is the run's all the same.
+            self._writer.record(Kind.CUT, {"step": HIDES_NOTHING})
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})
         self._writer.settle()
         self._state, self._off = FINISHED, True

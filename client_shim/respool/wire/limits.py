@@ -17,6 +17,9 @@ MAX_NAME = 1024
 MAX_CHECKPOINT_STEP = (1 << 62) - 1
 """The largest step that a checkpoint may have, above or below zero."""
 
+HIDES_NOTHING = 1 << 62
+"""The step of a cut that hides no row of anyone: who writes it has become more than a candidate."""
+
 MAX_RUN_ID = 64
 """Characters of a run id."""
 

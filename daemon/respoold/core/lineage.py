@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from respool.wire.axes import First
 from respool.wire.frames import NO_STEP
+from respool.wire.limits import HIDES_NOTHING
 from respool.wire.repeats import Reach, lower, repeated
 
 
@@ -70,7 +71,7 @@ def cut_of(link: Link, ancestors_last: int) -> int | None:
     if link.ordered is not None:
         return None if link.ordered < 0 else link.ordered
     if link.rewound is not None:
-        return link.rewound
+        return link.rewound if link.rewound < HIDES_NOTHING else None
     if link.parent is None or not link.first_steps:
         return None
     first = link.first_steps[0]

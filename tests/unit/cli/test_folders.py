@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.folders import Folder
+from respool.wire.frames import NO_STEP
 from unit.cli.fake_hub import Answer, FakeHub
 from unit.hub.kit import Desk
 
@@ -118,6 +119,14 @@ def test_a_damaged_record_costs_itself_and_is_counted(respool: Respool, tmp_path
     assert answer.code == 1, "rows are lost: a bad state"
     shown = json.loads(answer.out)
     assert (shown["rows"], shown["lost"], shown["last_step"]) == (9, 1, 9)
+
+
+def test_a_file_that_was_saved_before_any_row_has_no_step(respool: Respool, tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path / "spool"), FIRST)
+    folder.file("model.pt", b"bytes", step=NO_STEP)
+    folder.end()
+    (file,) = lines(respool("files", "mlp-1", "--spool", "spool", "--json"))
+    assert (file["name"], file["step"]) == ("model.pt", None)
 
 
 def test_a_file_whose_bytes_went_to_the_hub_is_listed_and_refused_with_advice(

@@ -1,8 +1,10 @@
 import pytest
 
+from respool.wire.frames import Kind
+from respool.wire.limits import HIDES_NOTHING
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import RefusalError
-from unit.hub.kit import ANNA, BERT, ROOT, asked, name, row, rows
+from unit.hub.kit import ANNA, BERT, ROOT, asked, name, record, row, rows
 
 A, B, C, D = (name(number) for number in (1, 2, 3, 4))
 
@@ -210,6 +212,22 @@ def test_a_candidate_changes_nothing_until_its_first_row(desk):
     desk.attach(C)
     desk.append(C, 0, row(0, 5))
     assert desk.head() == C
+
+
+def test_who_ended_well_without_a_row_is_of_the_lineage_and_hides_nothing(desk):
+    desk.attach(A)
+    desk.append(A, 0, rows(0, range(5)))
+    desk.report(A, "ended", exit_code=1)
+    desk.attach(B)
+    said = [record(Kind.SUMMARY, 0, {"set": {"acc": 0.9}}), record(Kind.CUT, 1, {"step": HIDES_NOTHING})]
+    desk.append(B, 0, b"".join([*said, record(Kind.STATE, 2, {"state": "ended", "exit_code": 0})]))
+    shown = desk.show()
+    assert (shown["head"], shown["state"], shown["last_step"]) == (B, "finished", 4)
+    assert (shown["summary"], len(desk.lines())) == ({"loss": 4.0, "acc": 0.9}, 5)
+    assert [one["cut"] for one in shown["attempts"]] == [None, None]
+    desk.attach(C)
+    desk.append(C, 0, row(0, 3))
+    assert (desk.head(), desk.show()["last_step"], len(desk.lines())) == (C, 3, 4)
 
 
 def test_offline_attempts_in_a_chain_are_linear_however_many(desk):

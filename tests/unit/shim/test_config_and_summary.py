@@ -16,6 +16,7 @@ from respool.config_map import mapping_of
 from respool.config_room import MAX_CONFIG
 from respool.wire import codec
 from respool.wire.frames import Kind
+from respool.wire.limits import HIDES_NOTHING
 
 STRICT = {"strict": True}
 
@@ -105,6 +106,41 @@ def test_a_summary_of_no_keys_is_a_line(capsys):
     run.summary.update(5)
     assert "summary.update() was given 5" in capsys.readouterr().err
     assert dict(run.summary) == {}
+
+
+def test_what_a_later_life_says_without_a_row_is_the_runs_once_it_ended_well(tmp_path):
+    run = begin()
+    for loss in range(3):
+        run.log({"loss": loss})
+    kept = tmp_path / "predictions.csv"
+    kept.write_text("1")
+    later = again(run)
+    later.summary["test_acc"] = 0.9
+    later.config.update({"evaluated": True})
+    later.save(str(kept), base_path=str(tmp_path))
+    later.finish()
+    third = begin(resume="must")
+    assert (third.step, third.summary.as_dict()) == (3, {"loss": 2, "test_acc": 0.9})
+    assert third.config.as_dict() == {"evaluated": True}
+    with third.restore("predictions.csv", root=str(tmp_path / "again")) as found:
+        assert found.read() == b"1"
+    assert [record["step"] for record in records(later, Kind.CUT)] == [HIDES_NOTHING]
+
+
+@pytest.mark.parametrize("leave", ["failed", "started over", "rewound", "logged"])
+def test_who_failed_or_started_over_or_said_where_it_continues_claims_no_more_than_that(leave):
+    run = begin()
+    for loss in range(3):
+        run.log({"loss": loss})
+    run.finish()
+    later = begin(resume=None if leave == "started over" else "must")
+    if leave == "rewound":
+        later.rewind(1)
+    if leave == "logged":
+        later.log({"loss": 9})
+    later.summary["test_acc"] = 0.9
+    later.finish(int(leave == "failed"))
+    assert [record["step"] for record in records(later, Kind.CUT)] == [1] * (leave == "rewound")
 
 
 def test_a_copy_of_config_or_summary_is_no_part_of_the_run_and_a_pickle_is_a_plain_dict():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from respool import spool_papers
 from respool.wire.attempt import BLOBS
-from respool.wire.frames import Frame, Kind
+from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.segment import parse_segment_name
 from respool_hub.clock import Ears, Now, SystemClock
 from respool_hub.service.access import Caller, Scope
@@ -129,7 +129,8 @@ class Filling:
         if not isinstance(name, str) or not isinstance(size, int):
             return
         where = (one.file.attempt_id, writer, seq)
-        self.tx.add_file(FileRow(*where, name, "", size, step, time, map_of(record.get("metadata"))))
+        at = None if step == NO_STEP else step
+        self.tx.add_file(FileRow(*where, name, "", size, at, time, map_of(record.get("metadata"))))
         self.blobs.setdefault((*where, name), _blob(one, record))
 
     def _checkpoint(self, one: Lying, writer: int, frame: Frame, record: dict[str, Any]) -> None:
