@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,13 @@ from respoold.cli.children import Child, respool_argv
 from respoold.cli.daemon_link import ANSWER_SECONDS, DaemonLink, NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError
 from respoold.cli.household import DAEMON_READY, READY_SECONDS
+from respoold.cli.job import fetch
 from respoold.cli.places import Places
 from respoold.cli.screen import Screen
 
 RETURN_SECONDS = 10.0
 HURRY_SECONDS = 1.0
+SAID_SECONDS = 2.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -31,11 +34,18 @@ class Attendant:
     """
 
     def __init__(
-        self, places: Places, stack: ExitStack, link: DaemonLink | None = None, socket: str = ""
+        self,
+        places: Places,
+        screen: Screen,
+        stack: ExitStack,
+        link: DaemonLink | None = None,
+        socket: str = "",
     ) -> None:
         self.socket = socket
         self._places = places
+        self._screen = screen
         self._stack = stack
+        self._hurried = self._said = False
         self._link = link
         self._met = link is not None or bool(socket)
         self._untold: list[Foretold | Left] = []
@@ -82,16 +92,22 @@ class Attendant:
         return None
 
     def drained(self, seconds: float) -> None:
-        """Until the daemon holds nothing that the hub has not, at most so long."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        """Until the daemon holds nothing that the hub has not, at most so long. Ctrl-C ends all such waits: what is
+        left stays in the spool. A second SIGTERM of a scheduler does not.
+        """
+        begun = time.monotonic()
+        while not self._hurried and time.monotonic() < begun + seconds:
             try:
                 with open_daemon(self._places) as link:
                     if not link.status()["runs"]:
                         return
             except (NoDaemonError, CommandError, OSError, WireError):
                 return
-            time.sleep(_POLL_SECONDS)
+            if not self._said and time.monotonic() >= begun + SAID_SECONDS:
+                self._said = True
+                bound = f"for at most {seconds:.0f} s; Ctrl-C leaves it in the spool"
+                self._screen.note(f"respool: sending what waits for the hub, {bound}.")
+            self._hurried = fetch(_POLL_SECONDS) == signal.SIGINT
 
 
 @contextmanager
@@ -100,18 +116,18 @@ def attending(places: Places, screen: Screen, drain: float) -> Iterator[Attendan
     with ExitStack() as stack:
         try:
             with open_daemon(places) as link:
-                yield Attendant(places, stack, link)
+                yield Attendant(places, screen, stack, link)
                 return
         except NoDaemonError:
             why = None if hub_known(places.environ) else "no hub is known; `respool login URL` names one"
             why = why or not_installed()
         if why is not None:
             screen.note(f"respool run: no daemon answers and none is started: {why}.")
-            yield Attendant(places, stack)
+            yield Attendant(places, screen, stack)
             return
         with _own_daemon(places, screen) as socket:
             environ = {**places.environ, "RESPOOL_SOCKET": socket} if socket else places.environ
-            mine = Attendant(places._replace(environ=environ), stack, socket=socket)
+            mine = Attendant(places._replace(environ=environ), screen, stack, socket=socket)
             yield mine
             if socket:
                 mine.drained(drain)

@@ -1,0 +1,48 @@
+"""What `respool run` waits for when its job is over. Daemon and signals are fakes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from respoold.cli.attendant import Attendant
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Laden:
+    """A daemon whose hub is away."""
+
+    def status(self) -> dict[str, Any]:
+        return {"runs": ["p/r"]}
+
+
+@contextmanager
+def laden(_: Any) -> Iterator[Laden]:
+    yield Laden()
+
+
+def test_ctrl_c_ends_the_wait_for_a_hub_and_a_second_sigterm_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coming = [None, int(signal.SIGTERM), None, int(signal.SIGINT)]
+    monkeypatch.setattr("respoold.cli.attendant.SAID_SECONDS", 0.0)
+    monkeypatch.setattr("respoold.cli.attendant.fetch", lambda _: coming.pop(0))
+    monkeypatch.setattr("respoold.cli.attendant.open_daemon", laden)
+    screen: Any = Quiet()
+    with ExitStack() as stack:
+        attendant = Attendant(None, screen, stack)  # type: ignore[arg-type]
+        attendant.drained(500)
+        attendant.drained(500)
+    assert coming == []
+    assert ["at most 500 s; Ctrl-C" in one for one in screen.notes] == [True]
