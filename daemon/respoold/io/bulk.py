@@ -44,6 +44,7 @@ class Bulk:
         self._url = url
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
+        self._closed = False
         self._pace = pace or Pace(0)
 
     def put(
@@ -101,8 +102,9 @@ class Bulk:
             raise HubAway(f"{end - start - left} bytes came of {end - start}")
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close what is idle; what is not is closed when its exchange, which nobody waits for, is over."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for link in idle:
             link.close()
@@ -163,7 +165,11 @@ class Bulk:
             link.close()
             raise
         with self._lock:
-            self._idle.append(link)
+            kept = not self._closed
+            if kept:
+                self._idle.append(link)
+        if not kept:
+            link.close()
 
     def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:

@@ -305,3 +305,14 @@ def test_a_beginning_that_is_no_use_costs_its_bytes_and_nothing_else(site, spool
     assert list(begun.iterdir()) == []
     os.close(fd)
     bulk.close()
+
+
+def test_an_exchange_that_outlives_its_pool_leaves_no_connection_open():
+    url, thread = answering((4, b"abcd", False))
+    bulk, links = Bulk(url), []
+    real = bulk._connection
+    bulk._connection = lambda: links.append(real()) or links[-1]
+    bulk.get({}, "/x", 0, 4, lambda _: bulk.close())
+    assert [link.sock for link, _ in links] == [None]
+    assert bulk._idle == []
+    thread.join(10)
