@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import sleep
 
 import httpx
 import uvloop
@@ -134,7 +135,10 @@ def served(hub, path) -> Iterator[httpx.Client]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    transport = httpx.HTTPTransport(uds=str(path), retries=20)
+    # Not by the client's retries: each try that nobody answers leaves it a socket to the garbage collector.
+    while not server.started and thread.is_alive():
+        sleep(0.005)
+    transport = httpx.HTTPTransport(uds=str(path))
     try:
         with httpx.Client(transport=transport, base_url="http://hub", timeout=20) as client:
             yield client
