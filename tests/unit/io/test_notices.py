@@ -17,7 +17,7 @@ from fakes.metadata import Asked, Said, serving
 from respoold.core.notice import Foreseen, Withdrawn
 from respoold.io.notices import azure, ec2, gcp, machine
 from respoold.io.notices.metadata import Source
-from respoold.io.notices.own import Command, File
+from respoold.io.notices.own import Command, File, deadline_in
 from respoold.io.notices.slurm import Slurm
 
 SPOT = "/latest/meta-data/spot/instance-action"
@@ -296,6 +296,20 @@ async def test_a_file_on_a_share_that_hangs_holds_up_nobody_else(monkeypatch: py
         await until(lambda: waited)
         nursery.cancel_scope.cancel()
     assert waited == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("1505722920.5\nnight shift", AT + 0.5),
+        ("1505722920000", 0.0),
+        ("9" * 64, 0.0),
+        ("-5", 0.0),
+        ("²", 0.0),
+    ],
+)
+def test_what_is_no_time_in_seconds_is_no_deadline(text: str, at: float) -> None:
+    assert deadline_in(text) == at
 
 
 async def test_a_command_is_a_notice_while_it_succeeds(tmp_path: Path) -> None:
