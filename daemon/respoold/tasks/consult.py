@@ -27,7 +27,7 @@ from respoold.io.registration import report
 from respoold.tasks.ground import Ground
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.keys import register
-from respoold.tasks.restored import met, send_again
+from respoold.tasks.restored import met, unknown
 from respoold.tasks.uplink import Uplink
 
 _ID_DIGITS = 32
@@ -129,7 +129,7 @@ async def _tell(keeper: Keeper, uplink: Uplink, attempts: list[Attempt]) -> None
                 await report(uplink.door_of(attempt), attempt)
         except HubRefused as error:
             if error.problem.code == "unknown-attempt":
-                send_again(keeper, attempt)
+                unknown(keeper, attempt)
             elif error.problem.code == "deleted":
                 keeper.drop_deleted(attempt, error.problem.cause)
             else:

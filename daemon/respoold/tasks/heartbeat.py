@@ -18,7 +18,7 @@ from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.hubapi import Beat, BeatAnswer
 from respoold.tasks.foresight import jobs_of
 from respoold.tasks.keeper import Keeper
-from respoold.tasks.restored import met, send_again
+from respoold.tasks.restored import met, unknown
 from respoold.tasks.status import why_of
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink
 
@@ -156,7 +156,7 @@ def _obey(keeper: Keeper, answer: BeatAnswer) -> None:
     for attempt_id in answer.unknown:
         attempt = keeper.node.get(attempt_id)
         if attempt is not None and attempt.registered:
-            send_again(keeper, attempt)
+            unknown(keeper, attempt)
     for attempt_id, commands in answer.commands.items():
         attempt = keeper.node.get(attempt_id)
         if attempt is not None:

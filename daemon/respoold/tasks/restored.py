@@ -23,7 +23,16 @@ def met(keeper: Keeper, uplink: Uplink, incarnation: str) -> None:
         if keeper.uplink_of(attempt) is uplink:
             if attempt.incarnation not in {"", incarnation}:
                 send_again(keeper, attempt)
+                said = f"the hub at {uplink.url} was put back from a backup; what this node still has is sent again"
+                keeper.warn(said, f"restored {uplink.url}")
             attempt.incarnation = incarnation
+
+
+def unknown(keeper: Keeper, attempt: Attempt) -> None:
+    """The hub says that it does not know an attempt that it knew; to who has lost the right to it, it says the same."""
+    text = f"{'/'.join(attempt.run)}: the hub knows it no more; what this node still has is sent again"
+    keeper.warn(text, f"unknown {attempt.id}", attempt.file.uid)
+    send_again(keeper, attempt)
 
 
 def send_again(keeper: Keeper, attempt: Attempt) -> None:
@@ -32,10 +41,6 @@ def send_again(keeper: Keeper, attempt: Attempt) -> None:
     attempt.forget_hub(there)
     for reader in keeper.readers_of(attempt):
         read_again(keeper, reader, 0)
-    uplink = keeper.uplink_of(attempt)
-    if uplink is not None:
-        said = f"the hub at {uplink.url} was put back from a backup; what this node still has is sent again"
-        keeper.warn(said, f"restored {uplink.url}")
     keeper.offer(attempt)
 
 

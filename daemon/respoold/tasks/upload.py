@@ -27,7 +27,7 @@ from respoold.io.registration import report
 from respoold.tasks import belief, ferry, vault
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.keys import register
-from respoold.tasks.restored import met, read_again, send_again
+from respoold.tasks.restored import met, read_again, unknown
 from respoold.tasks.retire import retire_if_complete
 from respoold.tasks.uplink import DENIED_SECONDS, Uplink, jitter
 
@@ -97,7 +97,7 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
             keeper.drop_deleted(attempt, error.problem.cause)
             return
         case HubRefused() if error.problem.code == "unknown-attempt":
-            send_again(keeper, attempt)
+            unknown(keeper, attempt)
             schedule.failed(stream, now, jitter())
             schedule.offer(Stream(Priority.STATE, attempt.id))
         case HubRefused() if error.problem.code == "quota":
