@@ -60,6 +60,7 @@ class Reader:
         self._foreign = False
         self._pruned = 0
         self._closing = Lock()
+        self._over = False
         self._mark = NO_MARK
         self._marked: Mark = NO_MARK
 
@@ -106,15 +107,24 @@ class Reader:
         read, all of them are written to a new file in its place.
         """
         with self._closing:
-            segment, seq, offset = self._position()
-            for behind, end in sorted(self._behind.items()):
-                self._settle(behind, end)
-            if self.suspect == segment:
+            if self._over:
                 return self.durable_seq
-            mark = Mark((self._mark.generation or self._generation(segment)) + 1, offset, seq)
-            self._sync(segment)
-            self._marked, self._mark = self._mark, mark
-            return seq
+            try:
+                return self._sync_all()
+            finally:
+                if self._over:
+                    self._close_all()
+
+    def _sync_all(self) -> int:
+        segment, seq, offset = self._position()
+        for behind, end in sorted(self._behind.items()):
+            self._settle(behind, end)
+        if self.suspect == segment:
+            return self.durable_seq
+        mark = Mark((self._mark.generation or self._generation(segment)) + 1, offset, seq)
+        self._sync(segment)
+        self._marked, self._mark = self._mark, mark
+        return seq
 
     def choose(self, limit: int) -> list[Extent]:
         """The extents of the next batch: at most `limit` bytes, but one at least. They do not grow any more."""
@@ -172,6 +182,17 @@ class Reader:
         self.tail.insert_loss(first, next_seq, reason, now)
 
     def close(self) -> None:
+        """Nobody reads here any more. While a thread syncs, it is that which closes: a descriptor that is closed under
+        it may be another file's by the time that it writes a mark.
+        """
+        self._over = True
+        if self._closing.acquire(blocking=False):
+            try:
+                self._close_all()
+            finally:
+                self._closing.release()
+
+    def _close_all(self) -> None:
         for index in list(self._fds):
             self._close(index)
 

@@ -115,3 +115,22 @@ def test_a_file_that_cannot_be_written_anew_stays_and_nothing_is_called_durable(
         assert len(disk.asked) == 1
         assert reader.sync() == 3
         reader.close()
+
+
+def test_who_is_let_go_amid_a_sync_is_closed_by_it_and_not_under_it() -> None:
+    with a_folder() as folder:
+        disk = Disk()
+        reader, writer = a_reader(folder, disk)
+        writer.log(2)
+        look_all(reader)
+        real = disk.fdatasync
+
+        def let_go(fd: int) -> None:
+            reader.close()
+            real(fd)  # EBADF if it was closed
+
+        reader._fdatasync = let_go
+        assert reader.sync() == 2
+        assert reader._fds == {}
+        assert reader.sync() == reader.durable_seq, "nothing is opened again"
+        assert reader._fds == {}
