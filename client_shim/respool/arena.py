@@ -1,37 +1,46 @@
 """Shared memory that a checkpoint is copied into, so that training goes on while it is written to disk.
 
-The memory is kept and used again: its pages are warm then, and a copy costs a fraction of a write. It is handed to
-the daemon as a descriptor, so that what was handed over survives this process; where there is no daemon, a thread
-of this process writes it. Nothing is copied over what is still being written: who comes too early waits.
+The memory is kept and used again: its pages are warm then, and a copy costs a fraction of a write. Nothing is
+copied over what is still being written: who comes too early waits.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from respool.checkpoint_file import CheckpointFile
+from respool.staged_copy import StagedCopy
 
+if TYPE_CHECKING:
+    from respool.tether import Tether
+
+WRITE_SECONDS = 3600.0
 _GROWTH = 64 << 20
 
 
 class Arena:
-    """One piece of shared memory. Raises OSError when the system gives none. `busy` says how to wait for whoever
-    still reads it; None when nobody does.
-    """
+    """One piece of shared memory. Raises OSError when the system gives none. `busy` is what is being read from it."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("respool-checkpoint", os.MFD_CLOEXEC)
-        self.busy: Callable[[], bool] | None = None
+        self.fd = _memory()
+        self.busy: StagedCopy | None = None
         self._size = 0
         self._map: mmap.mmap | None = None
 
+    def settled(self) -> bool:
+        """Wait until what is in it is on disk; whether it got there."""
+        return self.busy is None or self.busy.wait(WRITE_SECONDS)
+
     def free(self) -> bool:
-        """Wait until nobody reads it any more. False: what was in it never got to the disk."""
-        busy, self.busy = self.busy, None
-        return True if busy is None else busy()
+        """As `settled`, and be ready for something else. Raises OSError when the system gives no memory."""
+        whole, busy = self.settled(), self.busy
+        self.busy = None
+        if busy is not None and (busy.shared or not whole):
+            self.close()
+            self._map, self._size, self.fd = None, 0, _memory()
+        return whole
 
     def put(self, view: memoryview, at: int) -> None:
         """Copy `view` to offset `at`. Raises OSError when there is no memory for it."""
@@ -75,30 +84,12 @@ class StagedFile(CheckpointFile):
     def _get(self, size: int, at: int) -> bytes:
         return super()._get(size, at) if self.arena is None else self.arena.get(size, at)
 
-    def write_behind(self) -> Callable[[], bool]:
-        """Copy the arena to the spool's file in a thread, and sync it; how to wait for that. The file's descriptor is
-        the thread's from now on.
-        """
+    def write_behind(self, tether: Tether | None) -> StagedCopy:
+        """Bring the arena to the spool's file, whose descriptor is the copy's from now on."""
         assert self.arena is not None
-        target, source, size, done = self.surrender(), self.arena.fd, self.size, list[bool]()
-        thread = threading.Thread(target=_copy, args=(source, target, size, done), name="respool-staged")
-        thread.start()
-
-        def wait() -> bool:
-            thread.join()
-            return bool(done)
-
-        return wait
+        self.arena.busy = StagedCopy(self.token, self.size, self.arena.fd, self.surrender(), tether)
+        return self.arena.busy
 
 
-def _copy(source: int, target: int, size: int, done: list[bool]) -> None:
-    try:
-        at = 0
-        while at < size:
-            at += os.sendfile(target, source, at, min(size - at, 1 << 30))
-        os.fsync(target)
-        done.append(True)
-    except OSError:
-        return  # who waits is told; what is not whole has not the size that its record says
-    finally:
-        os.close(target)
+def _memory() -> int:
+    return os.memfd_create("respool-checkpoint", os.MFD_CLOEXEC)

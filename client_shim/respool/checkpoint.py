@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from respool.checkpoint_room import CheckpointRoom
+    from respool.staged_copy import StagedCopy
 
 
 class Description(NamedTuple):
@@ -65,7 +67,7 @@ class Checkpoint(StagedFile):
         self._strict = strict
         self._files: dict[str, CheckpointFile] = {}
         self._over = False
-        self._behind: Callable[[], bool] | None = None
+        self._behind: StagedCopy | None = None
         self._checksums: bool | None = None
         super().__init__(what.name, *self._granted(what.name, expected))
         self.arena = None if self.error else arena
@@ -105,10 +107,10 @@ class Checkpoint(StagedFile):
 
     def wait(self, timeout: float = 600.0) -> bool:
         """Wait until it is on disk, `timeout` seconds at most. False: it is not, or was never handed over."""
-        room = self._room
-        if not self.ok or room is None or not (self._behind is None or self._behind()):
+        room, deadline = self._room, monotonic() + timeout
+        if not self.ok or room is None or not (self._behind is None or self._behind.wait(timeout)):
             return False
-        return room.settled([file.token for file in self._written()], timeout)
+        return room.settled([file.token for file in self._written()], max(0.0, deadline - monotonic()))
 
     def __enter__(self) -> Self:
         if self.arena is not None:
@@ -143,7 +145,7 @@ class Checkpoint(StagedFile):
         if not abandoned and why is None:
             why = room.kept({file.token: file.size for file in written})
             if why is None and self.arena is not None and self in written:
-                self._behind = self.arena.busy = room.stage(self)
+                self._behind = room.stage(self)
             why = why or self._record(written)
         named = () if abandoned or why else written
         room.drop([file for file in everything if file.token and file not in named])

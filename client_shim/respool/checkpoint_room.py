@@ -12,9 +12,8 @@ from respool.local_quota import refuse_blob
 from respool.local_retention import Handed, LocalRetention
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS, NOTE
-from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
+from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled
 
-WRITE_SECONDS = 3600.0
 WRITTEN_BACK_SECONDS = 60.0
 """Twice what the kernel lets pass before it writes to the disk by itself."""
 
@@ -23,13 +22,19 @@ if TYPE_CHECKING:
     from respool.checkpoint import Description
     from respool.checkpoint_file import CheckpointFile
     from respool.keeper import Keeper
+    from respool.staged_copy import StagedCopy
 
 
 class CheckpointRoom:
-    """The blobs of one attempt's checkpoints. `retention` where no daemon looks after them."""
+    """The blobs of one attempt's checkpoints. `sync` has its records on disk, or says why not; `retention` where no
+    daemon looks after them.
+    """
 
-    def __init__(self, keeper: Keeper, retention: LocalRetention | None = None) -> None:
+    def __init__(
+        self, keeper: Keeper, sync: Callable[[], str | None], retention: LocalRetention | None = None
+    ) -> None:
         self._keeper = keeper
+        self._sync = sync
         self._retention = retention
 
     def grant(self, name: str, expected: int) -> Grant:
@@ -68,16 +73,9 @@ class CheckpointRoom:
             files = tuple(os.path.join(folder, token) for token in tokens)
             self._retention.took(Handed(what.name, what.step, files, what.keep, what.score, what.pinned))
 
-    def stage(self, file: StagedFile) -> Callable[[], bool]:
-        """Have a file's arena written to disk behind the trainer's back; how to wait for that. The daemon does it, and
-        then it survives this process; or a thread does.
-        """
-        tether = self._keeper.tether
-        if tether is not None and file.arena is not None:
-            answer = tether.ask(Stage(file.token, file.size), GRANT_SECONDS, fds=[file.arena.fd])
-            if answer is not None and isinstance(answer.message, Staged) and answer.message.error is None:
-                return lambda: self.settled([file.token], WRITE_SECONDS)
-        return file.write_behind()
+    def stage(self, file: StagedFile) -> StagedCopy:
+        """Have a file's arena written to disk behind the trainer's back."""
+        return file.write_behind(self._keeper.tether)
 
     def drop(self, files: Iterable[CheckpointFile]) -> None:
         """No record names these: give their bytes back."""
@@ -99,7 +97,8 @@ class CheckpointRoom:
             if answer is not None and isinstance(answer.message, Settled):
                 return answer.message.error is None
         folder = os.path.join(self._keeper.attached.directory, BLOBS)
-        return all(_noted(os.path.join(folder, token)) for token in tokens) and _synced(folder)
+        noted = all(_noted(os.path.join(folder, token)) for token in tokens) and _synced(folder)
+        return noted and self._sync() is None
 
 
 def note_synced(folder: str, before: float | None = None) -> bool:

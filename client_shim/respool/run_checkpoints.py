@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool import notices
 from respool.errors import UsageError
 from respool.notices import shown
 from respool.row_codec import step_of
-from respool.run_files import RunFiles
+from respool.run_staging import RunStaging
 from respool.wire.attempt import BLOBS
 from respool.wire.frames import Kind
 from respool.wire.limits import MAX_CHECKPOINT_STEP
 
 if TYPE_CHECKING:
-    from respool.arena import Arena
     from respool.checkpoint import Checkpoint
     from respool.local_retention import Handed, LocalRetention
     from respool.saved_checkpoint import SavedCheckpoint
@@ -27,7 +25,7 @@ DEFAULT = "checkpoint"
 _MODES = ("min", "max")
 
 
-class RunCheckpoints(RunFiles):
+class RunCheckpoints(RunStaging):
     """`checkpoint`, `checkpoint_dir`, `latest_checkpoint`, `checkpoints`, `keep_checkpoints`."""
 
     def checkpoint(
@@ -70,7 +68,7 @@ class RunCheckpoints(RunFiles):
         )
         if self._off:
             self._unusual({})
-        room = None if self._off else CheckpointRoom(self._keeper, self._retention())
+        room = None if self._off else CheckpointRoom(self._keeper, self._writer.sync, self._retention())
         expected = _positive(expected)
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
@@ -178,28 +176,12 @@ class RunCheckpoints(RunFiles):
         return earlier(self._keeper) if self._keeper.attached.resumed else []
 
     def _note_checkpoints(self) -> None:
-        """The run ends: where no daemon does it, have its checkpoints on disk, and noted to be."""
-        if self._local_retention is None or (self._staging is not None and not self._staging.free()):
+        """The run ends: have the last staged one on disk and, where no daemon does it, all others, noted to be."""
+        if not self._unstage() or self._local_retention is None:
             return
         from respool.checkpoint_room import note_synced  # noqa: PLC0415 - loaded by the first checkpoint
 
         note_synced(os.path.join(self._keeper.attached.directory, BLOBS))
-
-    def _arena(self) -> Arena | None:
-        """The memory to stage in, once nobody reads it any more; None where there is none to be had."""
-        from respool.arena import Arena  # noqa: PLC0415 - only those who stage need it
-
-        try:
-            if self._staging is None:
-                self._staging = Arena()
-        except OSError as error:
-            notices.warn(
-                "arena", f"checkpoint(staged=True): no shared memory ({error.strerror}); written directly."
-            )
-            return None
-        if not self._staging.free():
-            notices.alarm("staged", "a staged checkpoint did not get to the disk. Look at `respool status`.")
-        return self._staging
 
     def _commit_checkpoint(self, payload: bytes) -> bool:
         with self._lock:

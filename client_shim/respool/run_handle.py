@@ -251,6 +251,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     def _leave(self) -> None:
         """Let go of the present attempt's keeper; its records are synced first."""
         self._writer.settle()
+        self._settle_staged()
         ending.synced(self._writer, self._keeper.tether)
         self._keeper.close()
         self._writer.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -23,11 +24,13 @@ from respool.wire.messages import Notice, Reattach, Reattached, Refused, Ring, R
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _AWAY_SECONDS = 60.0
+_PASS_SECONDS = 0.05
 
 
 class Tether:
     """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them. `key` finds
-    the user's own key for a daemon that came back. `deaf`: the last `ask` had no answer.
+    the user's own key for a daemon that came back, `owed` the message and the descriptors that it is handed again, if
+    any. `deaf`: the last `ask` had no answer.
     """
 
     synced_by_daemon = True
@@ -40,6 +43,8 @@ class Tether:
         self._attempt_id, self._writer_number = attempt_id, writer
         self._spare = spare
         self.key: Callable[[Link], str | None] = lambda _: None
+        self.owed: Callable[[], tuple[Any, list[int]] | None] = lambda: None
+        self._owing = False
         self._on_notice: Callable[[Notice], None] | None = None
         self._writer: SegmentWriter | None = None
         self._lock = threading.Lock()
@@ -59,6 +64,11 @@ class Tether:
     def path(self) -> str:
         """The daemon's socket."""
         return self._path
+
+    @property
+    def away(self) -> bool:
+        """Whether there is no connection to any daemon."""
+        return self._link is None or not self._link.alive
 
     @property
     def attached(self) -> bool:
@@ -100,7 +110,7 @@ class Tether:
             return None
         self.deaf = True
         try:
-            if self._link is None or not self._link.alive:
+            if self.away:
                 self._reconnect()
             link = self._link
             if link is None or not link.wait(lambda: self.attached, min(deadline, monotonic() + 5.0)):
@@ -159,6 +169,12 @@ class Tether:
         for message in outbox:
             if self._link is not None and self.attached:
                 self._link.send(message)
+        if self._owing and self._link is not None and self.attached:
+            self._owing = False
+            owed = self.owed()
+            if owed is not None:
+                with suppress(LinkError):
+                    self._link.pass_on(*owed, monotonic() + _PASS_SECONDS)
 
     def _loose(self) -> None:
         now = monotonic()
@@ -196,7 +212,7 @@ class Tether:
                 self._take_spare(spare, received.fds)
                 return
             case Reattached():
-                self._reattaching = False
+                self._reattaching, self._owing = False, True
                 self._failures, self._lost_at = 0, 0.0
                 self._outbox.append(Ring(urgent=True))
             case Refused() as refused:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -72,6 +74,52 @@ def test_a_killed_trainer_goes_on_from_its_last_one_on_another_node(site: Site) 
         (4, True),
         (3, True),
     ]
+
+
+@pytest.mark.slow
+def test_what_a_kill_of_the_daemon_cut_short_in_memory_is_whole_when_its_trainer_says_so(site: Site) -> None:
+    size = 96 << 20
+    site.open()
+    life = site.node.train("states.py", steps=1000, size=size, staged=1, wait=60.0, keep=1, end="hang")
+
+    def cut() -> bool:
+        """Stop the daemon where a blob is half written, if it is."""
+        sizes = blob_sizes(site.node.spool)
+        if not any(0 < one < size for one in sizes):
+            return False
+        site.node.daemon.pause()
+        found = any(0 < one < size for one in blob_sizes(site.node.spool)) and staged_last(life)
+        if not found:
+            site.node.daemon.signal(signal.SIGCONT)
+        return found
+
+    until(cut, "a copy that is under way", 90, site.words)
+    step = max(remarks(life, "try"))
+    site.node.daemon.kill()
+    until(lambda: step in remarks(life, "saved"), "wait() saying so", 90, site.words)
+    life.process.kill()
+    site.node.daemon.start()
+    again = site.node.train("states.py", steps=step + 1)
+    assert again.process.wait(120) == 0, again.process.words()
+    (found,) = remarks(again, "found")
+    assert found >= step
+    assert remarks(again, "found")[found] == remarks(life, "try")[found]
+
+
+def staged_last(life: Life) -> bool:
+    """Whether what its trainer is saving now is staged."""
+    step = max(remarks(life, "try"))
+    return step % 2 == 1 and step not in remarks(life, "saved")
+
+
+def blob_sizes(spool: str) -> list[int]:
+    """Bytes of each checkpoint's file in a spool."""
+    found = []
+    for folder, _, names in os.walk(spool):
+        for name in names if os.path.basename(folder) == "blobs" else ():
+            with suppress(FileNotFoundError):
+                found.append(os.path.getsize(os.path.join(folder, name)))
+    return found
 
 
 def apart(site: Site, node: Node) -> None:

@@ -52,8 +52,9 @@ from respool.wire.view import View
 class FakeDaemon:
     """Knobs: `silent` (accepts, never answers), `refuse` (answer to every Attach), `full` (no spare segments),
     `late` (spares are held back), `answer` (fields of Attached to change), `waiting` (sent before an answer),
-    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored),
-    `status` (what its Status says), `mute` (it sends none). Record: `heard`, the messages.
+    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored), `stages` (bytes of staged memory that it
+    gets to copy), `status` (what its Status says), `mute` (it sends none). Record: `heard`, the messages; `held`, the
+    staged memory.
     """
 
     def __init__(self, folder: str, capacity: int = 1 << 20) -> None:
@@ -68,6 +69,8 @@ class FakeDaemon:
         self.unknown = False
         self.refuse_done: str | None = None
         self.no_stage = False
+        self.stages: int | None = None
+        self.held: list[int] = []
         self.at_hub = True
         self.mute = False
         self.status: dict[str, Any] = {}
@@ -162,6 +165,7 @@ class FakeDaemon:
                 if not data:
                     break
                 if self.silent:
+                    self.held += fds
                     continue
                 connection.receive_data(data, fds)
                 for received in connection.events():
@@ -204,8 +208,8 @@ class FakeDaemon:
             case BlobDropped(tokens):
                 for token in tokens:
                     os.unlink(os.path.join(self.directory(), "blobs", token))
-            case Settle():
-                reply(Settled())
+            case Settle(tokens):
+                reply(Settled(None if self.stages is None else f"{tokens} is not whole"))
             case Stage(token, size):
                 self._stage(token, size, received.fds, reply)
             case Restore(name, _):
@@ -263,10 +267,10 @@ class FakeDaemon:
         if self.no_stage:
             reply(Staged("no"))
         else:
-            with open(os.path.join(self.directory(), "blobs", token), "wb") as file:
-                file.write(os.pread(fds[0], size, 0))
+            with open(os.path.join(self.directory(), "blobs", token), "r+b") as file:
+                file.write(os.pread(fds[0], size if self.stages is None else self.stages, 0))
             reply(Staged())
-        os.close(fds[0])
+        self.held.append(fds[0])
 
     def _restore(self, name: str, reply: Any) -> None:
         if name not in self.files:

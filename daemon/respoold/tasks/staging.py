@@ -28,9 +28,13 @@ class Staging:
         self._failed: dict[tuple[str, str], str] = {}
 
     def begin(self, directory: str, token: str, size: int, source: int) -> str | None:
-        """Take over `source`, shared memory whose first `size` bytes become the blob `token`. Why not, or None; then
-        the descriptor is closed either way when it is no longer needed.
+        """Take over `source`, shared memory whose first `size` bytes become the blob `token`. Why not, or None; the
+        descriptor is closed either way when it is no longer needed. A client that lost its connection hands over again
+        what may be under way, or there already.
         """
+        if self.busy(directory, token) or blobs.size_of(directory, token) == size:
+            os.close(source)
+            return None
         status = os.fstat(source)
         if not stat.S_ISREG(status.st_mode) or status.st_size < size:
             os.close(source)

@@ -23,6 +23,7 @@ def main() -> None:
     made.add_argument("--steps", type=int, default=5)
     made.add_argument("--size", type=int, default=6 << 20)
     made.add_argument("--staged", type=int, default=0)
+    made.add_argument("--wait", type=float, default=0.0)
     made.add_argument("--keep", type=int, default=2)
     made.add_argument("--end", choices=["finish", "hang"], default="finish")
     options = made.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
             step, staged=bool(options.staged and step % 2), metadata={"digest": digest}
         ) as made_one:
             made_one.write(data)
-        if made_one.ok and not (options.staged and step % 2):
+        if made_one.wait(options.wait) if options.wait else made_one.ok and not (options.staged and step % 2):
             notes.remark(f"saved {step} {digest}")
         with open("model.bin", "wb") as file:
             file.write(data)

@@ -50,6 +50,8 @@ def daemon(tmp_path, monkeypatch) -> Iterator[FakeDaemon]:
     while respool.run is not None:
         respool.finish()
     made.die()
+    for fd in made.held:
+        os.close(fd)
 
 
 @pytest.fixture

@@ -11,45 +11,17 @@ import numpy as np
 import pytest
 
 import respool
-from fakes.daemon import frames_in
 from respool import checkpoint_file
-from respool.wire import codec
-from respool.wire.frames import Kind
 from respoold.core.attempt import Attempt
 from respoold.core.progress import progress_of
 from respoold.io import disk
 from unit.io.spools import read
+from unit.shim.saves import blobs, content, records, save, text
 
 
 @pytest.fixture
 def run():
     return respool.init(project="p", id="r", mode="spool")
-
-
-def records(run):
-    frames = frames_in(run._keeper.attached.directory)
-    found = [frame for frame in frames if frame.kind == Kind.CHECKPOINT]
-    return [codec.unpack(frame.payload) for frame in found]
-
-
-def blobs(run):
-    return os.listdir(os.path.join(run._keeper.attached.directory, "blobs"))
-
-
-def content(saved, *which, **more):
-    with saved.open(*which, **more) as file:
-        return file.read()
-
-
-def text(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def save(run, step, data=b"state", **options):
-    with run.checkpoint(step, **options) as file:
-        file.write(data)
-    return file
 
 
 def test_what_was_written_comes_back_with_its_step_and_metadata(run):
@@ -485,69 +457,6 @@ def test_the_longest_name_that_a_file_can_have_is_restored_and_by_two_threads_at
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(back, range(20)))
     assert os.listdir(tmp_path / "out") == [name]
-
-
-def stage(run, step, data):
-    return save(run, step, data, staged=True)
-
-
-def test_a_staged_one_is_on_disk_when_wait_says_so(run):
-    first = stage(run, 1, b"x" * 100)
-    assert first.ok
-    second = stage(run, 2, b"y" * 200)
-    assert (first.wait(), second.wait()) == (True, True)
-    assert [content(one) for one in run.checkpoints()] == [b"y" * 200, b"x" * 100]
-
-
-def test_a_staged_one_may_grow_seek_and_read_back(run):
-    with run.checkpoint(1, staged=True) as file:
-        file.write(b"a" * (70 << 20))
-        file.seek(5)
-        file.write(b"b")
-        file.seek(4)
-        assert file.read(3) == b"aba"
-        file.part("beside").write(b"c")
-    assert file.wait()
-    found = run.latest_checkpoint()
-    assert (len(content(found)), content(found, "beside")) == (70 << 20, b"c")
-
-
-def test_a_staged_one_is_the_daemon_s_as_soon_as_the_block_is_left(daemon):
-    run = respool.init(project="p", id="r")
-    made = stage(run, 1, b"staged")
-    assert made.ok
-    daemon.die()
-    token = records(run)[0]["parts"][0]["blob"]
-    assert text(os.path.join(run._keeper.attached.directory, "blobs", token)) == "staged"
-
-
-def test_a_daemon_that_does_not_take_it_leaves_it_to_a_thread(daemon):
-    daemon.no_stage = True
-    run = respool.init(project="p", id="r")
-    made = stage(run, 1, b"staged")
-    assert made.wait()
-    token = records(run)[0]["parts"][0]["blob"]
-    assert text(os.path.join(run._keeper.attached.directory, "blobs", token)) == "staged"
-
-
-def test_an_exception_leaves_nothing_of_a_staged_one(run):
-    with run.checkpoint(1, staged=True) as file:
-        file.write(b"x")
-        file.abandon()
-    assert (records(run), blobs(run)) == ([], [])
-
-
-def test_torch_s_own_checksums_are_left_out_only_while_staging(run):
-    torch = pytest.importorskip("torch")
-    state = {"w": torch.arange(100_000.0), "step": 7}
-    with run.checkpoint(1, staged=True) as file:
-        assert not torch.serialization.get_crc32_options()
-        torch.save(state, file)
-    assert torch.serialization.get_crc32_options()
-    assert file.wait()
-    with run.latest_checkpoint().open() as saved:
-        loaded = torch.load(saved)
-    assert torch.equal(loaded["w"], state["w"])
 
 
 def test_without_a_daemon_the_end_has_checkpoints_on_disk_and_notes_it(run):

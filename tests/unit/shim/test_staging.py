@@ -1,0 +1,201 @@
+"""run.checkpoint(staged=True): copied into memory, written behind, and whole whoever dies or hangs meanwhile."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+import pytest
+
+import respool
+from respool.wire.messages import Stage
+from unit.shim.saves import blobs, content, records, save, text
+
+
+@pytest.fixture
+def run():
+    return respool.init(project="p", id="r", mode="spool")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("respool.tether._PAUSES", (0.0,))
+    monkeypatch.setattr("respool.staged_copy.TAKE_SECONDS", 0.2)
+    monkeypatch.setattr("respool.staged_copy.SLICE_SECONDS", 0.1)
+    for module in ("saving", "checkpoint_room"):
+        monkeypatch.setattr(f"respool.{module}.GRANT_SECONDS", 0.2)
+    monkeypatch.setattr("respool.saving.OWN_SECONDS", 0.2)
+
+
+def stage(run, step, data):
+    return save(run, step, data, staged=True)
+
+
+def kept(run, at=0):
+    """What the spool has of the checkpoint of a record."""
+    token = records(run)[at]["parts"][0]["blob"]
+    return text(os.path.join(run._keeper.attached.directory, "blobs", token))
+
+
+def open_descriptors():
+    """What the descriptors of this process lead to."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the folder's own
+            found.add(os.stat(int(name)).st_ino)
+    return found
+
+
+def until(true, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.002)
+
+
+def test_a_staged_one_is_on_disk_when_wait_says_so(run):
+    first = stage(run, 1, b"x" * 100)
+    assert first.ok
+    second = stage(run, 2, b"y" * 200)
+    assert (first.wait(), second.wait()) == (True, True)
+    assert [content(one) for one in run.checkpoints()] == [b"y" * 200, b"x" * 100]
+
+
+def test_a_staged_one_may_grow_seek_and_read_back(run):
+    with run.checkpoint(1, staged=True) as file:
+        file.write(b"a" * (70 << 20))
+        file.seek(5)
+        file.write(b"b")
+        file.seek(4)
+        assert file.read(3) == b"aba"
+        file.part("beside").write(b"c")
+    assert file.wait()
+    found = run.latest_checkpoint()
+    assert (len(content(found)), content(found, "beside")) == (70 << 20, b"c")
+
+
+def test_a_staged_one_is_the_daemon_s_as_soon_as_the_block_is_left(daemon):
+    run = respool.init(project="p", id="r")
+    made = stage(run, 1, b"staged")
+    assert made.ok
+    daemon.die()
+    assert kept(run) == "staged"
+
+
+def test_a_daemon_that_does_not_take_it_leaves_it_to_a_thread(daemon):
+    daemon.no_stage = True
+    run = respool.init(project="p", id="r")
+    made = stage(run, 1, b"staged")
+    assert made.wait()
+    assert kept(run) == "staged"
+
+
+def test_an_exception_leaves_nothing_of_a_staged_one(run):
+    with run.checkpoint(1, staged=True) as file:
+        file.write(b"x")
+        file.abandon()
+    assert (records(run), blobs(run)) == ([], [])
+
+
+def test_torch_s_own_checksums_are_left_out_only_while_staging(run):
+    torch = pytest.importorskip("torch")
+    state = {"w": torch.arange(100_000.0), "step": 7}
+    with run.checkpoint(1, staged=True) as file:
+        assert not torch.serialization.get_crc32_options()
+        torch.save(state, file)
+    assert torch.serialization.get_crc32_options()
+    assert file.wait()
+    with run.latest_checkpoint().open() as saved:
+        loaded = torch.load(saved)
+    assert torch.equal(loaded["w"], state["w"])
+
+
+def test_what_a_daemon_s_death_cut_short_is_whole_when_wait_says_so(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    made = stage(run, 1, b"staged")
+    daemon.die()
+    assert kept(run) == "sta"
+    assert made.wait()
+    assert kept(run) == "staged"
+
+
+def test_what_a_daemon_s_death_cut_short_is_handed_to_the_one_that_comes_back(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    assert stage(run, 1, b"staged").ok
+    daemon.die()
+    daemon.stages = None
+    daemon.start()
+    until(lambda: run._upkeep(time.time()) or kept(run) == "staged")
+    assert daemon.of(Stage)[0] == daemon.of(Stage)[1]
+
+
+def test_what_is_on_disk_is_not_handed_over_again(daemon):
+    run = respool.init(project="p", id="r")
+    assert stage(run, 1, b"staged").wait()
+    daemon.die()
+    daemon.start()
+    run._upkeep(time.time())
+    assert run.flush()
+    assert len(daemon.of(Stage)) == 1
+
+
+def test_the_next_one_writes_what_a_daemon_s_death_cut_short_before_it_takes_the_memory(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    stage(run, 1, b"first!")
+    daemon.die()
+    with run.checkpoint(2, staged=True):
+        assert kept(run) == "first!"
+
+
+def test_memory_that_a_hanging_daemon_may_still_read_is_left_to_it(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    stage(run, 1, b"first!")
+    daemon.silent = True
+    with run.checkpoint(2, staged=True) as file:
+        file.write(b"second")
+    assert kept(run) == "first!"
+    assert os.pread(daemon.held[0], 6, 0) == b"first!"
+    daemon.die()
+
+
+def test_memory_that_a_daemon_was_sent_and_did_not_answer_for_is_left_to_it(daemon):
+    run = respool.init(project="p", id="r")
+    with run.checkpoint(1, staged=True) as file:
+        file.write(b"first!")
+        daemon.silent = True
+    with run.checkpoint(2, staged=True) as file:
+        file.write(b"second")
+    until(lambda: daemon.held)
+    assert os.pread(daemon.held[0], 6, 0) == b"first!"
+    assert kept(run) == "first!"
+    daemon.die()
+
+
+def test_the_end_of_a_run_waits_for_it_and_gives_the_memory_back(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    stage(run, 1, b"staged")
+    daemon.die()
+    memory = os.fstat(run._staging.fd).st_ino
+    run.finish()
+    assert kept(run) == "staged"
+    for fd in daemon.held:
+        os.close(fd)
+    daemon.held.clear()
+    assert memory not in open_descriptors()
+
+
+def test_a_wait_that_is_too_short_says_no_and_a_later_one_yes(daemon):
+    run = respool.init(project="p", id="r")
+    daemon.stages = 3
+    made = stage(run, 1, b"staged")
+    daemon.silent = True
+    assert not made.wait(0.0)
+    daemon.die()
+    assert made.wait(5.0)
+    assert kept(run) == "staged"
