@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 
 from notes import begin, hang, parser
 
@@ -24,6 +25,7 @@ def main() -> None:
     made.add_argument("--size", type=int, default=6 << 20)
     made.add_argument("--staged", type=int, default=0)
     made.add_argument("--wait", type=float, default=0.0)
+    made.add_argument("--pause", type=float, default=0.0)
     made.add_argument("--keep", type=int, default=2)
     made.add_argument("--end", choices=["finish", "hang"], default="finish")
     options = made.parse_args()
@@ -46,6 +48,7 @@ def main() -> None:
             made_one.write(data)
         if made_one.wait(options.wait) if options.wait else made_one.ok and not (options.staged and step % 2):
             notes.remark(f"saved {step} {digest}")
+        time.sleep(options.pause)
         with open("model.bin", "wb") as file:
             file.write(data)
         run.save("model.bin")
