@@ -167,6 +167,10 @@ def test_offline_it_is_found_in_the_spool_and_sent_when_the_hub_is_back(site: Si
     again = site.node.train("states.py", steps=3)
     assert again.process.wait(120) == 0, again.process.words()
     assert remarks(again, "found") == {1: remarks(life, "saved")[1]}
+    done = site.node.call("restore", f"{PROJECT}/{RUN}", "model.bin", "-o", site.path("model.bin"))
+    assert (done.returncode, "It comes from this node's spool." in done.stderr) == (0, True), done.stderr
+    with open(site.path("model.bin"), "rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == remarks(again, "try")[2]
     site.hub.start()
     site.drained()
     assert at_hub(site)[0]["step"] == 2

@@ -26,6 +26,7 @@ from respool.wire.messages import (
     Judged,
     Left,
     Refused,
+    Restore,
     Restored,
     RestorePart,
     Spooled,
@@ -119,6 +120,16 @@ class DaemonLink:
         said = answer.error if isinstance(answer, Restored) else "it did not understand"
         cause = f"The daemon at {self.path} does not give {asked.name}: {said}."
         raise CommandError(Exit.BAD, cause, "`respool checkpoints RUN` shows what there is and where.")
+
+    def file(self, name: str, run: str) -> tuple[Restored, int] | None:
+        """The newest version of a file of [ENTITY/]PROJECT/RUN_ID and its descriptor, which the caller closes; None
+        where it gives none.
+        """
+        self._channel.sendall(self._wire.send(Restore(name, run), request=6))
+        answer = self._next(LISTING_SECONDS)
+        if isinstance(answer, Restored) and answer.error is None and self._fds:
+            return answer, self._fds.pop()
+        return None
 
     def _next(self, seconds: float = ANSWER_SECONDS) -> Any:
         deadline = time.monotonic() + seconds

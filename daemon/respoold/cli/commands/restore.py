@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from urllib.parse import quote
 
 import httpx
 from blake3 import blake3
 
+from respool.wire.errors import WireError
 from respoold.cli import checkpoints, words
 from respoold.cli.arguments import natural, positive
+from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import Hub
+from respoold.cli.places import here
 from respoold.cli.progress import progress
 from respoold.cli.runs import add_run_argument, resolve
 from respoold.cli.screen import Screen
@@ -73,15 +77,42 @@ def run(args: Namespace, screen: Screen) -> int:
     if os.path.lexists(target) and not args.force:
         cause = f"The file {target} is there already."
         raise CommandError(Exit.USAGE, cause, "Replace it with --force, or write elsewhere with -o PATH.")
-    with open_source(args, screen) as hub:
-        path = resolve(hub, args.run)
-        url = path.url("files", quote(args.name.removeprefix("./")))
-        size, digest = fetch(hub, url, args.attempt, target, screen)
+    run, size, digest = args.run, 0, ""
+    try:
+        with open_source(args, screen) as hub:
+            path = resolve(hub, args.run)
+            url = path.url("files", quote(args.name.removeprefix("./")))
+            size, digest = fetch(hub, url, args.attempt, target, screen)
+            run = str(path)
+    except CommandError as error:
+        size, digest = _from_node(args, target, screen, error)
     if args.json:
-        screen.emit({"run": str(path), "name": args.name, "path": target, "size": size, "digest": digest})
+        screen.emit({"run": run, "name": args.name, "path": target, "size": size, "digest": digest})
     else:
         screen.say(f"{target}  {words.size(size)}, BLAKE3 {digest[:12]} as stored")
     return Exit.DONE
+
+
+def _from_node(args: Namespace, target: str, screen: Screen, error: CommandError) -> tuple[int, str]:
+    """What this node's daemon keeps of it, which the hub may never have had; (size, digest). Raises `error` where that
+    is nothing.
+    """
+    if args.spool is not None or args.hub is not None or args.attempt is not None or error.code == Exit.BAD:
+        raise error
+    with ExitStack() as stack:
+        try:
+            daemon = stack.enter_context(open_daemon(here()))
+            found = daemon.file(args.name.removeprefix("./"), args.run)
+        except (NoDaemonError, OSError, WireError):
+            raise error from None
+        if found is None:
+            raise error
+        restored, fd = found
+        source = stack.enter_context(open(fd, "rb"))
+        source.seek(0)
+        screen.note(f"{error.cause} It comes from {restored.source}.")
+        temporary = stack.enter_context(_beside(target))
+        return _copy(iter(partial(source.read, 1 << 20), b""), temporary, restored.size, screen)
 
 
 def _target(name: str, output: str | None) -> str:
