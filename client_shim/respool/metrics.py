@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-HOW = ("last", "min", "max", "first", "none")
+from respool.wire.summing import WAYS
+
+HOW = (*WAYS, "none")
 _ALSO = {"copy": "last", "best": "min"}
 """W&B's other words; `best` is the least unless its goal is `maximize`."""
 
@@ -37,14 +39,20 @@ class MetricNames(set[str]):
 
 
 def how_of(summary: Any, goal: Any) -> str | None:
-    """One of HOW for what define_metric() was passed; None for what means nothing."""
+    """One of HOW, or several with commas between, for what define_metric() was passed; None for what means nothing."""
     if not isinstance(summary, str):
         return None
-    word = summary.strip().lower()
+    words = [_word(word, goal) for word in summary.split(",") if word.strip()]
+    if not words or not set(words) <= set(HOW):
+        return None
+    return "none" if "none" in words else ",".join(dict.fromkeys(words))
+
+
+def _word(text: str, goal: Any) -> str:
+    word = text.strip().lower()
     if word == "best" and str(goal).lower().startswith("max"):
         return "max"
-    word = _ALSO.get(word, word)
-    return word if word in HOW else None
+    return _ALSO.get(word, word)
 
 
 def name_of(value: Any) -> str:

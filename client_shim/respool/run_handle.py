@@ -29,7 +29,7 @@ from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind
 from respool.wire.identity import FIRST_JOINED
 from respool.wire.limits import HIDES_NOTHING, RING_SECONDS
 from respool.wire.messages import Notice, Status, StatusRequest
-from respool.wire.view import merge_summary
+from respool.wire.summing import merge_summary
 
 _ROW = int(Kind.ROW)
 _flat = codec.LEAVES.issuperset

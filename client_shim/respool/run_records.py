@@ -71,14 +71,15 @@ class RunRecords(RunFacts):
         **__: Any,
     ) -> Metric:
         """How `name` is summed up (`last`, `min`, `max`, `first`, `none`; `best` with its `goal`) and which metric is
-        its x axis. A `*` at the end of the name stands for all that begin so, and have no definition of their own.
-        What else W&B takes has no effect.
+        its x axis. `mean`, and several with commas between, make a dict of the summary's value, a mean with its
+        `count`: {"min": .., "max": ..}. A `*` at the end of the name stands for all that begin so, and have no
+        definition of their own. What else W&B takes has no effect.
         """
         name = metrics.name_of(name)
         how = metrics.how_of(summary, goal)
         if summary is not None and how is None:
             cause = f"define_metric({name!r}, summary={notices.shown(summary)}): known are {', '.join(metrics.HOW)}"
-            self._misused(f"metric {name}", cause, "last it is", "Pass one of them")
+            self._misused(f"metric {name}", cause, "last it is", "Pass one of them, or several as 'min,max'")
         axis = None if step_metric is None else metrics.name_of(step_metric)
         given = {"summary": how, "step_metric": axis}
         self._define({name: {key: value for key, value in given.items() if value}})

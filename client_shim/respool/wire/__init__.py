@@ -64,5 +64,6 @@ Payloads of records (msgpack maps):
     FILE      {"name", "blob": token, "size", "policy", "mtime", "how"}
     LOSS      {"reason": str}                        span = how many records are missing
     SNAPSHOT  {"config", "summary", "meta", "last_step": int | None}   first record of every segment
-    META      {"name", "notes", "tags", "metrics": {metric: {"summary", "step_metric"}}}: what changed
+    META      {"name", "notes", "tags", "metrics": {metric: {"summary", "step_metric"}}}: what changed;
+              "summary" is one of last min max first mean none, or several with commas between
 """

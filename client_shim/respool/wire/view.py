@@ -5,14 +5,14 @@ The daemon answers a resume with it, the shim resumes its own spool with it, the
 
 Rules: `last_step` is the greatest step of any row; a summary key holds its last value, or what
 `define_metric(summary=)` asks for; a SNAPSHOT replaces config, summary and meta by the writer's whole view;
-`axes` says how far the rows got (`respool.wire.axes`), from where on an axis is defined; `about` is what the
-attempt was started with, which no later attempt inherits.
+`axes` says how far the rows got (`respool.wire.axes`), from where on an axis is defined; `firsts` at which step the
+first value came of each metric that is summed up by it; `about` is what the attempt was started with, which no later
+attempt inherits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isnan
 from typing import Any
 
 from respool.wire import codec
@@ -20,6 +20,7 @@ from respool.wire.axes import KNOWN, Axis, advance, names_of
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame, Kind
 from respool.wire.limits import MAX_ALERTS
+from respool.wire.summing import merge_summary, number, takes_first
 
 
 class View:
@@ -29,6 +30,7 @@ class View:
 
     __slots__ = (
         "_axis_names",
+        "_first_names",
         "about",
         "at_exit",
         "axes",
@@ -38,6 +40,7 @@ class View:
         "explicit",
         "files",
         "first_steps",
+        "firsts",
         "last_step",
         "lost",
         "meta",
@@ -66,7 +69,9 @@ class View:
         self.files: dict[str, dict[str, Any]] = {}
         self.axes: dict[str, Axis] = {}
         self.about: dict[str, Any] = {}
+        self.firsts: dict[str, int] = {}
         self._axis_names = KNOWN
+        self._first_names: frozenset[str] = frozenset()
 
     def apply(self, frame: Frame) -> None:
         """Take one frame. Payloads that are not what their kind says are passed over: they are still kept."""
@@ -100,7 +105,11 @@ class View:
     def take_meta(self, meta: dict[str, Any]) -> None:
         """What the run is called and how its metrics are defined is now `meta`."""
         self.meta = meta
-        self._axis_names = names_of(meta.get("metrics"))
+        metrics = _map(meta.get("metrics"))
+        self._axis_names = names_of(metrics)
+        self._first_names = frozenset(
+            key for key in metrics if takes_first(_map(metrics[key]).get("summary"))
+        )
 
     def _row(self, row: dict[str, Any], frame: Frame) -> None:
         advance(self.axes, self._axis_names, row, frame)
@@ -108,6 +117,9 @@ class View:
         self.last_step = max(self.last_step, frame.step)
         if len(self.first_steps) < 2:
             self.first_steps.append(frame.step)
+        if self._first_names:
+            for key in self._first_names.intersection(row):
+                self.firsts.setdefault(key, frame.step)
         merge_summary(self.summary, row, self.meta.get("metrics"))
 
     def _config(self, value: dict[str, Any], _: Frame) -> None:
@@ -190,19 +202,6 @@ _HANDLERS: dict[int, Callable[[View, dict[str, Any], Frame], None]] = {
 }
 
 
-def merge_summary(summary: dict[str, Any], row: dict[str, Any], metrics: dict[str, Any] | None) -> None:
-    """Fold one row into a summary. `metrics` maps a name to {"summary": last|min|max|first|none} definitions."""
-    if not metrics or not isinstance(metrics, dict):
-        summary.update(row)
-        return
-    for key, value in row.items():
-        how = _map(metrics.get(key)).get("summary", "last")
-        if how in ("min", "max") and _number(summary.get(key)):
-            summary[key] = _CHOOSE[how](summary[key], value) if _number(value) else summary[key]
-        elif how != "none" and not (how == "first" and key in summary):
-            summary[key] = value
-
-
 def merge_alerts(known: Any, new: Any) -> list[dict[str, Any]]:
     """Two lists of alerts as one, by their time, each once: several writers of a run may raise them."""
     every = [one for side in (known, new) if isinstance(side, list) for one in side if isinstance(one, dict)]
@@ -212,10 +211,7 @@ def merge_alerts(known: Any, new: Any) -> list[dict[str, Any]]:
 
 def _time_of(alert: dict[str, Any]) -> float:
     at = alert.get("time")
-    return float(at) if isinstance(at, (int, float)) and _number(at) else 0.0
-
-
-_CHOOSE = {"min": min, "max": max}
+    return float(at) if isinstance(at, (int, float)) and number(at) else 0.0
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -224,7 +220,3 @@ def _map(value: Any) -> dict[str, Any]:
 
 def _names(value: Any) -> list[str]:
     return [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not isnan(value)

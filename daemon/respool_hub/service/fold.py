@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.summing import ways_of
 from respool.wire.view import View
 from respool_hub.service import reach
 from respool_hub.service.payload import map_in, map_of, names_in
@@ -22,7 +23,8 @@ from respool_hub.store.rows import WriterRow
 
 class Fold:
     """One writer's fold. `root`: the attempt continues none that is known here. `limit`: rows from this step
-    on are hidden (None: none are). `assigned`: summary keys that were set or unset by hand.
+    on are hidden (None: none are). `assigned`: summary keys that were set or unset by hand. `whole`: behind
+    a LOSS the summary began again as a snapshot of more than this writer's rows.
     """
 
     def __init__(self, row: WriterRow, kept: bytes = b"", *, root: bool, limit: int | None = None) -> None:
@@ -30,6 +32,7 @@ class Fold:
         self.view = View()
         self.assigned: set[str] = set()
         self.unset: set[str] = set()
+        self.whole = False
         self.samples: list[reach.Sample] = []
         self._root = root
         self._limit = limit
@@ -60,6 +63,8 @@ class Fold:
         view.axes, self.samples = reach.kept(values)
         self.assigned = set(values.get("assigned", ()))
         self.unset = set(values.get("unset", ()))
+        self.whole = values.get("whole") is True
+        view.firsts = map_of(values.get("firsts"))
         view.rows, view.lost, view.last_step = row.rows, row.lost, row.last_step
         view.first_steps, view.cut = list(row.steps), row.cut
 
@@ -73,6 +78,8 @@ class Fold:
             "assigned": sorted(self.assigned),
             "unset": sorted(self.unset),
             **({"about": view.about} if view.about else {}),
+            **({"firsts": view.firsts} if view.firsts else {}),
+            **({"whole": True} if self.whole else {}),
             **reach.keep(view.axes, self.samples),
         }
         return pack_map(values)
@@ -110,8 +117,19 @@ class Fold:
         if hidden or not (view.lost or (self._root and frame.seq == 0)):
             return
         view.summary = dict(map_of(value.get("summary")))
+        self.whole = bool(view.lost)
+        if self.row.writer and not self.whole:
+            self._leave_means()
         if isinstance(step, int) and NO_STEP <= step < -NO_STEP:
             view.last_step = max(view.last_step, step)
+
+    def _leave_means(self) -> None:
+        """Who joins begins with what the others had added up: it is in their folds, and would count twice."""
+        view, metrics = self.view, map_of(self.view.meta.get("metrics"))
+        for key in [
+            key for key in view.summary if "mean" in ways_of(map_of(metrics.get(key)).get("summary"))
+        ]:
+            del view.summary[key]
 
     def _always(self, frame: Frame) -> None:
         self.view.apply(frame)

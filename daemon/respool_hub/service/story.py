@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind, frames
-from respool.wire.view import merge_summary
+from respool.wire.summing import join_summary, takes_first
 from respool_hub.service.fold import Fold
 from respool_hub.service.payload import map_in, map_of
 from respool_hub.service.reach import Reach
@@ -40,11 +40,12 @@ class Story(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What a story amounts to."""
+    """What a story amounts to. `firsts`: whose first value of a metric it is: (place in the story, step, writer)."""
 
     config: dict[str, Any]
     summary: dict[str, Any]
     metrics: dict[str, Any]
+    firsts: dict[str, tuple[int, int, int]]
 
 
 def tell(reader: Reader, run: int, tip: str | None) -> Story:
@@ -101,18 +102,18 @@ def _beyond(reader: Reader, batch: BatchRow, limit: int) -> int:
 
 def total(reader: Reader, story: Story) -> Totals:
     """Config, summary and metric definitions along the story. Of one attempt the primary speaks last."""
-    totals = Totals({}, {}, {})
-    for shown in story.chain:
+    totals = Totals({}, {}, {}, {})
+    for place, shown in enumerate(story.chain):
         for row in reversed(story.writers[shown.attempt_id]):
             root = story.attempts[shown.attempt_id].parent not in story.attempts
             fold = Fold(row, reader.view(row.attempt_id, row.writer), root=root)
             limit = story.limit(shown, row.writer)
             hides = limit is not None and row.last_step >= limit
-            _add(totals, fold, _shown(reader, fold, root, limit) if hides else None)
+            _add(totals, fold, _shown(reader, fold, root, limit) if hides else None, place)
     return totals
 
 
-def _add(totals: Totals, fold: Fold, shown: Fold | None) -> None:
+def _add(totals: Totals, fold: Fold, shown: Fold | None, place: int) -> None:
     """Fold one writer in. `shown`: its summary without the hidden rows, when there are any."""
     for key in fold.unset:
         totals.config.pop(key, None)
@@ -122,8 +123,25 @@ def _add(totals: Totals, fold: Fold, shown: Fold | None) -> None:
     said, summary = visible_fold.assigned, visible_fold.view.summary
     for key in said:
         totals.summary.pop(key, None)
-    merge_summary(totals.summary, summary, totals.metrics)
+    earlier = _earlier(totals, visible_fold, place)
+    join_summary(totals.summary, summary, totals.metrics, earlier=earlier, whole=visible_fold.whole)
     totals.summary.update({key: summary[key] for key in said if key in summary})
+
+
+def _earlier(totals: Totals, fold: Fold, place: int) -> frozenset[str]:
+    """The metrics summed up by their first value of which this writer has it: the lowest step's, then the lowest
+    writer's, within the first attempt that has one.
+    """
+    found = set[str]()
+    for key in fold.view.summary.keys() & totals.metrics.keys():
+        if takes_first(map_of(totals.metrics[key]).get("summary")):
+            mine = (place, fold.view.firsts.get(key, fold.view.last_step), fold.row.writer)
+            known = totals.firsts.get(key)
+            if known is None or mine < known:
+                totals.firsts[key] = mine
+                if known is not None:
+                    found.add(key)
+    return frozenset(found)
 
 
 def _metrics(fold: Fold) -> dict[str, Any]:

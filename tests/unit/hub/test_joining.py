@@ -291,3 +291,66 @@ def test_two_nodes_that_were_answered_offline_register_one_attempt(desk):
 def test_what_no_scheduler_says_is_refused(desk, job, wrong):
     with pytest.raises(RefusalError):
         job.process(**wrong)
+
+
+WAYS = {"loss": {"summary": "mean"}, "begin": {"summary": "first"}, "two": {"summary": "first,max"}}
+
+
+def ranks_that_log(desk, job, order, told):
+    """Ranks of one attempt with a row each {rank: (step, values)}, which arrive in this order."""
+    found = {rank: job.process(rank) for rank in (0, 1, 2)}
+    for rank in order:
+        step, values = told[rank]
+        defined = record(Kind.META, 0, {"metrics": WAYS})
+        desk.append(found[rank].attempt.attempt_id, 0, defined + rows(1, [step], **values), writer=rank)
+    return found
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_first_value_is_the_lowest_steps_then_the_lowest_writers_whoever_came_first(desk, job, order):
+    told = {
+        0: (7, {"begin": 70, "two": 1}),
+        1: (5, {"begin": 51, "two": 2, "only": 1}),
+        2: (5, {"begin": 52, "two": 3}),
+    }
+    ranks = ranks_that_log(desk, job, order, told)
+    expected = {"begin": 51, "two": {"first": 2, "max": 3}, "only": 1}
+    assert desk.show("job")["summary"] == expected
+    for one in ranks.values():
+        dies(desk, one)
+    again = ranks_that_log(
+        desk, Job(desk, life=1), order, {rank: (9, {"begin": 9, "two": 9}) for rank in range(3)}
+    )
+    assert again[0].attempt.number == 2
+    assert desk.show("job")["summary"] == {**expected, "two": {"first": 2, "max": 9}}
+
+
+def test_a_mean_is_of_all_writers_and_attempts_and_never_of_a_row_twice(desk, job):
+    ranks = ranks_that_log(desk, job, (0, 1, 2), {rank: (5, {"loss": rank}) for rank in range(3)})
+    assert desk.show("job")["summary"]["loss"] == {"mean": 1.0, "count": 3}
+    for one in ranks.values():
+        dies(desk, one)
+    second = Job(desk, life=1).process()
+    seen = {
+        "config": {},
+        "summary": {"loss": {"mean": 1.0, "count": 3}},
+        "meta": {"metrics": WAYS},
+        "last_step": 5,
+    }
+    attempt = second.attempt.attempt_id
+    desk.append(attempt, 0, record(Kind.SNAPSHOT, 0, seen) + rows(1, [6], loss=5))
+    assert desk.show("job")["summary"]["loss"] == {"mean": 2.0, "count": 4}
+    behind = {**seen, "summary": {"loss": {"mean": 3.0, "count": 6}}, "last_step": 8}
+    lost = record(Kind.LOSS, 2, {"reason": "x"}, span=2)
+    desk.append(attempt, 2, lost + record(Kind.SNAPSHOT, 4, behind) + rows(5, [9], loss=10))
+    assert desk.show("job")["summary"]["loss"] == {"mean": 4.0, "count": 7}
+
+
+def test_who_joins_late_does_not_count_again_what_it_was_told_when_it_came(desk, job):
+    metrics = {"meta": {"metrics": WAYS}, "config": {}}
+    told = {0: {}, 1: {"loss": {"mean": 2.0, "count": 2}, "other": 3}}
+    for rank in (0, 1):
+        attempt = job.process(rank).attempt.attempt_id
+        whole = record(Kind.SNAPSHOT, 0, {**metrics, "summary": told[rank], "last_step": None})
+        desk.append(attempt, 0, whole + rows(1, [0, 1], loss=2), writer=rank)
+    assert desk.show("job")["summary"] == {"loss": {"mean": 2.0, "count": 4}, "other": 3}

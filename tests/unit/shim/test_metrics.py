@@ -34,6 +34,19 @@ def test_every_way_to_sum_up_goes_on_after_a_resume():
     assert dict(run.summary) == {**expected, "last": 4}
 
 
+def test_a_mean_and_several_ways_are_a_dict_and_go_on_after_a_resume():
+    run = begin()
+    run.define_metric("loss", summary="mean")
+    run.define_metric("acc", summary="min,max")
+    for value in (3, 1, 5):
+        run.log({"loss": value, "acc": value})
+    assert (run.summary["loss"]["mean"], run.summary["acc"]["min"], run.summary.acc.max) == (3.0, 1, 5)
+    run.finish(1)
+    run = begin(resume="must")
+    run.log({"loss": 7, "acc": 9})
+    assert dict(run.summary) == {"loss": {"mean": 4.0, "count": 4}, "acc": {"min": 1, "max": 9}}
+
+
 def test_a_name_with_a_star_defines_all_that_begin_so_before_their_first_row():
     run = begin()
     run.log({"val/early": 2, "train/loss": 1})
@@ -90,7 +103,12 @@ def test_what_define_metric_returns_is_taken_as_an_axis():
         ("best", None, "min"),
         ("MIN", None, "min"),
         ("copy", None, "last"),
-        ("mean", None, None),
+        ("mean", None, "mean"),
+        ("min, max", None, "min,max"),
+        ("best,last,copy", "maximize", "max,last"),
+        ("min,none", None, "none"),
+        ("min,median", None, None),
+        (" , ", None, None),
         (5, None, None),
     ],
 )

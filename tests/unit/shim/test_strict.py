@@ -44,7 +44,7 @@ MISUSES = {
     "a value of type object cannot be kept": lambda run: run.log({"a": object()}),
     "has 2000 characters, more than 1024": lambda run: run.log({"k" * 2000: 1}),
     "rewind(-1) names no step": lambda run: run.rewind(-1),
-    "known are last, min, max": lambda run: run.define_metric("a", summary="mean"),
+    "known are last, min, max": lambda run: run.define_metric("a", summary="median"),
     "define_metric() cannot use": lambda run: run.define_metric(["a"]),
     "save(policy='soon')": lambda run: run.save("train.py", policy="soon"),
     "save('nothing*') matches no file": lambda run: run.save("nothing*"),

@@ -251,6 +251,22 @@ def test_a_value_that_comes_after_the_end_is_seen_all_the_same(desk):
     assert [trial.value for trial in desk.read(lambda r: work.trials(r, agents.sweep))] == [0.5, None]
 
 
+@pytest.mark.parametrize(
+    ("how", "goal", "value"),
+    [("min,max", "minimize", 1), ("min,max", "maximize", 5), ("mean,first", "minimize", 3)],
+)
+def test_a_metric_that_is_summed_up_in_several_ways_counts_by_its_goal_or_its_mean(desk, how, goal, value):
+    agents = Agents(desk, {**GRID, "metric": {"name": "loss", "goal": goal}})
+    attempt = agents.begin(agents.ask("a"))
+    defined = record(Kind.META, 0, {"metrics": {"loss": {"summary": how}}})
+    desk.append(
+        attempt, 0, defined + b"".join(rows(seq, [seq], loss=loss) for seq, loss in [(1, 3), (2, 1), (3, 5)])
+    )
+    agents.end(attempt)
+    agents.ask("b")
+    assert agents.shown()["runs"][0]["value"] == value
+
+
 def test_hyperband_ends_the_worse_ones_and_they_are_done_as_stopped(desk):
     config = {**GRID, "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
     agents = Agents(desk, config)

@@ -7,7 +7,8 @@ import pytest
 
 from respool.wire import codec
 from respool.wire.frames import NO_STEP, Frame, Kind
-from respool.wire.view import View, merge_summary
+from respool.wire.summing import join_summary, merge_summary
+from respool.wire.view import View
 
 
 def a_view(*records: tuple[int, Any] | tuple[int, Any, int]) -> View:
@@ -70,6 +71,64 @@ def test_definitions_that_are_none_leave_the_last_value(metrics: Any) -> None:
     summary: dict[str, Any] = {"loss": 1}
     merge_summary(summary, {"loss": 2}, metrics)
     assert summary == {"loss": 2}
+
+
+def summed(how: str, *values: Any) -> Any:
+    summary: dict[str, Any] = {}
+    for value in values:
+        merge_summary(summary, {"loss": value}, {"loss": {"summary": how}})
+    return summary.get("loss")
+
+
+def test_several_ways_and_a_mean_make_a_dict_that_passes_over_what_is_no_number() -> None:
+    assert summed("min,max,last,first", 3, 1, math.nan, "odd", 5) == {
+        "min": 1,
+        "max": 5,
+        "last": 5,
+        "first": 3,
+    }
+    assert summed("mean", math.nan, 3, None, math.inf, 1, True, 10**400, 5) == {"mean": 3.0, "count": 3}
+    assert summed("mean", math.nan) is None
+    assert summed("min,not known here", 2, 1) == {"min": 1}
+
+
+@pytest.mark.parametrize("how", ["min,max", "mean", "mean,first,last", "max,mean"])
+def test_summaries_that_were_made_apart_join_to_the_one_of_all_their_rows(how: str) -> None:
+    values = [3, 1, math.nan, 5, 8, 2]
+    for cut in range(len(values) + 1):
+        joined = {}
+        for part in (values[:cut], values[cut:]):
+            made = summed(how, *part)
+            join_summary(joined, {} if made is None else {"loss": made}, {"loss": {"summary": how}})
+        assert joined["loss"] == pytest.approx(summed(how, *values))
+
+
+def test_a_mean_of_equal_values_is_that_value_however_many_there_are() -> None:
+    assert summed("mean", *[0.1] * 1000) == {"mean": 0.1, "count": 1000}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"mean": "x", "count": 3},
+        {"mean": 1.0, "count": True},
+        {"mean": 1.0, "count": -1},
+        {"count": 2},
+        "x",
+        [],
+        4,
+    ],
+)
+def test_what_is_no_mean_to_go_on_with_is_begun_again(known: Any) -> None:
+    summary = {"loss": known}
+    merge_summary(summary, {"loss": 2}, {"loss": {"summary": "mean"}})
+    assert summary == {"loss": {"mean": 2.0, "count": 1}}
+
+
+def test_a_number_that_was_known_before_its_ways_were_counts_for_least_and_greatest() -> None:
+    summary: dict[str, Any] = {"loss": 4}
+    merge_summary(summary, {"loss": 7}, {"loss": {"summary": "min,max,mean"}})
+    assert summary == {"loss": {"min": 4, "max": 7, "mean": 7.0, "count": 1}}
 
 
 def test_config_and_summary_are_set_and_unset() -> None:

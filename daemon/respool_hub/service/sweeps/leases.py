@@ -14,6 +14,7 @@ from respool.wire.frames import NO_STEP
 from respool_hub.clock import Now
 from respool_hub.service.standing import run_attempt, state
 from respool_hub.service.story import tell, total
+from respool_hub.service.sweeps.config import sweep_of
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import AssignmentRow, RunRow, SweepRow
 from respoold.core.states import ALIVE, State
@@ -122,6 +123,9 @@ def value_of(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str) -
     if run is None:
         return None
     found = _at(total(reader, tell(reader, run.id, run.head)).summary, metric)
+    if isinstance(found, dict):
+        best = "max" if sweep_of(sweep.config).maximize else "min"
+        found = next((found[way] for way in (best, "mean", "last", "first") if way in found), None)
     number = isinstance(found, (int, float)) and not isinstance(found, bool)
     return float(found) if number and math.isfinite(found) else None
 
