@@ -32,7 +32,7 @@ class Staging:
         descriptor is closed either way when it is no longer needed. A client that lost its connection hands over again
         what may be under way, or there already.
         """
-        if self.busy(directory, token) or blobs.size_of(directory, token) == size:
+        if self.busy(directory, token) or 0 < size == blobs.size_of(directory, token):
             os.close(source)
             return None
         status = os.fstat(source)

@@ -35,6 +35,12 @@ TRIES_BEFORE_QUARANTINE = 5
 SMALLEST = 12
 """Halvings of a batch after which it is one extent."""
 SAVE_SECONDS = 1.0
+WRITTEN_SECONDS = 0.2
+"""Between two looks at a checkpoint that is still being written from memory."""
+
+
+class _NotYetError(Exception):
+    """All that is left to send is still being written."""
 
 
 async def upload_forever(keeper: Keeper, uplink: Uplink) -> NoReturn:
@@ -58,6 +64,10 @@ async def _send(keeper: Keeper, uplink: Uplink, stream: Stream) -> None:
     try:
         with uplink.turns.taken(stream) as turn:
             await _CARRIERS[stream.priority](keeper, uplink, attempt, stream)
+    except _NotYetError:
+        uplink.schedule.failed(stream, trio.current_time(), 0.0, WRITTEN_SECONDS)
+        uplink.upload.ring()
+        return
     except HubError as error:
         _trouble(keeper, uplink, attempt, stream, error)
         # The loop may sleep without a deadline: this stream's pause is one, and it was in flight till now.
@@ -262,8 +272,18 @@ def _short(attempt: Attempt, share: Share) -> bool:
 
 
 def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
-    """The newest that the hub lacks and that can be read."""
-    return next((one for one in attempt.checkpoints.pending if vault.ready(keeper, attempt, one)), None)
+    """The newest that the hub lacks and that can be read. One that is too short comes to its size while its writer
+    lives.
+    """
+    whole = attempt.over
+    return next(
+        (
+            one
+            for one in attempt.checkpoints.pending
+            if vault.ready(keeper, attempt, one) and (whole or not _short(attempt, one))
+        ),
+        None,
+    )
 
 
 def _urgent(keeper: Keeper, attempt_id: str) -> Share | None:
@@ -276,6 +296,8 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
     """A turn of the newest checkpoint that the hub lacks; those that it outlives need not go there at all."""
     await vault.let_go(attempt, [one for one in attempt.checkpoints.outlived() if one.stage is Stage.PENDING])
     share = _next_share(keeper, attempt)
+    if share is None and attempt.checkpoints.pending:
+        raise _NotYetError
     if share is None:
         return
     uplink.turns.moving(stream, share)
@@ -286,8 +308,6 @@ async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, s
             uplink.door_of(attempt), attempt.id, attempt.directory, share, transfer
         )
     except blobs.BlobGoneError as error:
-        if not attempt.over and _short(attempt, share):
-            return
         if _outlived_meanwhile(keeper, attempt, share):
             await vault.let_go(attempt, [share])
             return
