@@ -36,7 +36,7 @@ from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
 from respoold.tasks.reaper import watch_processes
-from respoold.tasks.retire import retire_touched
+from respoold.tasks.retire import retire_if_complete, retire_touched
 from respoold.tasks.staging import Staging
 from respoold.tasks.system import sample_forever
 from respoold.tasks.watchdog import feed_watchdog
@@ -187,8 +187,18 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             if away_since is not None and now - away_since >= config.grace:
                 break
         await speak_last(keeper)
+        await _retired(keeper)
         report(_report(keeper))
         return _outcome(keeper, goals)
+
+
+async def _retired(keeper: Keeper) -> None:
+    """Done with what the hub has: the last answer ends the wait for it, which would else cancel this half way."""
+    for attempt in list(keeper.node):
+        try:
+            await retire_if_complete(keeper, attempt)
+        except OSError as error:
+            keeper.warn(f"{attempt.directory} is at the hub and cannot be removed: {error}", about=attempt.id)
 
 
 Goals = dict[tuple[str, int], int]

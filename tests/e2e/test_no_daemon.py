@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import sys
 
 import pytest
 
@@ -44,6 +45,32 @@ def test_a_killed_run_without_a_daemon_is_brought_by_one_command_and_only_once(s
     run = site.view.show(PROJECT, RUN)
     assert run is not None
     assert run["state"] == "crashed"
+
+
+SAVES = """
+import sys
+import respool
+
+with open("model", "wb") as file:
+    file.write(bytes(300_000))
+run = respool.init(project="e2e", id="saver")
+run.log({"loss": 1.0})
+assert run.save("model")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("code", "left"), [(0, 0), (1, 1)])
+def test_a_finished_run_that_saved_a_file_leaves_no_folder_behind_a_sync(
+    site: Site, code: int, left: int
+) -> None:
+    node = up(site)
+    saver = site.process("saver", [sys.executable, "-c", SAVES, str(code)], node.environ | ALONE)
+    saver.cwd = node.work
+    assert saver.launch().wait() == code
+    assert sync(node, SPOOL)["files"] == 1
+    # Of one that may be continued, the folder is all that there is to resume from.
+    assert len(os.listdir(os.path.join(node.work, SPOOL))) == left
 
 
 def test_sync_finds_the_spools_that_runs_registered(site: Site) -> None:
