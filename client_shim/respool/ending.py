@@ -18,6 +18,7 @@ SYNC_SECONDS = 2.0
 """A daemon that has not synced by then stands still, or its disk is slow: this process can sync as well."""
 
 DRAIN_SECONDS = 120.0
+SAID_SECONDS = 2.0
 _SLICE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
@@ -51,6 +52,20 @@ def drained(tether: Tether | None, seconds: float, *, patient: bool = False) -> 
     return False
 
 
+def awaited(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool, bool]:
+    """`carried`, and whether Ctrl-C ended its wait: what the hub does not have then stays where it is."""
+    try:
+        return (*carried(keeper, mode, seconds), False)
+    except KeyboardInterrupt:
+        where = keeper.spool or keeper.attached.directory
+        notices.alarm(
+            "unawaited",
+            f"Ctrl-C ended the wait for the hub. What it does not have yet stays in {where}, which may not outlive "
+            "this job: `respool sync` sends it.",
+        )
+        return False, False, True
+
+
 def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
     """(lasting, sent): whether nobody had to wait for the hub, and whether it has all of it now. Where what is kept
     does not outlive the job it is sent before this returns, for at most `seconds`; without a daemon, what could
@@ -58,7 +73,7 @@ def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
     """
     if keeper.tether is not None:
         lasting = keeper.attached.lasting
-        sent = not lasting and drained(keeper.tether, seconds)
+        sent = not lasting and _sent(keeper.tether, seconds)
         if not (lasting or sent):
             notices.alarm(
                 "fleeting",
@@ -80,6 +95,18 @@ def carried(keeper: Keeper, mode: str, seconds: float) -> tuple[bool, bool]:
             "before it ends, copy that folder to a disk that stays, or set RESPOOL_SPOOL_DIR to one.",
         )
     return True, left is None
+
+
+def _sent(tether: Tether, seconds: float) -> bool:
+    """`drained`; who waits longer than a moment is told of it, once."""
+    begin = monotonic()
+    if drained(tether, SAID_SECONDS):
+        return True
+    if monotonic() - begin < SAID_SECONDS:
+        return False
+    bound = f"for at most {seconds:.0f} s; Ctrl-C ends this wait"
+    notices.line(f"sending what the hub does not have yet, {bound}.")
+    return drained(tether, seconds - SAID_SECONDS)
 
 
 def _show(text: str) -> None:

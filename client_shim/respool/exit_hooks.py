@@ -82,7 +82,12 @@ class ExitHooks:
 
     def _finish(self) -> None:
         if os.getpid() == self._pid:
-            self._at_end(self._final_code())
+            code = self._final_code()
+            try:
+                self._at_end(code)
+            except KeyboardInterrupt:
+                # Pressed twice: what has not been recorded of the end by now is, what was waited for is not.
+                self._at_end(code)
 
     def _final_code(self) -> int:
         kind, current, _ = sys.exc_info()

@@ -281,7 +281,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         safe = ending.synced(self._writer, tether)
         self._note_checkpoints()
         waiting = time()
-        lasting, sent = ending.carried(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
+        lasting, sent, stopped = ending.awaited(self._keeper, self._place.mode, ending.DRAIN_SECONDS)
         kept = receipt.balance(self._keeper, self._writer)
         if not interrupted:
             self._keeper.close()
@@ -290,3 +290,5 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         how = "finished" if done else f"ended with exit code {exit_code}" if exit_code else "was preempted"
         receipt.show(self, how, kept, safe=safe, sent=sent, late=late, lost=self._writer.lost)
         self._on_end(self, done)
+        if stopped and reason != "exit":  # there it would be a traceback, and end nothing
+            raise KeyboardInterrupt

@@ -112,3 +112,21 @@ def test_a_daemon_that_was_away_meanwhile_is_told_of_the_preemption_when_it_is_b
 def test_flags_that_would_hide_a_preemption_are_refused(site: Site, flags: tuple[str, str]) -> None:
     done = site.node.call("run", *flags, "--", "true")
     assert (done.returncode, f"argument {flags[0]}" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_the_hub_and_says_what_is_not_sent(site: Site) -> None:
+    site.node.daemon.environ["RESPOOL_LASTING"] = "0"
+    site.open()
+    life = site.node.train("leaving.py").reach(20)
+    site.hub.kill()
+    life.process.signal(signal.SIGINT)
+    said = life.process.words
+    until(lambda: "Ctrl-C ends this wait" in said(), "the wait", 20, said)
+    life.process.signal(signal.SIGINT)
+    life.process.wait(20)
+    assert "Ctrl-C ended the wait for the hub" in said()
+    assert "  waiting  " in said()
+    assert "Exception ignored" not in said()
+    site.hub.start()
+    site.drained()
+    account(site.view, PROJECT, RUN, [life])

@@ -122,6 +122,17 @@ def test_a_preempted_run_is_begun_again_first_and_goes_on_where_it_was(site: Sit
     assert begun[1].step > 0
 
 
+def test_a_command_that_cannot_be_started_fails_its_runs_at_once_and_then_its_agent(site: Site) -> None:
+    site.open()
+    sweep = make(site.node, 6, command=["no-such-program", "${args}"])
+    one = agent(site, sweep, 1).launch()
+    assert one.wait(60) == 1, one.words()
+    said = [line for line in one.lines() if "cannot be started: no-such-program cannot be run" in line]
+    assert len(said) == 5, one.words()
+    found = shown(site.node, sweep)
+    assert [row["state"] for row in found["runs"]] == ["failed"] * 5
+
+
 def test_an_agent_rides_out_a_hub_that_is_away_and_gives_up_when_it_stays_away(site: Site) -> None:
     site.open()
     sweep = make(site.node, 2, pace=0.05)

@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from respool.autostart import hub_known, not_installed
+from respool.receipt import waiting
 from respool.wire.errors import WireError
 from respool.wire.messages import Foretold, Left
 from respoold.cli.children import Child, respool_argv
@@ -26,6 +28,7 @@ HURRY_SECONDS = 1.0
 SAID_SECONDS = 2.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+_NAMED = 3
 
 
 class Attendant:
@@ -107,7 +110,31 @@ class Attendant:
                 self._said = True
                 bound = f"for at most {seconds:.0f} s; Ctrl-C leaves it in the spool"
                 self._screen.note(f"respool: sending what waits for the hub, {bound}.")
-            self._hurried = fetch(_POLL_SECONDS) == signal.SIGINT
+            if fetch(_POLL_SECONDS) == signal.SIGINT:
+                self.hurry()
+
+    def hurry(self) -> None:
+        """No further wait for the hub; one line says what it does not have yet. That stays in the spool."""
+        if self._hurried:
+            return
+        self._hurried = True
+        try:
+            with open_daemon(self._places) as link:
+                runs = link.status()["runs"]
+        except (NoDaemonError, CommandError, OSError, WireError):
+            self._screen.note("respool: no daemon says what is not sent yet; it stays in the spool.")
+            return
+        self._screen.note(f"respool: {_unsent(runs, _spool(self._places) if self.socket else '')}.")
+
+
+def _unsent(runs: list[dict[str, Any]], spool: str) -> str:
+    """What waits for the hub, and who sends it: nobody by itself, where `spool` is left without a daemon."""
+    laden = [f"{run.get('project')}/{run.get('run_id')} {what}" for run in runs if (what := waiting(run))]
+    if not laden:
+        return "everything is sent"
+    more = f" and {len(laden) - _NAMED} more runs" if len(laden) > _NAMED else ""
+    who = f"`respool sync {spool}` sends it" if spool else "the daemon goes on"
+    return f"not sent yet: {'; '.join(laden[:_NAMED])}{more}; it stays in the spool, {who}"
 
 
 @contextmanager
@@ -138,7 +165,7 @@ def _own_daemon(places: Places, screen: Screen) -> Iterator[str]:
     """Its socket; empty when it would not start."""
     folder = tempfile.mkdtemp(prefix="respool-")
     path = os.path.join(folder, "respoold.sock")
-    spool = places.environ.get("RESPOOL_SPOOL_DIR") or places.spool
+    spool = _spool(places)
     words = respool_argv("daemon", "--socket", path, "--spool", spool)
     daemon = Child("daemon", words, _environment(places.environ), os.path.join(folder, "log"), folder)
     try:
@@ -152,6 +179,10 @@ def _own_daemon(places: Places, screen: Screen) -> Iterator[str]:
     finally:
         daemon.stop(STOP_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spool(places: Places) -> str:
+    return places.environ.get("RESPOOL_SPOOL_DIR") or places.spool
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,8 @@ ENDS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 """Those that are forwarded to whoever is there. The others only to who handles them: SIGUSR1 is a scheduler's
 early warning, and would kill at once whoever does not expect it.
 """
+NOT_FOUND, NOT_RUNNABLE = 127, 126
+"""What shells say for a command that cannot be started."""
 _WATCHED = FORWARDED | {signal.SIGCHLD}
 _POLL_SECONDS = 0.05
 

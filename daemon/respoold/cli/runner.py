@@ -27,6 +27,8 @@ class Speaks(Protocol):
 
     def judged(self, said: Foretold | Left) -> dict[str, str]: ...
 
+    def hurry(self) -> None: ...
+
 
 class Asks(Protocol):
     """The scheduler; see `respoold.cli.scontrol`."""
@@ -146,10 +148,13 @@ class Runner:
         return deadline
 
     def _linger(self, why: str) -> None:
-        self._screen.note(f"respool run: {why}.")
+        """Signals of the scheduler do not end it; Ctrl-C is a person's."""
+        self._screen.note(f"respool run: {why}; Ctrl-C ends this wait.")
         deadline = time.monotonic() + LINGER_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            fetch(left)
+            if fetch(left) == signal.SIGINT:
+                self._daemon.hurry()
+                return
 
 
 def environment_of(environ: Mapping[str, str], socket: str) -> dict[str, str]:

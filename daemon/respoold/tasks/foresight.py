@@ -130,16 +130,13 @@ def sources(keeper: Keeper, board: Bulletin) -> Iterator[Source]:
 
 
 def _own(keeper: Keeper, config: Config) -> Iterator[Source]:
-    def complain(why: str) -> None:
-        if why:
-            keeper.warn(why, "notice_command")
-        else:
-            keeper.resolve("notice_command")
+    def complaining(about: str) -> Callable[[str], None]:
+        return lambda why: keeper.warn(why, about) if why else keeper.resolve(about)
 
     if config.notice_file is not None:
-        yield File(config.notice_file)
+        yield File(config.notice_file, complain=complaining("notice_file"))
     if config.notice_command:
-        yield Command(config.notice_command, complain=complain)
+        yield Command(config.notice_command, complain=complaining("notice_command"))
 
 
 def _led(keeper: Keeper, board: Bulletin) -> Callable[[], list[str]]:

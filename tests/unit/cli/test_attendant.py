@@ -24,7 +24,7 @@ class Laden:
     """A daemon whose hub is away."""
 
     def status(self) -> dict[str, Any]:
-        return {"runs": ["p/r"]}
+        return {"runs": [{"project": "p", "run_id": "r", "pending_records": 7, "pending_bytes": 2048}]}
 
 
 @contextmanager
@@ -45,4 +45,6 @@ def test_ctrl_c_ends_the_wait_for_a_hub_and_a_second_sigterm_does_not(
         attendant.drained(500)
         attendant.drained(500)
     assert coming == []
-    assert ["at most 500 s; Ctrl-C" in one for one in screen.notes] == [True]
+    assert len(screen.notes) == 2
+    assert "at most 500 s; Ctrl-C" in screen.notes[0]
+    assert "not sent yet: p/r 7 records (2.0 KiB)" in screen.notes[1]

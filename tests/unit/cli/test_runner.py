@@ -22,11 +22,15 @@ PREEMPTS = frozenset({TERM, int(signal.SIGUSR1)})
 
 
 class Daemon:
-    """Knob: `states`, what it makes of the runs. Record: `heard`."""
+    """Knob: `states`, what it makes of the runs. Records: `heard`, and how often it was `hurried`."""
 
     def __init__(self, **states: str) -> None:
         self.states = states
         self.heard: list[Foretold | Left] = []
+        self.hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
 
     def judged(self, said: Foretold | Left) -> dict[str, str]:
         self.heard.append(said)
@@ -194,6 +198,16 @@ def test_without_a_wish_slurm_ends_the_job_itself(monkeypatch: pytest.MonkeyPatc
     began = time.monotonic()
     assert runner(Daemon(), scheduler=Scheduler("34")).leave(GOING) == 143
     assert time.monotonic() - began >= 0.2
+
+
+def test_ctrl_c_ends_the_wait_for_slurm_and_a_scheduler_s_signal_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coming = [TERM, int(signal.SIGCONT), int(signal.SIGINT)]
+    monkeypatch.setattr("respoold.cli.runner.fetch", lambda _: coming.pop(0))
+    daemon = Daemon()
+    assert runner(daemon, scheduler=Scheduler("34")).leave(GOING) == 143
+    assert (coming, daemon.hurried) == ([], 1)
 
 
 @pytest.mark.parametrize("code", [0, 143])

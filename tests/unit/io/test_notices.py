@@ -281,6 +281,37 @@ async def test_a_file_is_a_notice_while_it_is_there_and_may_name_the_deadline(tm
         await heard(Foreseen("file", 0.0))
 
 
+async def test_a_file_that_nobody_can_look_at_withdraws_nothing_and_is_complained_of_until_it_can_be(
+    tmp_path: Path,
+) -> None:
+    path, said = tmp_path / "going", list[str]()
+    path.write_text("1505722920")
+    async with hearing(File(str(path), 0.01, said.append)) as heard:
+        events = await heard(Foreseen("file", AT))
+        # A ring of links can be neither read nor said to be gone, as a file on a share that fails.
+        (tmp_path / "ring").symlink_to("going")
+        (tmp_path / "ring").replace(path)
+        await until(lambda: any("cannot be looked at" in one for one in said))
+        events.clear()
+        await heard(Foreseen("file", AT))
+        assert set(events) == {Foreseen("file", AT)}
+        assert "its notice stands" in said[-1]
+        path.unlink()
+        await heard(Withdrawn("file"))
+        assert said[-1] == ""
+
+
+async def test_a_share_that_fails_from_the_beginning_is_no_notice(tmp_path: Path) -> None:
+    path, said, told = tmp_path / "ring", list[str](), list[object]()
+    path.symlink_to(path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(File(str(path), 0.01, said.append).watch, told.append)
+        await until(lambda: len(said) > 1)
+        nursery.cancel_scope.cancel()
+    assert told == []
+    assert "no notice comes from it" in said[0]
+
+
 async def test_a_file_on_a_share_that_hangs_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, freed, waited = threading.Event(), threading.Event(), list[bool]()
 

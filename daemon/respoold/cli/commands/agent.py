@@ -32,7 +32,7 @@ from respoold.cli.arguments import failure, positive, seconds
 from respoold.cli.asking import asking
 from respoold.cli.attendant import Attendant, attending
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.job import ENDS, FORWARDED, fetch
+from respoold.cli.job import ENDS, FORWARDED, NOT_FOUND, NOT_RUNNABLE, fetch
 from respoold.cli.places import here
 from respoold.cli.runner import End, Runner, Wishes, environment_of
 from respoold.cli.scontrol import Scontrol
@@ -103,7 +103,14 @@ class _Agent:
             if work is None:
                 break
             done += 1
-            runner, end, seconds, stopped = self._one(foreman, work)
+            try:
+                runner, end, seconds, stopped = self._one(foreman, work)
+            except CommandError as error:
+                self._unstarted(foreman, work, error)
+                flapping.ended(error.code, 0.0)
+                if flapping.given_up:
+                    return Exit.BAD
+                continue
             foreman.report(work.lease, end.code)
             if end.preempted and not stopped:
                 self._screen.note(
@@ -116,6 +123,11 @@ class _Agent:
             if flapping.given_up:
                 return Exit.BAD
         return 128 + self._signalled if self._signalled else Exit.DONE
+
+    def _unstarted(self, foreman: Foreman, work: Assignment, error: CommandError) -> None:
+        """A run whose process never was: nobody waits for the end of its lease."""
+        self._screen.note(f"respool agent: run {work.run_id} cannot be started: {error.cause} {error.advice}")
+        foreman.report(work.lease, error.code)
 
     def pause(self, seconds: float) -> bool:
         """Wait; whether a signal says that this agent is to end."""
@@ -145,7 +157,8 @@ class _Agent:
                     end = runner.run(command)
                 except OSError as error:
                     cause = f"{command[0]} cannot be run: {error.strerror}."
-                    raise CommandError(Exit.USAGE, cause, "Look at `command:` in the sweep.") from error
+                    code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUNNABLE
+                    raise CommandError(code, cause, "Look at `command:` in the sweep.") from error
                 finally:
                     ended.set()
         if renewal.stopped:

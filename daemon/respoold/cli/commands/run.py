@@ -23,14 +23,11 @@ from argparse import REMAINDER, ArgumentParser, Namespace
 from respoold.cli.arguments import failure, seconds
 from respoold.cli.attendant import attending
 from respoold.cli.errors import CommandError, Exit
-from respoold.cli.job import FORWARDED
+from respoold.cli.job import FORWARDED, NOT_FOUND, NOT_RUNNABLE
 from respoold.cli.places import here
 from respoold.cli.runner import Runner, Wishes, environment_of
 from respoold.cli.scontrol import Scontrol
 from respoold.cli.screen import Screen
-
-NOT_FOUND, NOT_RUNNABLE = 127, 126
-"""What shells say for a command that cannot be started."""
 
 EXAMPLES = """
 examples:

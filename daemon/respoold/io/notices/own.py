@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from typing import NoReturn
 
 import trio
 
-from respoold.core.notice import Foreseen, Withdrawn
+from respoold.core.notice import Event, Foreseen, Withdrawn
 from respoold.io.notices.metadata import Tell
 
 FILE, COMMAND = "file", "command"
@@ -19,23 +20,44 @@ PERIOD = 2.0
 ANSWER_SECONDS = 30.0
 MAX_TEXT = 64
 MAX_OUTPUT = 1 << 20
+_NO_TEXT = frozenset({errno.ENXIO, errno.ENODEV})
+"""Of a socket, or another thing that has no beginning."""
 LATEST = 1e11
 """A deadline beyond the year 5000 is none: it was meant in milliseconds, or less."""
 
 
 class File:
-    """A notice stands while `path` exists. Its first line may be the deadline, in seconds since the epoch."""
+    """A notice stands while `path` exists. Its first line may be the deadline, in seconds since the epoch. Where nobody
+    can say whether it exists, as on a share that fails, what was known stands; `complain` hears why, and "" when it
+    can be said again.
+    """
 
-    def __init__(self, path: str, period: float = PERIOD) -> None:
+    def __init__(
+        self, path: str, period: float = PERIOD, complain: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._path = path
         self._period = period
+        self._complain = complain
+        self._known: Event | None = None
 
     async def watch(self, tell: Tell) -> NoReturn:
         while True:
+            await self._look()
+            if self._known is not None:
+                # Also when nobody can look: a notice that is not repeated expires.
+                tell(self._known)
+            await trio.sleep(self._period)
+
+    async def _look(self) -> None:
+        try:
             # In a thread: a share that hangs hangs who looks at it.
             text = await trio.to_thread.run_sync(_beginning, self._path, abandon_on_cancel=True)
-            tell(Withdrawn(FILE) if text is None else Foreseen(FILE, deadline_in(text)))
-            await trio.sleep(self._period)
+        except OSError as error:
+            stands = "its notice stands" if isinstance(self._known, Foreseen) else "no notice comes from it"
+            self._complain(f"notice_file {self._path!r} cannot be looked at: {error.strerror}; {stands}")
+        else:
+            self._known = Withdrawn(FILE) if text is None else Foreseen(FILE, deadline_in(text))
+            self._complain("")
 
 
 class Command:
@@ -111,16 +133,23 @@ def deadline_in(text: str) -> float:
 
 
 def _beginning(path: str) -> str | None:
-    """What it begins with, "" where that cannot be read (a folder can be a notice, too); None where nothing is."""
+    """What it begins with, "" where that is not to be read (a folder can be a notice, too); None where nothing is.
+    Raises OSError where that cannot be said.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
-        return ""  # it is there
-    except (OSError, ValueError):
+        os.lstat(path)  # it is there, unless its folder is what may not be looked at
+        return ""
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    except OSError as error:
+        if error.errno in _NO_TEXT:
+            return ""
+        raise
     try:
         return os.read(fd, MAX_TEXT).decode("ascii", "replace")
-    except OSError:
+    except (IsADirectoryError, BlockingIOError):
         return ""
     finally:
         os.close(fd)
