@@ -25,16 +25,15 @@ async def watch_processes(keeper: Keeper) -> NoReturn:
     watched = set[Writer]()
     async with trio.open_nursery() as nursery:
         while True:
-            watched = {writer for writer in watched if writer.alive}
             for attempt in keeper.node:
                 for writer in attempt.writers.values():
                     if writer.alive and writer not in watched:
                         watched.add(writer)
-                        nursery.start_soon(_watch, keeper, attempt, writer)
+                        nursery.start_soon(_watch, keeper, attempt, writer, watched)
             await keeper.births.wait()
 
 
-async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer) -> None:
+async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer, watched: set[Writer]) -> None:
     process = writer.paper.process
     pidfd = keeper.pidfds.pop(writer) if writer in keeper.pidfds else processes.open_pidfd(process)
     writer.above = frozenset(processes.ancestors(writer.paper.pid)) if pidfd is not None else frozenset()
@@ -47,6 +46,7 @@ async def _watch(keeper: Keeper, attempt: Attempt, writer: Writer) -> None:
             trio.lowlevel.notify_closing(pidfd)
             os.close(pidfd)
     writer.died_at = writer.died_at or trio.current_time()
+    watched.discard(writer)
     keeper.died(attempt, writer.slot)
 
 

@@ -5,7 +5,7 @@ gets: its records are read, synced and sent as any others, the least important o
 slot, and so need not know where the one before it stopped.
 
 Such a slot ends with a process of the job, the one that its paper names: it keeps no attempt alive. While others of
-the job go on, so do the samples, in another slot.
+the job go on, so do the samples, in another slot. None is ever taken up again.
 """
 
 from __future__ import annotations
@@ -118,8 +118,10 @@ def _end_of(attempt: Attempt) -> View | None:
 
 
 def _living(attempt: Attempt) -> list[Writer]:
-    """The processes of the job that run here, whoever of them came first."""
-    found = [one for one in attempt.writers.values() if one.alive and not one.daemons]
+    """The processes of the job that run here, whoever of them came first. One that was seen to end is none, while its
+    end is still being looked into.
+    """
+    found = [one for one in attempt.writers.values() if one.alive and one.died_at is None and not one.daemons]
     return sorted(found, key=lambda one: one.slot)
 
 
@@ -152,7 +154,7 @@ async def _begin(keeper: Keeper, attempt: Attempt, slots: str) -> Sampled | None
     if await keeper.rooms.refuse_rows(attempt.file.uid, SEGMENT) or not _living(attempt):
         return None
     first = _living(attempt)[0].paper
-    slot = joined_writer(f"system:{slots}:{first.pid}:{first.start_time}")
+    slot = joined_writer(f"system:{slots}:{len(attempt.writers)}")
     paper = WriterFile(slot, f"{SAMPLES}{slot}", *first.process, disk.node_name(), joined=True)
 
     def make() -> int:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import trio
+
 from respool.wire import codec
 from respool.wire.attempt import Request
 from respool.wire.frames import Kind, encode
@@ -169,3 +171,9 @@ async def saved(keeper: Keeper, found: Any, *steps: int) -> None:
         blob(found.attempt, f"t{step}")
         said = {"name": "c", "step": step, "parts": [{"name": "", "blob": f"t{step}", "size": SIZE}]}
         log(keeper, found, step, kind=Kind.CHECKPOINT, value=said)
+
+
+async def until(true: Callable[[], object]) -> None:
+    """What threads and processes do rings no bell of a test's, and takes no time of a clock that it moves."""
+    while not true():  # noqa: ASYNC110 - as said
+        await trio.sleep(0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from respool.wire.frames import walk
 from respoold.core.hubapi import Appended, CheckpointCommit, CheckpointTaken
 from respoold.io import blobs
 from respoold.tasks import upload
-from unit.tasks.kit import ME, SIZE, FakeHub, People, a_keeper, granted, people, saved
+from unit.tasks.kit import ME, SIZE, FakeHub, People, a_keeper, granted, people, saved, until
 
 
 @pytest.fixture
@@ -46,12 +46,6 @@ class Taking(FakeHub):
         last = walk(frames, 0).frames[-1]
         assert last.seq >= first_seq
         return Appended(last.next_seq, "hub-1")
-
-
-async def until(true: Callable[[], object]) -> None:
-    """What threads do takes no time of the test's clock."""
-    while not true():  # noqa: ASYNC110 - a thread sets no event of ours
-        await trio.sleep(1)
 
 
 @pytest.mark.parametrize("how", ["short", "staged"])
