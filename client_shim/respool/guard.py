@@ -25,11 +25,13 @@ def guarded(result: Any) -> Callable[[_Method], _Method]:
             except (RecordLostError, Superseded):
                 raise
             except UsageError as error:
-                if run.settings.strict:
+                if run.settings.strict or _of_callback(run, error):
                     raise
                 notices.warn(f"{method.__name__} {error}", f"{error} The call is ignored.")
                 return result
             except (TypeError, ValueError, AttributeError) as error:
+                if _of_callback(run, error):
+                    raise
                 text = f"{method.__name__}() cannot use what it was given: {error}"
                 if run.settings.strict:
                     raise UsageError(f"{text}. Pass what its documentation names.") from error
@@ -39,3 +41,11 @@ def guarded(result: Any) -> Callable[[_Method], _Method]:
         return cast("_Method", call)
 
     return wrap
+
+
+def _of_callback(run: Any, error: Exception) -> bool:
+    """Whether a callback of the script raised it, in our call: that is for the script."""
+    if error is not getattr(run, "_raised", None):
+        return False
+    run._raised = None
+    return True

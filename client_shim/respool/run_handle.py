@@ -200,6 +200,10 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in {"preempting", "seconds_left"} and self._raised is not None:
+            # Python asks here when a property raises AttributeError, as a callback of the script may.
+            error, self._raised = self._raised, None
+            raise error
         return absent(f"run.{name}")
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
+from respool.errors import UsageError
 from respool.guard import guarded
 from respool.run_telemetry import RunTelemetry
 from respool.wire.frames import Kind
@@ -22,7 +23,8 @@ from respool.wire.messages import Notice
 
 class RunPreemption(RunTelemetry):
     """`_signalled`: the signal that is raised again once the callbacks have run, 0 for none; `_caught`: whether one
-    came; `_calling`: a callback runs, whose own calls of respool neither begin another nor raise the signal.
+    came; `_calling`: a callback runs, whose own calls of respool neither begin another nor raise the signal;
+    `_raised`: what a callback raised that would else be taken for a complaint about the arguments of our own call.
     """
 
     # Of the class until they are used, as in RunFacts.
@@ -34,6 +36,7 @@ class RunPreemption(RunTelemetry):
     _signalled = 0
     _caught = _calling = False
     _handled: dict[int, Any] = {}
+    _raised: Exception | None = None
 
     @property
     def preempting(self) -> bool:
@@ -124,6 +127,9 @@ class RunPreemption(RunTelemetry):
             self._due, self._calling = tuple(rest), True
             try:
                 callback()
+            except (TypeError, ValueError, AttributeError, UsageError) as error:
+                self._raised = error
+                raise
             finally:
                 self._calling = False
         if self._signalled:

@@ -96,6 +96,24 @@ def test_what_a_callback_raises_leaves_the_loop(daemon):
         until(lambda: run.log({"a": 1}))
 
 
+@pytest.mark.parametrize("look", [lambda run: run.preempting, lambda run: run.save(__file__)])
+@pytest.mark.parametrize("kind", [AttributeError, ValueError])
+def test_what_a_callback_raises_is_no_complaint_about_the_call_that_ran_it(daemon, capsys, look, kind):
+    run = respool.init(project="p", id="r")
+
+    @run.on_preempt
+    def leave():
+        raise kind("of the script")
+
+    daemon.tell(Notice("preempting", SOON))
+    with pytest.raises(kind, match="of the script"):
+        until(lambda: look(run) is None)
+    assert run.preempting is True
+    assert run.log({"a": 1}) is None
+    assert "no effect" not in (said := capsys.readouterr().err)
+    assert "cannot use" not in said
+
+
 def test_a_callback_that_is_asked_for_late_runs_all_the_same(daemon):
     run = respool.init(project="p", id="r")
     noticed(daemon, run)
