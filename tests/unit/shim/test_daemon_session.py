@@ -26,17 +26,11 @@ from respool.wire.messages import (
     StatusRequest,
     Waiting,
 )
+from unit.shim.waits import until
 
 
 def rows(daemon, attempt_id=None):
     return [codec.unpack(frame.payload) for frame in daemon.frames(attempt_id) if frame.kind == Kind.ROW]
-
-
-def until(true, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.002)
 
 
 def turn(run):

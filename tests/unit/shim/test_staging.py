@@ -11,6 +11,7 @@ import pytest
 import respool
 from respool.wire.messages import Stage
 from unit.shim.saves import blobs, content, records, save, text
+from unit.shim.waits import until
 
 
 @pytest.fixture
@@ -45,13 +46,6 @@ def open_descriptors():
         with suppress(OSError):  # the folder's own
             found.add(os.stat(int(name)).st_ino)
     return found
-
-
-def until(true, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.002)
 
 
 def test_a_staged_one_is_on_disk_when_wait_says_so(run):
