@@ -22,7 +22,7 @@ def small(site: Site, **limits: str) -> Site:
     assert site.hub.stop() == 0
     site.node.daemon.environ |= limits
     # Their records come at any time, and would be lost beside the rows.
-    site.node.environ |= {"RESPOOL_ABOUT": "0", "RESPOOL_CONSOLE": "0", "RESPOOL_SYSTEM": "0"}
+    site.node.environ |= {f"RESPOOL_{name}": "0" for name in ("ABOUT", "GIT", "CONSOLE", "SYSTEM")}
     site.node.daemon.start()
     return site
 
