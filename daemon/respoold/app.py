@@ -186,14 +186,16 @@ async def _drain(spools: list[str], config: Config, report: Callable[[dict[str, 
             away_since = None if _reachable(keeper) else away_since or now
             if away_since is not None and now - away_since >= config.grace:
                 break
-        await speak_last(keeper)
         await _retired(keeper)
+        await speak_last(keeper)
         report(_report(keeper))
         return _outcome(keeper, goals)
 
 
 async def _retired(keeper: Keeper) -> None:
-    """Done with what the hub has: the last answer ends the wait for it, which would else cancel this half way."""
+    """Done with what the hub has: the last answer ends the wait for it, which would else cancel this half way. Before
+    the last word, which says to the hub what is settled by it: once the folder is gone, nobody else comes to say it.
+    """
     for attempt in list(keeper.node):
         try:
             await retire_if_complete(keeper, attempt)

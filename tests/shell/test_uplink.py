@@ -140,3 +140,13 @@ async def test_a_credentials_file_that_others_read_is_said_and_not_used(tmp_path
     uplink = Uplink(config(), HUB, os.geteuid())
     assert uplink.hub.credential is None
     assert "chmod 600" in (uplink.why or "")
+
+
+async def test_who_caught_up_while_a_heartbeat_was_on_its_way_is_told_of_by_the_next() -> None:
+    uplink = Uplink(config(), HUB, os.geteuid())
+    uplink.caught_up = {"early": [0]}
+    known = dict(uplink.caught_up)
+    uplink.caught_up["late"] = [0]
+    behind = {"pending_records": 9, "pending_files": 0}
+    uplink.told_of({"early": behind | {"pending_records": 0}, "late": behind, "other": behind}, known)
+    assert (uplink.caught_up, uplink._told) == ({"late": [0]}, {"other"})

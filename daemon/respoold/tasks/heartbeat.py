@@ -54,7 +54,7 @@ async def speak_last(keeper: Keeper) -> None:
 
 
 async def _beat(keeper: Keeper, uplink: Uplink) -> None:
-    beat = _compose(keeper, uplink)
+    beat, known = _compose(keeper, uplink), dict(uplink.caught_up)
     if uplink.shut is not None and not any(report.get("token") for report in beat.attempts.values()):
         uplink.failed(uplink.shut, DENIED_SECONDS)
         return
@@ -70,7 +70,7 @@ async def _beat(keeper: Keeper, uplink: Uplink) -> None:
     except (trio.TooSlowError, HubRefused, HubError) as error:
         uplink.failed(str(error) or f"no answer to a heartbeat within {TIMEOUT:.0f} s")
     else:
-        uplink.told_of(beat.attempts)
+        uplink.told_of(beat.attempts, known)
         met(keeper, uplink, answer.incarnation)
         _obey(keeper, answer)
         _learn(keeper, beat, answer)

@@ -104,13 +104,15 @@ class Uplink:
         secret = shown.token or shown.key
         return self.hub.shown(self._own(secret) if secret else None)
 
-    def told_of(self, reports: dict[str, dict[str, Any]]) -> None:
-        """The hub has heard these reports; it must also hear when those that were behind have caught up."""
-        self._told = {
+    def told_of(self, reports: dict[str, dict[str, Any]], known: dict[str, list[int]]) -> None:
+        """The hub has heard these reports; it must also hear when those that were behind have caught up. `known`: who
+        had when the reports were made. Who has since, while they were on their way, is still to be told of.
+        """
+        late = {one: whole for one, whole in self.caught_up.items() if known.get(one) is not whole}
+        behind = {
             one for one, report in reports.items() if report["pending_records"] or report["pending_files"]
         }
-        self.caught_up = {one: whole for one, whole in self.caught_up.items() if one not in reports}
-        self.news = False
+        self._told, self.caught_up, self.news = behind - late.keys(), late, False
 
     def beat_soon(self) -> None:
         """The next heartbeat has news for other nodes."""
