@@ -12,7 +12,7 @@ from e2e.sites import Node, Site, respool
 def up(site: Site, node: Node, *words: str) -> Process:
     environ = {name: value for name, value in node.environ.items() if name != "RESPOOL_SOCKET"}
     # What it says last: a test may look for what it said before.
-    return site.process("up", respool("up", *words), environ, ready="respool status ")
+    return site.process("up", respool("up", *words), environ, ready="  respool runs ")
 
 
 def log_of(node: Node, name: str) -> str:
