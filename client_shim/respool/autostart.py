@@ -35,6 +35,7 @@ _KEPT = frozenset(
         "RESPOOL_API_KEY",
         "RESPOOL_ROWS_QUOTA",
         "RESPOOL_BLOBS_QUOTA",
+        "RESPOOL_FREE_FLOOR",
         "RESPOOL_IDLE_EXIT",
         "RESPOOL_UPLOAD_LIMIT",
     }

@@ -50,6 +50,17 @@ def resume_of(value: Any) -> str:
     return "auto" if value is True else _one_of(_RESUME, str(value))
 
 
+def share_of(text: str) -> float:
+    """From 0 to less than 1, also as 5%. Raises ValueError that says what is possible."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise ValueError("a share such as 5% or 0.05")
+    return share
+
+
 def _one_of(table: dict[str, str], text: str) -> str:
     try:
         return table[text.strip().lower()]
@@ -148,6 +159,12 @@ TABLE = (
         "RESPOOL_ROWS_QUOTA", "rows_quota", _size, "what rows may hold of a spool, such as 500M or 2GiB"
     ),
     Variable("RESPOOL_BLOBS_QUOTA", "blobs_quota", _size, "the same for files"),
+    Variable(
+        "RESPOOL_FREE_FLOOR",
+        "free_floor",
+        share_of,
+        "share of a spool's disk that files leave free, such as 5%; rows stop at half of it",
+    ),
     Variable("RESPOOL_CONSOLE", "console", _console, "whether what the script prints is kept: 1, 0"),
     Variable("WANDB_CONSOLE", "console", _console, "the same; off, or any of W&B's other words for on"),
     Variable(
@@ -188,6 +205,7 @@ class Environment(NamedTuple):
     lasting: bool | None = None
     rows_quota: int | None = None
     blobs_quota: int | None = None
+    free_floor: float | None = None
     silent: bool | None = None
     console: bool | None = None
     system: bool | None = None

@@ -31,10 +31,10 @@ def refuse_rows(spool: str, size: int) -> str | None:
 def refuse_blob(spool: str, size: int) -> str | None:
     """Why a file of `size` bytes may not be added, or None. Raises OSError."""
     disk = os.statvfs(spool)
-    free = disk.f_bavail * disk.f_frsize
-    short = int(disk.f_blocks * disk.f_frsize * FREE_FLOOR) - (free - size)
+    free, floor = disk.f_bavail * disk.f_frsize, _free_floor()
+    short = int(disk.f_blocks * disk.f_frsize * floor) - (free - size)
     if short > 0:
-        return f"the disk of {spool} must keep {FREE_FLOOR:.0%} free, and has {_mib(free)}; {_missing(short)} missing"
+        return f"the disk of {spool} must keep {percent(floor)} free, and has {_mib(free)}; {_missing(short)} missing"
     held = sum(_allocated(os.path.join(folder, BLOBS), "") for folder in _attempts(spool))
     cap = read(os.environ).blobs_quota or min(BLOBS_QUOTA, (free + held) // _SHARE_OF_FREE)
     over = held + size - cap
@@ -42,6 +42,21 @@ def refuse_blob(spool: str, size: int) -> str | None:
         return None
     allowed = f"files in {spool} hold {_mib(held)} of the {_mib(cap)} allowed"
     return f"{allowed}; {_missing(over)} missing; `respool sync` makes room"
+
+
+def rows_floor() -> float:
+    """The share of a disk that rows leave free: half of what files do, so that rows go on where files stop."""
+    return _free_floor() / 2
+
+
+def percent(share: float) -> str:
+    """2.5% for 0.025."""
+    return f"{100 * share:.3g}%"
+
+
+def _free_floor() -> float:
+    configured = read(os.environ).free_floor
+    return FREE_FLOOR if configured is None else configured
 
 
 def _missing(size: int) -> str:

@@ -23,7 +23,7 @@ from hashlib import blake2b
 from time import monotonic
 
 from respool import notices, spool_papers
-from respool.local_quota import refuse_rows
+from respool.local_quota import percent, refuse_rows, rows_floor
 from respool.segment_writer import Opened
 from respool.state_file import replace_file, sync_folder
 from respool.util import generate_id
@@ -35,7 +35,7 @@ from respool.wire.attempt import (
     parse_request,
     writer_file_name,
 )
-from respool.wire.limits import FREE_FLOOR, SEGMENT_SIZE
+from respool.wire.limits import SEGMENT_SIZE
 from respool.wire.segment import DATA, SegmentHeader, encode_header, segment_name
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -65,7 +65,7 @@ class LocalSpool:
             return None
         try:
             disk = os.statvfs(self.directory)
-            if segment and disk.f_bavail < disk.f_blocks * FREE_FLOOR:
+            if segment and disk.f_bavail < disk.f_blocks * rows_floor():
                 return None
             self.full = refuse_rows(os.path.dirname(self.directory), SEGMENT_SIZE) is not None
             if self.full:
@@ -183,11 +183,11 @@ def warn_when_scarce(spool: str) -> None:
     over = refuse_rows(spool, SEGMENT_SIZE)
     if over is not None:
         notices.warn("scarce", f"{over}. After {SEGMENT_SIZE >> 20} MiB rows will be dropped and counted.")
-    disk = os.statvfs(spool)
-    if disk.f_bavail < disk.f_blocks * FREE_FLOOR:
+    disk, floor = os.statvfs(spool), rows_floor()
+    if disk.f_bavail < disk.f_blocks * floor:
         notices.warn(
             "scarce",
-            f"less than {FREE_FLOOR:.0%} of the disk of {spool} is free: after {SEGMENT_SIZE >> 20} MiB rows will be "
+            f"less than {percent(floor)} of the disk of {spool} is free: after {SEGMENT_SIZE >> 20} MiB rows will be "
             "dropped and counted. Free space, or set RESPOOL_SPOOL_DIR to another disk.",
         )
 

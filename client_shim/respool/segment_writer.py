@@ -28,9 +28,10 @@ from zlib import crc32
 
 from respool import notices
 from respool.errors import RecordLostError
+from respool.local_quota import percent, rows_floor
 from respool.wire import codec
 from respool.wire.frames import BODY, HEADER_SIZE, MAGIC, NO_STEP, PREFIX, Kind
-from respool.wire.limits import FREE_FLOOR, MAX_PAYLOAD, SEGMENT_RESERVE
+from respool.wire.limits import MAX_PAYLOAD, SEGMENT_RESERVE
 from respool.wire.segment import DATA
 
 GROWTH = 8 << 20
@@ -96,6 +97,7 @@ class SegmentWriter:
         self._strict = strict
         self._pwrite = pwrite
         self._statvfs = statvfs
+        self._floor = rows_floor()
         self._unrecorded = 0
         self._reason = ""
         self._retired: list[int] = []
@@ -277,8 +279,8 @@ class SegmentWriter:
             disk = self._statvfs(self._at[2])
         except OSError as error:
             return f"the spool's disk does not answer: {error.strerror}"
-        if disk.f_bavail * disk.f_frsize < disk.f_blocks * disk.f_frsize * FREE_FLOOR + GROWTH:
-            return f"less than {FREE_FLOOR:.0%} of the spool's disk is free"
+        if disk.f_bavail * disk.f_frsize < disk.f_blocks * disk.f_frsize * self._floor + GROWTH:
+            return f"less than {percent(self._floor)} of the spool's disk is free"
         self._grown = end + GROWTH
         # A first frame larger than its segment does not keep the next one from moving to the spare.
         if not self._unrecorded and self._at[1] > self._first:

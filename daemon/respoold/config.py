@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
+from respool.environment import share_of
 from respool.wire import limits
 from respoold.core.address import normal, usable
+
+Share = float
+"""Part of a whole, from 0 to less than 1."""
 
 
 class ConfigError(ValueError):
@@ -20,7 +24,8 @@ class ConfigError(ValueError):
 class Config:
     """All that a daemon is told. Sizes in bytes, times in seconds.
 
-    `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start. `refusal_patience`: how
+    `blobs_quota` 0 means the smaller of 50 GiB and a fifth of the free space at start. `free_floor`: share of the
+    disk that files leave free, such as 0.05 or "5%"; rows stop at half of it. `refusal_patience`: how
     long a hub may refuse records before they are set aside. `nice`: trainers go first where cores are short; on
     two saturated ones it cuts the p99.9 of log() to a tenth. `idle_exit`: end after so long without a client, a
     living run, or anything to send; 0: never. `system_period`: how often the load of jobs is sampled; 0: never.
@@ -47,7 +52,7 @@ class Config:
     insecure: bool = False
     rows_quota: int = limits.ROWS_QUOTA
     blobs_quota: int = 0
-    free_floor: float = limits.FREE_FLOOR
+    free_floor: Share = limits.FREE_FLOOR
     handshake: float = limits.HANDSHAKE_SECONDS
     heartbeat: float = limits.HEARTBEAT_SECONDS
     grace: float = 5.0
@@ -74,6 +79,7 @@ ENVIRONMENT = {
     "RESPOOL_API_KEY": "api_key",
     "RESPOOL_ROWS_QUOTA": "rows_quota",
     "RESPOOL_BLOBS_QUOTA": "blobs_quota",
+    "RESPOOL_FREE_FLOOR": "free_floor",
     "RESPOOL_IDLE_EXIT": "idle_exit",
     "RESPOOL_UPLOAD_LIMIT": "upload_limit",
 }
@@ -231,10 +237,19 @@ def _as(kind: str, value: Any) -> Any:
         if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return tuple(value)
         raise ValueError("no list of texts")
+    if kind == "Share":
+        return _share(str(value))
     number = size_of(value) if kind == "int" else float(value)
     if number < 0:
         raise ValueError("negative")
     return number
+
+
+def _share(text: str) -> float:
+    try:
+        return share_of(text.strip())
+    except ValueError as error:
+        raise ValueError(f"not {error}") from None
 
 
 def size_of(value: Any) -> int:

@@ -124,7 +124,7 @@ class Stand:
     def environment(self, **more: str) -> dict[str, str]:
         """That of a user who has nothing but this stand."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
-        kept["RESPOOL_LASTING"] = "1"
+        kept |= {"RESPOOL_LASTING": "1", "RESPOOL_FREE_FLOOR": "0"}
         paths = [TESTS, *kept.get("PYTHONPATH", "").split(os.pathsep)]
         home = {"HOME": self.folder, "XDG_STATE_HOME": f"{self.folder}/state", "TMPDIR": self.folder}
         return {**kept, **home, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}

@@ -28,7 +28,7 @@ from respool.wire.messages import VERSIONS, Hello, StatusRequest
 
 TRAINERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trainers")
 PROJECT, RUN = "e2e", "run-1"
-_KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "RESPOOL_FREE_FLOOR")
 _SHORT = 60
 
 

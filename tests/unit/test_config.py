@@ -49,6 +49,16 @@ def test_keys_are_looked_for_anew_the_explicit_one_first(tmp_path: Path) -> None
     assert keys_for(config, "https://b.example", environ) == [], "a key is for one hub"
 
 
+def test_the_share_of_the_disk_that_stays_free_is_one(tmp_path: Path) -> None:
+    assert load({}, {"HOME": str(tmp_path)}).free_floor == 0.1
+    assert load({}, {"HOME": str(tmp_path), "RESPOOL_FREE_FLOOR": "2.5%"}).free_floor == 0.025
+    for bad in ("1", "100%", "-1%", "nan", "much"):
+        with pytest.raises(
+            ConfigError, match=rf"RESPOOL_FREE_FLOOR: free_floor = '{bad}' is not a share such"
+        ):
+            load({}, {"HOME": str(tmp_path), "RESPOOL_FREE_FLOOR": bad})
+
+
 def test_what_may_leave_a_second_is_a_size_and_binds_all_users_and_hubs_together(tmp_path: Path) -> None:
     config = load({"hub": "http://127.0.0.1:1"}, {"HOME": str(tmp_path), "RESPOOL_UPLOAD_LIMIT": "50M"})
     assert config.upload_limit == 50 << 20

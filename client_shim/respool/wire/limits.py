@@ -55,7 +55,8 @@ BLOBS_QUOTA = 50 << 30
 """Bytes of file snapshots a user may hold, unless configured; a fifth of the free space where that is less."""
 
 FREE_FLOOR = 0.10
-"""Share of a disk that the spool always leaves to others."""
+"""Share of a disk that files in the spool leave to others, unless configured. Rows, which are small and cannot be
+had again, may take half of it."""
 
 MAX_BATCH = 4 << 20
 """Raw bytes of frames in one upload request."""

@@ -43,7 +43,7 @@ def refuse_blob(room: Room, size: int) -> str | None:
         )
     short = room.size * room.floor - (room.free - size)
     if short > 0:
-        return f"the spool's disk must keep {room.floor:.0%} free; {_mib(int(short))} are missing"
+        return f"the spool's disk must keep {100 * room.floor:.3g}% free; {_mib(int(short))} are missing"
     return None
 
 

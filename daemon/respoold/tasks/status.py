@@ -48,6 +48,7 @@ async def status(keeper: Keeper, uid: int, *, all_users: bool = False) -> dict[s
             "blobs_used": room.blobs,
             "blobs_cap": room.blobs_cap,
             "disk_free": room.free,
+            "disk_floor": room.floor,
         },
         "warnings": keeper.complaints(uid, all_users=all_users and uid == 0)
         + [text for one in kept for text in one.warnings],

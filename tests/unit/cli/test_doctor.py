@@ -140,8 +140,18 @@ def test_a_nearly_used_up_quota_is_told(hub: FakeHub, respool: Respool) -> None:
 def test_a_spool_on_the_wrong_disk_is_told(tmp_path: Path, kind: str, said: str) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(f"1 1 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / {tmp_path} rw - {kind} x rw\n")
-    found = storage.spool(str(tmp_path / "spool"), of_daemon=False, table=str(table))
+    found = storage.spool(str(tmp_path / "spool"), of_daemon=False, floor=0.0, table=str(table))
     assert any(said in one.cause for one in found)
+
+
+def test_a_full_disk_is_told_by_the_floor_in_force(respool: Respool, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = os.statvfs(".").f_bavail / os.statvfs(".").f_blocks
+    monkeypatch.setenv("RESPOOL_FREE_FLOOR", str((1 + free) / 2))
+    (told,) = of(respool("doctor", "--json"), "disk")
+    assert told["level"] == "bad"
+    assert "set RESPOOL_FREE_FLOOR to less" in told["advice"]
+    with a_daemon(a_status(quota={"disk_free": 1, "disk_floor": 0.0})):
+        assert not any(one["level"] == "bad" for one in of(respool("doctor", "--json"), "disk"))
 
 
 def test_a_container_and_a_batch_job_are_told(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def clean(tmp_path, monkeypatch) -> Iterator[None]:
     for variable in environment.TABLE:
         monkeypatch.delenv(variable.name, raising=False)
     monkeypatch.setenv("RESPOOL_LASTING", "1")
+    monkeypatch.setenv("RESPOOL_FREE_FLOOR", "0")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     (tmp_path / "work").mkdir()

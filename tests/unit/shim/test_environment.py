@@ -37,6 +37,7 @@ def test_ours_comes_before_theirs():
         ("WANDB_RESUME", "2", "allow, must"),
         ("RESPOOL_SILENT", "maybe", "1, true"),
         ("RESPOOL_SOCKET", "relative.sock", "an absolute path"),
+        ("RESPOOL_FREE_FLOOR", "110%", "a share such as 5% or 0.05"),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_variable_and_value(monkeypatch, name, value, meant):

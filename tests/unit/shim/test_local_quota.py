@@ -68,8 +68,33 @@ def test_a_file_beyond_the_quota_is_refused(spool, monkeypatch, capsys):
     assert "MiB of the 1 MiB allowed; 1 MiB are missing; `respool sync` makes room" in capsys.readouterr().err
 
 
-def test_a_disk_keeps_its_free_share(spool, monkeypatch):
+class Disk:
+    """What statvfs(3) says of a disk of 1 TiB, `free` a share of it."""
+
+    f_frsize, f_blocks = 4096, 1 << 28
+
+    def __init__(self, free):
+        self.f_bavail = int(self.f_blocks * free)
+
+
+@pytest.mark.parametrize(("floor", "free"), [(None, 0.10), ("0.2", 0.20), ("5%", 0.05)])
+def test_files_stop_where_the_disk_has_its_floor_left_and_rows_at_half_of_it(
+    spool, monkeypatch, capsys, floor, free
+):
+    monkeypatch.delenv("RESPOOL_FREE_FLOOR")
+    if floor is not None:
+        monkeypatch.setenv("RESPOOL_FREE_FLOOR", floor)
     os.makedirs(spool)
-    disk = os.statvfs(spool)
-    assert local_quota.refuse_blob(spool, 1) is None or disk.f_bavail < disk.f_blocks / 10
-    assert "must keep 10% free" in str(local_quota.refuse_blob(spool, disk.f_blocks * disk.f_frsize))
+    kept = local_spool.LocalSpool(spool, "a" * 32)
+    said = []
+    for share in (1.01, 0.99, 0.51, 0.49):
+        disk = Disk(free * share)
+        monkeypatch.setattr(os, "statvfs", lambda path, disk=disk: disk)
+        opened = kept.take(len(said) + 1)
+        if opened is not None:
+            os.close(opened.fd)
+        local_spool.warn_when_scarce(spool)
+        warned = f"less than {50 * free:g}% of the disk" in capsys.readouterr().err
+        said.append((local_quota.refuse_blob(spool, 1) is None, opened is not None, warned))
+    assert said == [(True, True, False), (False, True, False), (False, True, False), (False, False, True)]
+    assert f"must keep {100 * free:g}% free, and has" in str(local_quota.refuse_blob(spool, 1))

@@ -219,19 +219,31 @@ def test_a_million_losses_fit_into_the_reserve(writer, shelf):
     assert len(losses(shelf)) < 20
 
 
-def test_without_a_spare_it_goes_on_until_the_disk_has_too_little_left(writer, disk, shelf):
+@pytest.mark.parametrize(("floor", "free"), [(None, 0.05), ("20%", 0.10), ("0.001", 0.0005)])
+def test_without_a_spare_it_goes_on_until_the_disk_has_half_the_floor_left(
+    disk, shelf, monkeypatch, capsys, floor, free
+):
+    monkeypatch.delenv("RESPOOL_FREE_FLOOR")
+    if floor is not None:
+        monkeypatch.setenv("RESPOOL_FREE_FLOOR", floor)
+    writer = SegmentWriter(shelf.open(0), shelf, snapshot, pwrite=disk.pwrite, statvfs=disk.statvfs)
     shelf.left = 0
     for number in range(30):
         assert row(writer, number, size=100_000)
-    disk.free = 1 << 30
-    kept = 30
+    disk.free = int((1 << 40) * free * 1.01)
+    for number in range(30, 60):
+        assert row(writer, number, size=100_000), "still above it"
+    disk.free = int((1 << 40) * free * 0.99)
+    kept = 60
     while row(writer, kept, size=1_000_000):
         kept += 1
-    assert kept < 60
+    assert kept < 90
+    assert f"less than {100 * free:g}% of the spool's disk is free" in capsys.readouterr().err
     disk.free = 1 << 40
     assert row(writer, 99)
     assert numbers(shelf)[-1] == 99
     assert sum(losses(shelf)) == writer.lost == 1
+    writer.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
 
 from respool.autostart import Surroundings
+from respool.environment import read
+from respool.wire.limits import FREE_FLOOR
 from respoold.cli import words
 from respoold.cli.arguments import add_reading_arguments
 from respoold.cli.doctor import hubs, machine, script, storage
@@ -66,10 +70,18 @@ def _machine(named: str | None, places: Places) -> list[Finding]:
     return [
         *found,
         *hubs.hub(named, places, has_daemon=status is not None),
-        *storage.spool(folder, of_daemon=status is not None),
+        *storage.spool(folder, of_daemon=status is not None, floor=_floor(status, places.environ)),
         *machine.surroundings(around, has_daemon=status is not None),
         *machine.units(places),
     ]
+
+
+def _floor(status: dict[str, Any] | None, environ: Mapping[str, str]) -> float:
+    """The daemon's own; where there is none, what a trainer that starts here would keep to."""
+    if status is not None and "disk_floor" in status.get("quota", {}):
+        return float(status["quota"]["disk_floor"])
+    configured = read(environ).free_floor
+    return FREE_FLOOR if configured is None else configured
 
 
 def _script(path: str) -> list[Finding]:

@@ -7,15 +7,18 @@ import tempfile
 from collections.abc import Iterator, Mapping
 
 from respool.mounts import is_fleeting, is_shared, kind_of
-from respool.wire.limits import FREE_FLOOR
 from respoold.cli import words
 from respoold.cli.doctor.finding import Finding, Level
 
 SHORT = 1 << 30
 
 
-def spool(folder: str, *, of_daemon: bool, table: str = "/proc/self/mountinfo") -> Iterator[Finding]:
-    """What is to be said of a spool's folder, which need not be there yet."""
+def spool(
+    folder: str, *, of_daemon: bool, floor: float, table: str = "/proc/self/mountinfo"
+) -> Iterator[Finding]:
+    """What is to be said of a spool's folder, which need not be there yet. `floor`: the share of its disk that files
+    leave free.
+    """
     there = _existing(folder)
     kind = kind_of(there, table)
     whose = "The daemon's spool" if of_daemon else "Without a daemon the spool"
@@ -26,7 +29,7 @@ def spool(folder: str, *, of_daemon: bool, table: str = "/proc/self/mountinfo") 
     problems = [
         *_kind(whose, folder, kind),
         *_temporary(whose, folder),
-        *_room(there),
+        *_room(there, floor),
     ]
     yield from problems or [Finding(Level.GOOD, "spool", f"{whose} is {folder} ({kind or 'disk'}).")]
 
@@ -60,17 +63,24 @@ def _temporary(whose: str, folder: str) -> Iterator[Finding]:
             return
 
 
-def _room(there: str) -> Iterator[Finding]:
+def _room(there: str, floor: float) -> Iterator[Finding]:
     disk = os.statvfs(there)
     free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-    if size and free < FREE_FLOOR * size:
-        cause = (
-            f"The disk of {there} has {words.size(free)} free of {words.size(size)}: rows would be dropped."
+    left, limit = f"{words.size(free)} free of {words.size(size)}", f"{100 * floor:.3g}%"
+    if size and free < floor * size:
+        lost = (
+            "rows would be dropped" if free < floor * size / 2 else "files and checkpoints would be refused"
         )
-        yield Finding(Level.BAD, "disk", cause, f"Keep {FREE_FLOOR:.0%} free, or use another disk.")
-    elif size and (free < 2 * FREE_FLOOR * size or free < SHORT):
-        cause = f"The disk of {there} is nearly full: {words.size(free)} free of {words.size(size)}."
-        yield Finding(Level.WARN, "disk", cause, f"Below {FREE_FLOOR:.0%} free nothing more is kept.")
+        advice = f"Keep {limit} free, use another disk, or set RESPOOL_FREE_FLOOR to less."
+        yield Finding(Level.BAD, "disk", f"The disk of {there} has {left}: {lost}.", advice)
+    elif size and (free < 2 * floor * size or free < SHORT):
+        cause = f"The disk of {there} is nearly full: {left}."
+        yield Finding(
+            Level.WARN,
+            "disk",
+            cause,
+            f"Below {limit} free no file is kept any more, below half of it no row.",
+        )
     if disk.f_files and disk.f_favail < 1000:
         cause = f"The disk of {there} has {disk.f_favail} free inodes."
         yield Finding(Level.BAD, "disk", cause, "Remove small files, or use another disk.")
