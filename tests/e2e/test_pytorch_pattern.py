@@ -74,7 +74,7 @@ def train(tmp_path):
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("RESPOOL_", "WANDB_"))
     }
-    environ |= {"RESPOOL_MODE": "spool", "XDG_STATE_HOME": str(tmp_path / "state")}
+    environ |= {"RESPOOL_MODE": "spool", "RESPOOL_FREE_FLOOR": "0", "XDG_STATE_HOME": str(tmp_path / "state")}
 
     def once(die_at):
         done = subprocess.run(

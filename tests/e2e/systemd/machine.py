@@ -151,6 +151,7 @@ class Machine:
             "LC_ALL": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
+            "RESPOOL_FREE_FLOOR": "0",
         }
 
     def path(self, path: str) -> str:

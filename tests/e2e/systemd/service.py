@@ -70,7 +70,7 @@ class Service:
         for unit in (DAEMON, HUB):
             machine.write(f"/etc/systemd/system/{unit}.d/quick.conf", QUICK)
         machine.write("/etc/respool/hub.env", f"RESPOOL_HUB_LISTEN={self.hub_url.removeprefix('http://')}\n")
-        machine.write("/etc/respool/respoold.toml", f'hub = "{self.hub_url}"\n')
+        machine.write("/etc/respool/respoold.toml", f'hub = "{self.hub_url}"\nfree_floor = 0\n')
         machine.call("systemctl", "daemon-reload")
         machine.call("systemctl", "enable", "--now", HUB)
         self.key = machine.call("cat", "/var/lib/respool-hub/admin-key").strip()
