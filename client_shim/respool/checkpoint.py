@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from respool.staged_copy import StagedCopy
 
 
+_OTHERWISE = "file"
+
+
 class Description(NamedTuple):
     """What a CHECKPOINT record says beside its parts."""
 
@@ -79,13 +82,20 @@ class Checkpoint(StagedFile):
         plain, good = possible_name(name, "part")
         if not good:
             plain = plain if plain not in self._files else f"{plain}-{len(self._files)}"
-            cause = f"part({name!r:.40}) is no name of a file in a checkpoint"
-            notices.misused(
-                "part", cause, f"it is kept as {plain!r}", "Pass a relative path", strict=self._strict
+            self._misnamed(
+                f"part({name!r:.40}) is no name of a file in a checkpoint", plain, "Pass a relative path"
+            )
+        elif any(one.startswith(f"{plain}/") or plain.startswith(f"{one}/") for one in self._files):
+            plain = f"{plain.replace('/', '-')}-{_OTHERWISE}"
+            self._misnamed(
+                f"part({name!r:.40}) is a file and a folder in one checkpoint", plain, "Pass another name"
             )
         if plain not in self._files:
             self._files[plain] = CheckpointFile(plain, *self._granted(f"{self._what.name}/{plain}", expected))
         return self._files[plain]
+
+    def _misnamed(self, cause: str, plain: str, advice: str) -> None:
+        notices.misused(f"part {plain}", cause, f"it is kept as {plain!r}", advice, strict=self._strict)
 
     def add(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """A copy of a file, as it is now, as a part of this checkpoint."""

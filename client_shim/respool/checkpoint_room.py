@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ class CheckpointRoom:
         for file in files:
             file.fail("it was dropped")
             if file.path is not None:
-                os.unlink(file.path)
+                with suppress(OSError):  # the spool may have been removed with all that is in it
+                    os.unlink(file.path)
             else:
                 theirs.append(file.token)
         if theirs and self._keeper.tether is not None:

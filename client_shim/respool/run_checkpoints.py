@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from respool.errors import UsageError
 from respool.notices import shown
 from respool.row_codec import step_of
 from respool.run_staging import RunStaging
@@ -58,7 +57,7 @@ class RunCheckpoints(RunStaging):
         from respool.checkpoint_room import CheckpointRoom  # noqa: PLC0415 - as above
 
         metadata = self._checkpoint_metadata(metadata)
-        rank, world = _own_place() if sharded else (0, 1)
+        rank, world = self._own_place() if sharded else (0, 1)
         at = max(self._last_step, 0) if step is None else self._checkpoint_step(step)
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
@@ -92,6 +91,19 @@ class RunCheckpoints(RunStaging):
             self._misused("checkpoint-metadata", cause, "it is kept under 'metadata'", "Pass a dict")
         return {} if metadata is None else {"metadata": metadata}
 
+    def _own_place(self) -> tuple[int, int]:
+        """(rank, world size) of this process. Raises UsageError where nobody says, if strict."""
+        from respool.world import place_in_world  # noqa: PLC0415 - only sharded checkpoints need it
+
+        found = place_in_world()
+        if found is not None:
+            return found
+        rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+        cause = f"checkpoint(sharded=True) needs this process's rank, but RANK is {rank!r} and WORLD_SIZE {world!r}"
+        advice = "Initialise torch.distributed, or start with torchrun"
+        self._misused("checkpoint-rank", cause, "it is kept as a whole checkpoint of this process", advice)
+        return 0, 1
+
     def _checkpoint_step(self, step: Any) -> int:
         """The step asked for; what is none is not worth losing a checkpoint for. Raises UsageError if strict."""
         at = step_of(step)
@@ -107,19 +119,15 @@ class RunCheckpoints(RunStaging):
     @contextmanager
     def checkpoint_dir(self, step: int | None = None, name: str = DEFAULT, **options: Any) -> Iterator[str]:
         """As `checkpoint`, for writers that want a folder: yields the path of an empty one. What lies in it at
-        the end becomes the checkpoint's parts, all or none, and the folder is removed.
+        the end becomes the checkpoint's parts, all or none, and the folder is removed; one that a killed process
+        left is, by the next call on this machine.
         """
-        from shutil import rmtree  # noqa: PLC0415 - only those who use it pay
-        from tempfile import mkdtemp  # noqa: PLC0415 - as above
+        from respool.checkpoint_folder import empty_folder  # noqa: PLC0415 - only those who use it pay
 
-        folder = mkdtemp(prefix=".checkpoint-", dir=self.dir)
-        try:
-            with self.checkpoint(step, name, **options) as made:
-                yield folder
-                for each in _files_below(folder):
-                    made.add(os.path.join(folder, each), each)
-        finally:
-            rmtree(folder, ignore_errors=True)
+        with empty_folder(self.dir) as folder, self.checkpoint(step, name, **options) as made:
+            yield folder
+            for each in _files_below(folder):
+                made.add(os.path.join(folder, each), each)
 
     def keep_checkpoints(
         self, last: int = 2, every: int = 0, best: str | None = None, mode: str = "min"
@@ -218,17 +226,3 @@ def _files_below(folder: str) -> Iterator[str]:
 def _is_above(folder: str, here: str) -> bool:
     up = os.path.join(os.path.realpath(folder), "")
     return os.path.islink(folder) and os.path.join(here, "").startswith(up)
-
-
-def _own_place() -> tuple[int, int]:
-    """(rank, world size) of this process. Raises UsageError where nobody says."""
-    from respool.world import place_in_world  # noqa: PLC0415 - only sharded checkpoints need it
-
-    found = place_in_world()
-    if found is None:
-        rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-        raise UsageError(
-            f"checkpoint(sharded=True) needs this process's rank, but RANK is {rank!r} and WORLD_SIZE {world!r}. "
-            "Initialise torch.distributed, or start with torchrun."
-        )
-    return found

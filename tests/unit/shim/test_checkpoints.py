@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -96,6 +99,47 @@ def test_a_folder_becomes_the_parts_and_is_removed(run, tmp_path):
     paths = found.restore(tmp_path / "out")
     assert [text(path) for path in paths] == ["a.bin", "sub/b.bin"]
     assert paths == [str(tmp_path / "out" / "a.bin"), str(tmp_path / "out" / "sub" / "b.bin")]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_by_the_next_one_and_nothing_else(run):
+    script = "import sys; from respool.checkpoint_folder import *\n"
+    script += "with empty_folder(sys.argv[1]) as folder: print(folder, flush=True); input()"
+    words = [sys.executable, "-c", script, run.dir]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    dead, alive = (subprocess.Popen(words, **pipes) for _ in range(2))
+    left, held = dead.stdout.readline().strip(), alive.stdout.readline().strip()
+    dead.kill()
+    dead.communicate()
+    others = os.path.join(run.dir, ".checkpoint-of-another-machine")
+    os.makedirs(others)
+    with run.checkpoint_dir(5) as folder:
+        assert [os.path.exists(path) for path in (left, held, others, folder)] == [False, True, True, True]
+    alive.communicate("\n")
+    assert (alive.returncode, os.path.exists(held)) == (0, False)
+
+
+def test_a_spool_that_was_removed_does_not_hide_what_ended_the_block(run, spool):
+    def save_and_fail():
+        with run.checkpoint(1) as file:
+            file.write(b"x")
+            shutil.rmtree(spool)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        save_and_fail()
+
+
+def test_a_part_that_is_called_as_a_folder_of_another_is_kept_under_another_name(run, tmp_path, capsys):
+    with run.checkpoint(1) as file:
+        for name in ("a", "a/b", "c/d", "c", "a/b"):
+            file.part(name).write(name.encode())
+    paths = run.latest_checkpoint().restore(tmp_path / "out")
+    assert [os.path.relpath(path, tmp_path / "out") for path in paths] == ["a", "a-b-file", "c/d", "c-file"]
+    assert [text(path) for path in paths] == ["a", "a/ba/b", "c/d", "c"]
+    assert (
+        "part('a/b') is a file and a folder in one checkpoint; it is kept as 'a-b-file'"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_that_an_exception_leaves_half_full_is_no_checkpoint(run):
@@ -276,8 +320,15 @@ def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch,
     with pytest.raises(FileNotFoundError, match="has no part 'x' of rank 0"):
         found.open_all("x")
     monkeypatch.delenv("RANK")
-    with pytest.raises(respool.UsageError, match="RANK is ''"):
-        run.checkpoint(9, sharded=True)
+
+
+def test_a_share_of_nobody_knows_which_rank_is_kept_as_a_whole_and_said(run, capsys):
+    save(run, 9, sharded=True)
+    assert (run.latest_checkpoint().step, run.latest_checkpoint().complete) == (9, True)
+    assert "RANK is '' and WORLD_SIZE ''; it is kept as a whole" in capsys.readouterr().err
+    run.finish()
+    with pytest.raises(respool.UsageError, match=r"RANK is ''.*torchrun"):
+        respool.init(project="p", mode="spool", settings={"strict": True}).checkpoint(9, sharded=True)
 
 
 def test_a_resumed_run_finds_them_and_a_rewound_one_only_those_before(run):
