@@ -39,17 +39,22 @@ def refuse_blob(room: Room, size: int) -> str | None:
     if over > 0:
         return (
             f"this user's files hold {_mib(room.blobs)} of the {_mib(room.blobs_cap)} allowed; "
-            f"{_mib(over)} are missing"
+            f"{_lacking(over)} are missing"
         )
     short = room.size * room.floor - (room.free - size)
     if short > 0:
-        return f"the spool's disk must keep {100 * room.floor:.3g}% free; {_mib(int(short))} are missing"
+        return f"the spool's disk must keep {100 * room.floor:.3g}% free; {_lacking(int(short))} are missing"
     return None
 
 
 def blobs_cap(configured: int, free: int) -> int:
     """The cap for files: as configured, else a fifth of what was free at start, 50 GiB at most."""
     return configured or min(free // 5, BLOBS_QUOTA)
+
+
+def _lacking(size: int) -> str:
+    """Never less than it is."""
+    return f"{-(-size * 10 // (1 << 20)) / 10:.1f} MiB"
 
 
 def _mib(size: int) -> str:

@@ -100,6 +100,7 @@ def test_there_is_room_until_the_cap_and_not_a_byte_more() -> None:
     assert "files hold 43.0 MiB of the 50.0 MiB allowed; 1.0 MiB are missing" in str(
         refuse_blob(ROOM._replace(blobs=43 * MIB), 8 * MIB)
     )
+    assert "0.1 MiB are missing" in str(refuse_blob(ROOM._replace(blobs=50 * MIB), 1))
 
 
 def test_rows_still_find_room_where_files_do_not() -> None:
