@@ -178,6 +178,31 @@ def test_what_save_was_given_is_what_arrives_whatever_the_script_does_to_the_fil
     assert {site.view.file(PROJECT, RUN, name) for name in later} == {b"0123456789", b"another file"}
 
 
+def test_a_file_of_several_chunks_is_restored_and_exported_by_commands_or_named_as_damaged(site: Site) -> None:
+    site.open()
+    size = 9 << 20
+    assert train(site.node, steps=1, size=size, id="big").process.wait(60) == 0
+    site.drained(run_id="big")
+    other = site.add_node("b")
+    other.login(site.hub_url, site.key())
+    os.makedirs(other.work, exist_ok=True)
+    for words, path in (
+        (("restore", "big", NAME), NAME),
+        (("export", "big", "-o", "out"), os.path.join("out", "admin", PROJECT, "big", "files", NAME)),
+    ):
+        done = other.call(*words)
+        assert done.returncode == 0, done.stderr
+        with open(os.path.join(other.work, path), "rb") as file:
+            assert file.read() == content(0, size)
+    for folder, _, names in os.walk(site.path("hub", "blobs")):
+        for name in names:
+            os.truncate(os.path.join(folder, name), os.path.getsize(os.path.join(folder, name)) - 1)
+    done = other.call("restore", "big", NAME, "--force")
+    assert (done.returncode, "damaged at the hub, or gone" in done.stderr) == (1, True), done.stderr
+    with open(os.path.join(other.work, NAME), "rb") as file:
+        assert file.read() == content(0, size), "what was there stays"
+
+
 def test_what_a_disk_spoilt_at_the_hub_is_never_given_out_and_is_mended_by_the_next_save(site: Site) -> None:
     site.open()
     life = site.node.train("states.py", steps=1)

@@ -130,7 +130,7 @@ def _files(hub: Hub, path: RunPath, folder: str, screen: Screen) -> tuple[list[d
             missing.append(name)
             continue
         target = os.path.join(folder, "files", inside(name))
-        size, digest = fetch(hub, path.url("files", quote(name)), None, target, screen)
+        size, digest = fetch(hub, path, name, None, target, screen)
         done.append({"name": name, "size": size, "digest": digest, "step": one.get("step")})
     return done, missing
 

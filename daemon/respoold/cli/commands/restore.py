@@ -1,6 +1,6 @@
 """Fetch a file or a checkpoint of a run, checked bit for bit.
 
-The bytes go to a temporary file beside the target, are compared with the digest under which the hub keeps
+The bytes go to a temporary file beside the target, are compared with the digests under which the hub keeps
 them, and only then take the target's name: what lies there is whole, or it is not there.
 """
 
@@ -19,15 +19,18 @@ from blake3 import blake3
 from respool.wire.errors import WireError
 from respoold.cli import checkpoints, words
 from respoold.cli.arguments import natural, positive
+from respoold.cli.checkpoints import MOST_ASKED
 from respoold.cli.daemon_link import NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, Exit
 from respoold.cli.hub import Hub
 from respoold.cli.places import here
 from respoold.cli.progress import progress
-from respoold.cli.runs import add_run_argument, resolve
+from respoold.cli.runs import RunPath, add_run_argument, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import add_source_arguments, open_source
 from respoold.core import hubapi
+from respoold.core.manifest import manifest_digest
+from respoold.io.partial import Partial
 
 EXAMPLES = """
 examples:
@@ -39,7 +42,7 @@ examples:
   respool restore mlp-1 --checkpoint --step 5000 --rank 2 -o /scratch/from
 """
 
-DIGEST = "x-respool-digest"
+DIGEST, CHUNKS = "x-respool-digest", "x-respool-chunks"
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -81,8 +84,7 @@ def run(args: Namespace, screen: Screen) -> int:
     try:
         with open_source(args, screen) as hub:
             path = resolve(hub, args.run)
-            url = path.url("files", quote(args.name.removeprefix("./")))
-            size, digest = fetch(hub, url, args.attempt, target, screen)
+            size, digest = fetch(hub, path, args.name.removeprefix("./"), args.attempt, target, screen)
             run = str(path)
     except CommandError as error:
         size, digest = _from_node(args, target, screen, error)
@@ -126,26 +128,41 @@ def _target(name: str, output: str | None) -> str:
     return os.path.join(output, os.path.basename(own)) if os.path.isdir(output) else output
 
 
-def fetch(hub: Hub, url: str, attempt: int | None, target: str, screen: Screen) -> tuple[int, str]:
-    """Bring a file's bytes to `target`; (size, digest). Raises CommandError: then `target` is as it was."""
-    with hub.stream(url, attempt=attempt) as response:
+def fetch(
+    hub: Hub, path: RunPath, name: str, attempt: int | None, target: str, screen: Screen
+) -> tuple[int, str]:
+    """Bring a file's bytes to `target`; (size, their BLAKE3). Raises CommandError: then `target` is as it was."""
+    with hub.stream(path.url("files", quote(name)), attempt=attempt) as response:
         expected = response.headers.get(DIGEST)
         if not expected:
             cause = f"The hub at {hub.address.url} sent the file without its digest."
             raise CommandError(Exit.UNREACHABLE, cause, "Check that the address is a respool hub's.")
         with _beside(target) as temporary:
             size, digest = _copy(hub.chunks(response), temporary, _length(response), screen)
-            if digest != expected and not hub.holds(expected):
-                problem = hubapi.damaged(os.path.basename(target), 1)
+            if CHUNKS in response.headers:
+                bad = _bad_chunks(hub.manifest(path.url("parts", expected)), expected, temporary, size)
+            else:
+                bad = [expected] if digest != expected else []
+            broken = [one for one in bad[:MOST_ASKED] if not hub.holds(one)]
+            if broken:
+                problem = hubapi.damaged(os.path.basename(target), len(broken))
                 raise CommandError(Exit.BAD, problem.cause, problem.advice)
-            if digest != expected:
-                cause = (
-                    f"The file arrived damaged: its BLAKE3 is {digest[:12]}, the hub's is {expected[:12]}."
-                )
-                raise CommandError(
-                    Exit.BAD, cause, "Nothing was written; try again, and check the hub's disk."
-                )
+            if bad:
+                cause = f"The file arrived damaged: its bytes are not those that the hub keeps as {expected[:12]}."
+                advice = "Nothing was written; try again, and check the hub's disk."
+                raise CommandError(Exit.BAD, cause, advice)
     return size, digest
+
+
+def _bad_chunks(manifest: hubapi.Manifest, expected: str, path: str, size: int) -> list[str]:
+    """The digests of those that the file at `path` has not, or of the whole where it cannot be put together so."""
+    if size != sum(manifest.sizes) or manifest_digest(manifest.digests, manifest.sizes) != expected:
+        return [expected]
+    partial = Partial(os.path.abspath(path), manifest)
+    try:
+        return [partial.name_of(index) for index in partial.bad_in(0, size)]
+    finally:
+        partial.close()
 
 
 @contextmanager
