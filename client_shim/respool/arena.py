@@ -11,21 +11,26 @@ import os
 from typing import TYPE_CHECKING
 
 from respool.checkpoint_file import CheckpointFile
-from respool.staged_copy import StagedCopy
+from respool.staged_copy import StagedCopy, bring
 
 if TYPE_CHECKING:
     from respool.tether import Tether
 
 WRITE_SECONDS = 3600.0
 _GROWTH = 64 << 20
+_PIECE = 1 << 20
 
 
 class Arena:
-    """One piece of shared memory. Raises OSError when the system gives none. `busy` is what is being read from it."""
+    """One piece of shared memory, for one file at a time. Raises OSError when the system gives none. `taken`: a file is
+    being written into it; `busy` is what is being read from it.
+    """
 
     def __init__(self) -> None:
         self.fd = _memory()
+        self.taken = False
         self.busy: StagedCopy | None = None
+        self._end = 0
         self._size = 0
         self._map: mmap.mmap | None = None
 
@@ -36,19 +41,36 @@ class Arena:
     def free(self) -> bool:
         """As `settled`, and be ready for something else. Raises OSError when the system gives no memory."""
         whole, busy = self.settled(), self.busy
-        self.busy = None
+        self.busy, self._end = None, 0
         if busy is not None and (busy.shared or not whole):
             self.close()
             self._map, self._size, self.fd = None, 0, _memory()
         return whole
 
     def put(self, view: memoryview, at: int) -> None:
-        """Copy `view` to offset `at`. Raises OSError when there is no memory for it."""
+        """Copy `view` to offset `at`; what lies between it and the end so far reads as zeros. Raises OSError when there
+        is no memory for it.
+        """
+        if at > self._end:
+            self.cut(at)
         end = at + len(view)
         if end > self._size:
             self._grow(end)
-        assert self._map is not None
-        self._map[at:end] = view
+        if self._map is not None:
+            self._map[at:end] = view
+        self._end = max(self._end, end)
+
+    def cut(self, size: int) -> None:
+        """Have `size` bytes in it, zeros at the end where there were fewer: the memory was used before. Raises OSError
+        when there is no memory for them.
+        """
+        if size > self._size:
+            self._grow(size)
+        for at in range(self._end, size, _PIECE):
+            assert self._map is not None
+            end = min(size, at + _PIECE)
+            self._map[at:end] = bytes(end - at)
+        self._end = size
 
     def get(self, size: int, at: int) -> bytes:
         """Bytes that were put."""
@@ -84,11 +106,43 @@ class StagedFile(CheckpointFile):
     def _get(self, size: int, at: int) -> bytes:
         return super()._get(size, at) if self.arena is None else self.arena.get(size, at)
 
-    def write_behind(self, tether: Tether | None) -> StagedCopy:
-        """Bring the arena to the spool's file, whose descriptor is the copy's from now on."""
+    def truncate(self, size: int | None = None) -> int:
+        if self.arena is None:
+            return super().truncate(size)
+        self._end = self._at if size is None else size
+        if self.error is None:
+            try:
+                self.arena.cut(self._end)
+            except OSError as error:
+                self.fail(error.strerror or str(error))
+        return self._end
+
+    def write_behind(self, tether: Tether | None) -> StagedCopy | None:
+        """Bring the arena to the spool's file, whose descriptor is the copy's from now on. None: it was brought there
+        at once, for want of a further descriptor. Raises OSError when that failed.
+        """
         assert self.arena is not None
-        self.arena.busy = StagedCopy(self.token, self.size, self.arena.fd, self.surrender(), tether)
+        try:
+            source = os.dup(self.arena.fd)
+        except OSError:
+            bring(self.arena.fd, self._fd, self.size)
+            return None
+        self.arena.busy = StagedCopy(self.token, self.size, source, self.surrender(), tether)
         return self.arena.busy
+
+    def release(self) -> None:
+        self._let_go()
+        super().release()
+
+    def __del__(self) -> None:
+        # A checkpoint that was asked for and never written must not keep the memory from all others.
+        self._let_go()
+        super().__del__()
+
+    def _let_go(self) -> None:
+        arena, self.arena = self.arena, None
+        if arena is not None:
+            arena.taken = False
 
 
 def _memory() -> int:

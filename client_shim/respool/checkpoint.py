@@ -153,17 +153,25 @@ class Checkpoint(StagedFile):
         written, everything = self._written(), [self, *self._files.values()]
         why = next((file.error for file in everything if file.error), None)
         if not abandoned and why is None:
-            why = room.kept({file.token: file.size for file in written})
-            if why is None and self.arena is not None and self in written:
-                self._behind = room.stage(self)
-            why = why or self._record(written)
+            why = room.kept(_sizes(written))
+            why = why or self._staged(room, written) or self._record(written)
         named = () if abandoned or why else written
         room.drop([file for file in everything if file.token and file not in named])
         self.ok = bool(named)
         if self.ok:
-            room.committed(self._what, [file.token for file in written])
+            room.committed(self._what, _sizes(written))
         if why and not abandoned:
             self._complain(why)
+
+    def _staged(self, room: CheckpointRoom, written: list[CheckpointFile]) -> str | None:
+        """Send its own file on its way out of the arena. Why that cannot be, or None."""
+        if self.arena is None or self not in written:
+            return None
+        try:
+            self._behind = room.stage(self)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
 
     def _written(self) -> list[CheckpointFile]:
         """The files that count: the checkpoint's own only if anything was written to it, or there is no other."""
@@ -194,6 +202,10 @@ class Checkpoint(StagedFile):
         if self._strict:
             raise RecordLostError(f"{text} Free space, or keep fewer checkpoints.")
         notices.alarm(f"checkpoint {why}", f"{text} Training goes on.")
+
+
+def _sizes(files: list[CheckpointFile]) -> dict[str, int]:
+    return {file.token: file.size for file in files}
 
 
 def _without_checksums() -> bool | None:

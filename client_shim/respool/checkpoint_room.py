@@ -9,7 +9,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from respool.blobs import SnapshotError
-from respool.local_quota import refuse_blob
+from respool.local_quota import lacking, refuse_blob
 from respool.local_retention import Handed, LocalRetention
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS, NOTE
@@ -43,7 +43,7 @@ class CheckpointRoom:
         try:
             return self._keeper.room.grant(name, expected)
         except SnapshotError:
-            if self._retention is None or not self._retention.make_room():
+            if self._retention is None or not self._room_made(self._retention, expected):
                 raise
         return self._keeper.room.grant(name, expected)
 
@@ -51,31 +51,48 @@ class CheckpointRoom:
         """Why these blobs may not stay, or None. A daemon that is away is not waited for: what was granted stays."""
         tether = self._keeper.tether
         if self._retention is not None:
-            return self._judged(self._retention)
+            return self._judged(self._retention, sizes)
         answer = None if tether is None else tether.ask(BlobDone(sizes), GRANT_SECONDS)
         return answer.message.error if answer is not None and isinstance(answer.message, BlobKept) else None
 
-    def _judged(self, retention: LocalRetention) -> str | None:
-        spool = os.path.dirname(self._keeper.attached.directory)
+    def _judged(self, retention: LocalRetention, sizes: dict[str, int]) -> str | None:
+        # What was staged is still in memory, and will need its room here.
+        coming = sum(max(0, size - _size(os.path.join(self._folder, token))) for token, size in sizes.items())
         try:
-            refusal = refuse_blob(spool, 0)
-            if refusal is not None and retention.make_room():
-                refusal = refuse_blob(spool, 0)
+            refusal = refuse_blob(self._spool, coming)
+            if refusal is not None and self._room_made(retention, coming):
+                refusal = refuse_blob(self._spool, coming)
         except OSError as error:
-            return f"the spool {spool} cannot be read: {error.strerror}"
+            return f"the spool {self._spool} cannot be read: {error.strerror}"
         return refusal
 
-    def committed(self, what: Description, tokens: Iterable[str]) -> None:
-        """A record names these. Where no daemon does it, what they outlive is removed now."""
-        folder = os.path.join(self._keeper.attached.directory, BLOBS)
-        if self._retention is not None:
-            note_synced(folder, time() - WRITTEN_BACK_SECONDS)
-        if self._retention is not None and what.world == 1:
-            files = tuple(os.path.join(folder, token) for token in tokens)
-            self._retention.took(Handed(what.name, what.step, files, what.keep, what.score, what.pinned))
+    def _room_made(self, retention: LocalRetention, size: int) -> bool:
+        try:
+            return retention.make_room(lacking(self._spool, size))
+        except OSError:
+            return False
 
-    def stage(self, file: StagedFile) -> StagedCopy:
-        """Have a file's arena written to disk behind the trainer's back."""
+    @property
+    def _spool(self) -> str:
+        return os.path.dirname(self._keeper.attached.directory)
+
+    @property
+    def _folder(self) -> str:
+        return os.path.join(self._keeper.attached.directory, BLOBS)
+
+    def committed(self, what: Description, sizes: dict[str, int]) -> None:
+        """A record names these. Where no daemon does it, what they outlive is removed now."""
+        if self._retention is not None:
+            note_synced(self._folder, time() - WRITTEN_BACK_SECONDS)
+        if self._retention is not None and what.world == 1:
+            files = tuple(os.path.join(self._folder, token) for token in sizes)
+            total = sum(sizes.values())
+            self._retention.took(
+                Handed(what.name, what.step, files, what.keep, what.score, what.pinned, total)
+            )
+
+    def stage(self, file: StagedFile) -> StagedCopy | None:
+        """Have a file's arena written to disk behind the trainer's back; None: it was already. Raises OSError."""
         return file.write_behind(self._keeper.tether)
 
     def drop(self, files: Iterable[CheckpointFile]) -> None:
@@ -98,8 +115,7 @@ class CheckpointRoom:
             answer = tether.ask(Settle(tokens), timeout)
             if answer is not None and isinstance(answer.message, Settled):
                 return answer.message.error is None
-        folder = os.path.join(self._keeper.attached.directory, BLOBS)
-        noted = all(_noted(os.path.join(folder, token)) for token in tokens) and _synced(folder)
+        noted = all(_noted(os.path.join(self._folder, token)) for token in tokens) and _synced(self._folder)
         return noted and self._sync() is None
 
 
@@ -115,6 +131,13 @@ def note_synced(folder: str, before: float | None = None) -> bool:
     except OSError:
         return False
     return not chosen or (all(_noted(path) for path in chosen) and _synced(folder))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _noted(path: str) -> bool:

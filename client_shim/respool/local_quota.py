@@ -30,18 +30,29 @@ def refuse_rows(spool: str, size: int) -> str | None:
 
 def refuse_blob(spool: str, size: int) -> str | None:
     """Why a file of `size` bytes may not be added, or None. Raises OSError."""
-    disk = os.statvfs(spool)
-    free, floor = disk.f_bavail * disk.f_frsize, _free_floor()
-    short = int(disk.f_blocks * disk.f_frsize * floor) - (free - size)
+    short, over, free, held, cap = _measured(spool, size)
     if short > 0:
+        floor = _free_floor()
         return f"the disk of {spool} must keep {percent(floor)} free, and has {_mib(free)}; {_missing(short)} missing"
-    held = sum(_allocated(os.path.join(folder, BLOBS), "") for folder in _attempts(spool))
-    cap = read(os.environ).blobs_quota or min(BLOBS_QUOTA, (free + held) // _SHARE_OF_FREE)
-    over = held + size - cap
     if over <= 0:
         return None
     allowed = f"files in {spool} hold {_mib(held)} of the {_mib(cap)} allowed"
     return f"{allowed}; {_missing(over)} missing; `respool sync` makes room"
+
+
+def lacking(spool: str, size: int) -> int:
+    """Bytes that would have to go for a file of `size` bytes; 0 where it fits. Raises OSError."""
+    return max(0, *_measured(spool, size)[:2])
+
+
+def _measured(spool: str, size: int) -> tuple[int, int, int, int, int]:
+    """What the disk and the quota lack for `size` bytes more; what the disk has free; what files hold, and may."""
+    disk = os.statvfs(spool)
+    free = disk.f_bavail * disk.f_frsize
+    held = sum(_allocated(os.path.join(folder, BLOBS), "") for folder in _attempts(spool))
+    cap = read(os.environ).blobs_quota or min(BLOBS_QUOTA, (free + held) // _SHARE_OF_FREE)
+    short = int(disk.f_blocks * disk.f_frsize * _free_floor()) - (free - size)
+    return short, held + size - cap, free, held, cap
 
 
 def rows_floor() -> float:

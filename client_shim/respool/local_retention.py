@@ -14,7 +14,7 @@ from respool.wire.retention import Candidate, dropped, policy_of
 
 
 class Handed(NamedTuple):
-    """One that was handed over: `files` are the paths of its bytes."""
+    """One that was handed over: `files` are the paths of its bytes, `size` of them in all, as far as it is known."""
 
     name: str
     step: int
@@ -22,6 +22,20 @@ class Handed(NamedTuple):
     keep: dict[str, Any] = {}
     score: float | None = None
     pinned: bool = False
+    size: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether its bytes are there: those of a staged one come after it was handed over."""
+        return self.held >= self.size
+
+    @property
+    def held(self) -> int:
+        total = 0
+        for path in self.files:
+            with suppress(OSError):
+                total += os.stat(path).st_size
+        return total
 
 
 class LocalRetention:
@@ -36,22 +50,36 @@ class LocalRetention:
     def took(self, handed: Handed) -> None:
         """One more; what it outlives goes."""
         self._newest_first.insert(0, handed)
-        self._let_go(handed.name)
+        self._let_go(self._outlived(handed.name))
 
-    def make_room(self) -> bool:
-        """Only the newest of each name stays, and what is pinned, best, or kept for its step. Whether any went."""
+    def tidy(self) -> None:
+        """What is outlived goes: that the last ones are whole may not have been known when they were handed over."""
+        for name in self._names():
+            self._let_go(self._outlived(name))
+
+    def make_room(self, lacking: int) -> bool:
+        """Only the newest whole one of each name stays, and what is pinned, best, or kept for its step; unless all
+        that would go has fewer bytes than are `lacking`. Whether any went.
+        """
         earlier, self._earlier = self._earlier, None
         self._newest_first += earlier() if earlier is not None else []
-        before = len(self._newest_first)
-        for name in {one.name for one in self._newest_first}:
-            self._let_go(name, last=1)
-        return len(self._newest_first) < before
+        spare = [one for name in self._names() for one in self._outlived(name, last=1)]
+        if not 0 < lacking <= sum(one.held for one in spare):
+            return False
+        self._let_go(spare)
+        return True
 
-    def _let_go(self, name: str, last: int | None = None) -> None:
+    def _names(self) -> set[str]:
+        return {one.name for one in self._newest_first}
+
+    def _outlived(self, name: str, last: int | None = None) -> list[Handed]:
         mine = [one for one in self._newest_first if one.name == name]
         policy = policy_of(mine[0].keep)
-        candidates = [Candidate(one, one.step, pinned=one.pinned, score=one.score) for one in mine]
-        for one in dropped(policy if last is None else policy._replace(last=last), candidates):
+        candidates = [Candidate(one, one.step, one.whole, one.pinned, one.score) for one in mine]
+        return dropped(policy if last is None else policy._replace(last=last), candidates)
+
+    def _let_go(self, those: list[Handed]) -> None:
+        for one in those:
             self._newest_first.remove(one)
             for path in one.files:
                 for each in (path, path + NOTE):

@@ -189,6 +189,7 @@ class RunCheckpoints(RunStaging):
             return
         from respool.checkpoint_room import note_synced  # noqa: PLC0415 - loaded by the first checkpoint
 
+        self._local_retention.tidy()
         note_synced(os.path.join(self._keeper.attached.directory, BLOBS))
 
     def _commit_checkpoint(self, payload: bytes) -> bool:

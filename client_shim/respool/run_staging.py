@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from respool import notices
@@ -11,11 +12,28 @@ if TYPE_CHECKING:
     from respool.arena import Arena
 
 
+_turn = threading.Lock()
+
+
 class RunStaging(RunFiles):
     """`_arena` gives the memory, `_settle_staged` and `_unstage` wait for what is in it."""
 
     def _arena(self) -> Arena | None:
-        """The memory to stage in, once what is in it is on disk; None where there is none to be had."""
+        """The memory to stage in, once what is in it is on disk, for the one who asks until he lets it go. None where
+        there is none to be had, or another checkpoint is being written into it: that one must not be overwritten, and
+        to wait for it might be for ever.
+        """
+        if not _turn.acquire(blocking=False):
+            return None
+        try:
+            found = None if self._staging is not None and self._staging.taken else self._free_arena()
+            if found is not None:
+                found.taken = True
+        finally:
+            _turn.release()
+        return found
+
+    def _free_arena(self) -> Arena | None:
         from respool.arena import Arena  # noqa: PLC0415 - only those who stage need it
 
         try:
@@ -41,7 +59,7 @@ class RunStaging(RunFiles):
         """As `_settle_staged`, and give the memory back."""
         whole = self._settle_staged()
         staging, self._staging = self._staging, None
-        if staging is not None:
+        if staging is not None and not staging.taken:
             staging.close()
         return whole
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,14 @@ _LARGEST = 1 << 30
 
 
 class StagedCopy:
-    """The first `size` bytes of the memory `source`, on their way to the blob `token`, open as `target`: taken over,
-    and closed when they are there. They are under way on return.
+    """The first `size` bytes of the memory `source`, on their way to the blob `token`, open as `target`: both taken
+    over, and closed when they are there. They are under way on return.
     """
 
     def __init__(self, token: str, size: int, source: int, target: int, tether: Tether | None) -> None:
         self.shared = False
         self._token, self._size = token, size
-        self._source, self._target = os.dup(source), target
+        self._source, self._target = source, target
         self._whole: bool | None = None
         self._turn = threading.RLock()
         self._tether = tether if tether is not None and self._taken_by(tether) else None
@@ -98,13 +99,12 @@ class StagedCopy:
         if self._whole is not None:
             return
         try:
-            at = self._there()
-            if at < self._size:
-                at = os.lseek(self._target, 0, os.SEEK_SET)
-            while at < self._size:
-                at += os.sendfile(self._target, self._source, at, min(self._size - at, _LARGEST))
+            if self._there() < self._size:
+                bring(self._source, self._target, self._size)
             os.fsync(self._target)
         except OSError:
+            with suppress(OSError):  # what does not fit must not fill the disk
+                os.ftruncate(self._target, 0)
             self._over(whole=False)
         else:
             self._over(whole=True)
@@ -114,3 +114,10 @@ class StagedCopy:
         if self._whole is None:
             self._whole = whole
             close_all([self._source, self._target])
+
+
+def bring(source: int, target: int, size: int) -> None:
+    """Copy the first `size` bytes of a file to the beginning of another one. Raises OSError."""
+    at = os.lseek(target, 0, os.SEEK_SET)
+    while at < size:
+        at += os.sendfile(target, source, at, min(size - at, _LARGEST))

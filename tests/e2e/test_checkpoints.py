@@ -178,7 +178,9 @@ def test_what_save_was_given_is_what_arrives_whatever_the_script_does_to_the_fil
     assert {site.view.file(PROJECT, RUN, name) for name in later} == {b"0123456789", b"another file"}
 
 
-def test_a_file_of_several_chunks_is_restored_and_exported_by_commands_or_named_as_damaged(site: Site) -> None:
+def test_a_file_of_several_chunks_is_restored_and_exported_by_commands_or_named_as_damaged(
+    site: Site,
+) -> None:
     site.open()
     size = 9 << 20
     assert train(site.node, steps=1, size=size, id="big").process.wait(60) == 0

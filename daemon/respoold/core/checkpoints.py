@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -120,16 +120,16 @@ class Checkpoints:
             if share.stage is Stage.SENT and there.issuperset(part.token for part in share.parts):
                 self.moved(share, stage=Stage.PENDING, sent=0)
 
-    def outlived(self) -> list[Share]:
+    def outlived(self, whole: Callable[[Share], bool]) -> list[Share]:
         """Shares that need not be kept here any more, as far as this node can tell: newer ones of the same name and
-        rank make retention drop them. Of a sharded checkpoint nobody here knows whether the newer ones are whole,
-        so those are left to the hub's word.
+        rank, which are `whole`, make retention drop them. Of a sharded checkpoint nobody here knows whether the
+        newer ones are whole, so those are left to the hub's word.
         """
         lists: dict[tuple[str, int], list[Share]] = {}
         for share in self.newest_first:
             if share.here and share.world == 1:
                 lists.setdefault((share.name, share.rank), []).append(share)
-        return [old for shares in lists.values() for old in _outlived(shares)]
+        return [old for shares in lists.values() for old in _outlived(shares, whole)]
 
     def expire(self, name: str, step: int) -> list[Share]:
         """The hub let this checkpoint go: the shares of it that lie here."""
@@ -191,7 +191,7 @@ def _part(value: Any) -> Part:
     return Part(name, token, size)
 
 
-def _outlived(newest_first: list[Share]) -> list[Share]:
+def _outlived(newest_first: list[Share], whole: Callable[[Share], bool]) -> list[Share]:
     policy = policy_of(newest_first[0].keep)
-    candidates = [Candidate(one, one.step, True, one.pinned, one.score) for one in newest_first]
+    candidates = [Candidate(one, one.step, whole(one), one.pinned, one.score) for one in newest_first]
     return dropped(policy, candidates)

@@ -7,6 +7,7 @@ down to half the floor, which files can never take it to.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from respool.wire.limits import BLOBS_QUOTA
@@ -35,16 +36,28 @@ def refuse_segment(room: Room, size: int) -> str | None:
 
 def refuse_blob(room: Room, size: int) -> str | None:
     """Why a snapshot of `size` bytes is not taken, with how much is missing; or None."""
-    over = room.blobs + size - room.blobs_cap
+    over, short = _over(room, size), _short(room, size)
     if over > 0:
         return (
             f"this user's files hold {_mib(room.blobs)} of the {_mib(room.blobs_cap)} allowed; "
             f"{_lacking(over)} are missing"
         )
-    short = room.size * room.floor - (room.free - size)
     if short > 0:
-        return f"the spool's disk must keep {100 * room.floor:.3g}% free; {_lacking(int(short))} are missing"
+        return f"the spool's disk must keep {100 * room.floor:.3g}% free; {_lacking(short)} are missing"
     return None
+
+
+def lacking(room: Room, size: int) -> int:
+    """Bytes that would have to go for a snapshot of `size` bytes; 0 where it fits."""
+    return max(0, _over(room, size), _short(room, size))
+
+
+def _over(room: Room, size: int) -> int:
+    return room.blobs + size - room.blobs_cap
+
+
+def _short(room: Room, size: int) -> int:
+    return ceil(room.size * room.floor) - (room.free - size)
 
 
 def blobs_cap(configured: int, free: int) -> int:

@@ -49,7 +49,7 @@ class Deposits:
         elif isinstance(message, BlobDone):
             self._reply(await vault.judge(self._keeper, attempt, message), request, [])
             # Behind the answer: to remove a large file takes as long as the trainer would wait.
-            nursery.start_soon(vault.let_go, attempt, attempt.checkpoints.outlived())
+            nursery.start_soon(vault.let_go, attempt, vault.outlived(attempt))
         elif isinstance(message, BlobDropped):
             await vault.dropped(attempt, message)
         elif isinstance(message, BlobRequest):

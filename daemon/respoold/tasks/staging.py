@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -66,6 +67,8 @@ class Staging:
                 await trio.to_thread.run_sync(_copy, source, target, size)
         except OSError as error:
             self._failed[key] = f"it could not be written: {error.strerror}"
+            with suppress(OSError):  # what does not fit must not fill the disk
+                os.ftruncate(target, 0)
         finally:
             os.close(source)
             os.close(target)

@@ -263,24 +263,19 @@ def _outlived_meanwhile(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
     """Whether a process that keeps its own spool has removed it for newer ones, whose records say so."""
     for reader in keeper.readers_of(attempt):
         keeper.look(reader)
-    return share in attempt.checkpoints.outlived()
-
-
-def _short(attempt: Attempt, share: Share) -> bool:
-    """Whether a part is shorter than recorded: its writer may still be copying it from shared memory."""
-    return any(blobs.size_of(attempt.directory, part.token) < part.size for part in share.parts)
+    return share in vault.outlived(attempt)
 
 
 def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
     """The newest that the hub lacks and that can be read. One that is too short comes to its size while its writer
-    lives.
+    lives, which may still be copying it from shared memory.
     """
-    whole = attempt.over
+    over = attempt.over
     return next(
         (
             one
             for one in attempt.checkpoints.pending
-            if vault.ready(keeper, attempt, one) and (whole or not _short(attempt, one))
+            if vault.ready(keeper, attempt, one) and (over or vault.whole(attempt, one))
         ),
         None,
     )
@@ -294,7 +289,7 @@ def _urgent(keeper: Keeper, attempt_id: str) -> Share | None:
 
 async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream) -> None:
     """A turn of the newest checkpoint that the hub lacks; those that it outlives need not go there at all."""
-    await vault.let_go(attempt, [one for one in attempt.checkpoints.outlived() if one.stage is Stage.PENDING])
+    await vault.let_go(attempt, [one for one in vault.outlived(attempt) if one.stage is Stage.PENDING])
     share = _next_share(keeper, attempt)
     if share is None and attempt.checkpoints.pending:
         raise _NotYetError

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 
 import trio
 
 from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
+from respoold.core import quota
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share
 from respoold.core.checkpoints import Stage as Fate
@@ -20,8 +22,10 @@ from respoold.tasks.keeper import Keeper
 
 async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept:
     """Whether blobs that were written may stay: what they turned out to hold may be more than there is room for."""
-    uid = attempt.file.uid
-    refusal = await make_room(keeper, uid, 0)
+    uid, directory = attempt.file.uid, attempt.directory
+    # What was staged is still in memory, and will need its room here.
+    coming = sum(max(0, size - blobs.size_of(directory, token)) for token, size in message.sizes.items())
+    refusal = await make_room(keeper, uid, coming)
     about = f"files of {uid}"
     if refusal is None:
         keeper.resolve(about, uid)
@@ -33,13 +37,17 @@ async def judge(keeper: Keeper, attempt: Attempt, message: BlobDone) -> BlobKept
 
 async def make_room(keeper: Keeper, uid: int, size: int) -> str | None:
     """Room for `size` bytes of files, if need be at the cost of files' versions that newer ones replaced unsent, then
-    of older checkpoints, one by one. Why there is none, or None.
+    of older checkpoints, one by one, unless even all of them were too few. Why there is none, or None.
     """
     refusal = await keeper.rooms.refuse_blob(uid, size)
     mine = [one for one in keeper.node if one.file.uid == uid and not one.adopted]
     if refusal is not None and await _drop_replaced(keeper, mine):
         refusal = await keeper.rooms.refuse_blob(uid, size)
-    for attempt, share in spare(mine) if refusal is not None else ():
+    older = spare(mine, whole) if refusal is not None else []
+    there = sum(blobs.size_of(one.directory, part.token) for one, share in older for part in share.parts)
+    if there < quota.lacking(await keeper.rooms.count(uid), size):
+        return refusal
+    for attempt, share in older:
         await let_go(attempt, [share])
         keeper.save(attempt)
         refusal = await keeper.rooms.refuse_blob(uid, size)
@@ -109,6 +117,16 @@ def ready(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
     """Whether nothing of it is still being written from shared memory."""
     staging = keeper.staging
     return staging is None or not any(staging.busy(attempt.directory, part.token) for part in share.parts)
+
+
+def whole(attempt: Attempt, share: Share) -> bool:
+    """Whether as many bytes lie here as were recorded: those of a staged one come after its record."""
+    return all(blobs.size_of(attempt.directory, part.token) >= part.size for part in share.parts)
+
+
+def outlived(attempt: Attempt) -> list[Share]:
+    """What its retention drops for newer ones, which lie here whole."""
+    return attempt.checkpoints.outlived(partial(whole, attempt))
 
 
 async def let_go(attempt: Attempt, shares: Iterable[Share]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from respool.wire import codec
 from respool.wire.frames import Frame, Kind
-from respoold.core.checkpoints import Checkpoints, Stage, parse
+from respoold.core.checkpoints import Checkpoints, Share, Stage, parse
 
 PARTS = [{"name": "", "blob": "t1", "size": 10}, {"name": "opt", "blob": "t2", "size": 5}]
 
@@ -63,13 +63,23 @@ def test_what_the_hub_refuses_keeps_no_other_waiting() -> None:
     assert [share.step for share in made.pending] == [20, 10, 30]
 
 
+def whole(_: Share) -> bool:
+    return True
+
+
+def test_only_what_lies_here_whole_outlives_others() -> None:
+    made = filled(10, 20, 30, 40, keep={"last": 1})
+    assert [share.step for share in made.outlived(lambda share: share.step <= 20)] == [10]
+    assert made.outlived(lambda _: False) == []
+
+
 def test_what_retention_would_drop_on_arrival_is_outlived() -> None:
     made = filled(10, 20, 30, 40, keep={"last": 2, "mode": ""})
-    assert [share.step for share in made.outlived()] == [20, 10]
-    for old in made.outlived():
+    assert [share.step for share in made.outlived(whole)] == [20, 10]
+    for old in made.outlived(whole):
         made.moved(old, stage=Stage.SKIPPED)
     assert [share.step for share in made.pending] == [40, 30]
-    assert made.outlived() == []
+    assert made.outlived(whole) == []
     assert made.tokens == {"b2", "b3"}
 
 
@@ -78,11 +88,11 @@ def test_what_was_saved_after_a_restart_is_the_newest_whatever_the_new_clock_say
     again.take_facts(filled(10, 20, keep={"last": 1}).facts())
     again.note(0, frame(2, 30, keep={"last": 1}), now=-5.0)
     assert [share.step for share in again.pending] == [30, 20, 10]
-    assert [share.step for share in again.outlived()] == [20, 10]
+    assert [share.step for share in again.outlived(whole)] == [20, 10]
 
 
 def test_shares_of_a_sharded_one_are_never_outlived_by_what_this_node_knows() -> None:
-    assert filled(10, 20, 30, 40, keep={"last": 1}, world=2).outlived() == []
+    assert filled(10, 20, 30, 40, keep={"last": 1}, world=2).outlived(whole) == []
 
 
 def test_the_hubs_word_expires_shares_that_lie_here() -> None:

@@ -30,14 +30,19 @@ def sent(attempt: Attempt, *steps: int) -> None:
             attempt.checkpoints.moved(share, stage=Stage.SENT)
 
 
-def steps(*attempts: Attempt) -> list[tuple[str, int]]:
-    return [(one.id, share.step) for one, share in spare(attempts)]
+def steps(*attempts: Attempt, torn: int = -1) -> list[tuple[str, int]]:
+    """`torn`: the step of one whose bytes are not all there."""
+    return [(one.id, share.step) for one, share in spare(attempts, lambda _, share: share.step != torn)]
 
 
 def test_what_the_hub_has_goes_first_then_the_oldest_unsent_and_never_the_newest() -> None:
     young, old = an_attempt(2, 30, 40, 50), an_attempt(1, 10, 20)
     sent(young, 40)
     assert steps(young, old) == [("r2", 40), ("r1", 10), ("r1", 20), ("r2", 30)]
+
+
+def test_one_whose_bytes_are_not_all_there_saves_no_room_for_itself() -> None:
+    assert steps(an_attempt(1, 10, 20, 30), torn=30) == [("r1", 10)]
 
 
 def test_each_run_and_name_keeps_its_newest() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
 import respool
-from respool.wire.messages import Stage
+from respool.wire.messages import BlobDone, Stage
 from unit.shim.saves import blobs, content, records, save, text
 from unit.shim.waits import until
 
@@ -193,3 +195,118 @@ def test_a_wait_that_is_too_short_says_no_and_a_later_one_yes(daemon):
     daemon.die()
     assert made.wait(5.0)
     assert kept(run) == "staged"
+
+
+def test_two_at_once_hold_what_each_of_them_was_given(run):
+    with run.checkpoint(1, "model", staged=True) as model, run.checkpoint(1, "opt", staged=True) as opt:
+        for _ in range(3):
+            model.write(b"model")
+            opt.write(b"opt!!")
+    with run.checkpoint(2, "model", staged=True) as late:
+        late.write(b"later")
+    assert [one.wait() for one in (model, opt, late)] == [True] * 3
+    assert [content(one) for one in run.checkpoints("model")] == [b"later", b"model" * 3]
+    assert content(run.latest_checkpoint("opt")) == b"opt!!" * 3
+
+
+def test_threads_that_stage_at_the_same_time_keep_what_each_of_them_wrote(run):
+    def save_all(name):
+        for step in range(10):
+            stage_as(run, step, name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save_all, "abcd"))
+    run._settle_staged()
+    for name in "abcd":
+        assert content(run.latest_checkpoint(name)) == name.encode() * 200_000
+
+
+def stage_as(run, step, name):
+    with run.checkpoint(step, name, staged=True) as file:
+        for _ in range(20):
+            file.write(name.encode() * 10_000)
+    assert file.ok
+
+
+def test_one_that_was_asked_for_and_never_written_does_not_keep_the_memory(run):
+    run.checkpoint(1, staged=True)
+    with run.checkpoint(2, staged=True) as file:
+        assert file.arena is not None
+
+
+@pytest.mark.parametrize("size", [0, 3, 6, 9])
+@pytest.mark.parametrize("before", [True, False])
+def test_truncating_a_staged_one_is_what_it_is_of_any_file(run, tmp_path, size, before):
+    stage(run, 0, b"what the memory held before")
+    with open(tmp_path / "plain", "w+b") as plain, run.checkpoint(1, staged=True) as staged:
+        for file in (plain, staged):
+            if before:
+                file.truncate(size)
+            file.write(b"abcdef")
+            if not before:
+                file.truncate(size)
+            file.write(b"gh")
+    assert staged.wait()
+    assert kept(run, 1) == text(tmp_path / "plain")
+
+
+def test_a_hole_in_a_staged_one_is_zeros_and_not_what_was_staged_before(run):
+    stage(run, 1, b"x" * 5000)
+    with run.checkpoint(2, staged=True) as file:
+        file.seek(4000)
+        file.write(b"end")
+    assert file.wait()
+    assert content(run.latest_checkpoint()) == bytes(4000) + b"end"
+
+
+def test_without_a_further_descriptor_it_is_written_at_once(run, monkeypatch):
+    with monkeypatch.context() as full, run.checkpoint(1, staged=True) as file:
+        file.write(b"staged")
+        full.setattr(os, "dup", lambda _: refuse(errno.EMFILE))
+    assert (file.ok, file.wait(), content(run.latest_checkpoint())) == (True, True, b"staged")
+
+
+def refuse(code):
+    raise OSError(code, os.strerror(code))
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    monkeypatch.setenv("RESPOOL_BLOBS_QUOTA", "2500K")
+
+
+def test_one_that_does_not_fit_is_refused_when_its_size_is_known_and_costs_no_other(run, narrow, capsys):
+    run.keep_checkpoints(last=1)
+    assert stage(run, 1, b"x" * (1 << 20)).wait()
+    for step in (2, 3, 4):
+        assert not stage(run, step, b"x" * (3 << 20)).ok
+    assert "2 MiB are missing" in capsys.readouterr().err
+    assert [one.step for one in run.checkpoints()] == [1]
+    assert (len(blobs(run)), run.latest_checkpoint().step) == (2, 1), (
+        "its bytes and the note that they are synced"
+    )
+
+
+def test_one_that_never_got_to_the_disk_outlives_no_other_and_fills_no_disk(run, monkeypatch, capsys):
+    run.keep_checkpoints(last=1)
+    assert stage(run, 1, b"first").wait()
+    with monkeypatch.context() as full:
+        full.setattr("respool.staged_copy.os.fsync", lambda _: refuse(errno.ENOSPC))
+        lost = stage(run, 2, b"second")
+        assert not lost.wait()
+    assert kept(run, 1) == ""
+    assert run.latest_checkpoint().step == 1
+    with run.checkpoint(3, staged=True) as third:
+        assert run.latest_checkpoint().step == 1
+        third.write(b"third")
+    assert third.wait()
+    assert "did not get to the disk" in capsys.readouterr().err
+    run.finish()
+    assert (kept(run, 2), len(blobs(run))) == ("third", 2), "the others went when the third was whole"
+
+
+def test_the_daemon_is_told_what_is_still_in_memory(daemon):
+    run = respool.init(project="p", id="r")
+    made = stage(run, 1, b"x" * 100)
+    assert list(daemon.of(BlobDone)[0].sizes.values()) == [100]
+    assert made.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -63,3 +64,18 @@ async def test_memory_that_is_too_small_is_refused(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         held = Staging(nursery, lambda: None)
         assert "has 3 bytes, 4 were announced" in str(held.begin(directory, "t", 4, memory(b"abc")))
+
+
+async def test_what_cannot_be_written_leaves_its_room_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(staging.os, "fdatasync", full)
+    directory = granted(tmp_path)
+    async with trio.open_nursery() as nursery:
+        held = Staging(nursery, lambda: None)
+        assert held.begin(directory, "t", len(DATA), memory(DATA)) is None
+        assert "No space left" in str(await held.settled(directory, "t"))
+    assert content(directory) == b""

@@ -66,6 +66,39 @@ async def test_unsent_ones_go_but_the_newest_and_the_new_one_is_refused_with_wha
         assert held(found.attempt) == {"t2"}
 
 
+async def test_one_that_cannot_fit_whatever_goes_for_it_costs_no_other(folk: People, tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path), blobs_quota=7 * SIZE // 2) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2, 3)
+        assert "3.0 MiB are missing" not in str(await vault.make_room(keeper, ME, 4 * SIZE))
+        assert held(found.attempt) == {"t1", "t2", "t3"}
+        assert await vault.make_room(keeper, ME, 2 * SIZE) is None
+        assert held(found.attempt) == {"t3"}
+
+
+async def test_a_staged_one_needs_the_room_of_what_is_still_in_memory(folk: People, tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path), blobs_quota=5 * SIZE // 2) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1)
+        attempt = found.attempt
+        os.close(blobs.create(attempt.directory, "t2"))
+        refused = await vault.judge(keeper, attempt, BlobDone({"t2": 2 * SIZE}))
+        assert "0.5 MiB are missing" in str(refused.error)
+        assert held(attempt) == {"t1"}
+        os.close(blobs.create(attempt.directory, "t3"))
+        assert (await vault.judge(keeper, attempt, BlobDone({"t3": SIZE}))).error is None
+
+
+async def test_one_that_is_not_whole_here_outlives_no_other(folk: People, tmp_path: Path) -> None:
+    async with a_keeper(str(tmp_path)) as keeper:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2, 3)
+        attempt = found.attempt
+        assert [share.step for share in vault.outlived(attempt)] == [1]
+        os.truncate(blobs.path_of(attempt.directory, "t3"), SIZE - 1)
+        assert vault.outlived(attempt) == []
+
+
 async def test_what_waits_is_shown_in_the_order_in_which_it_goes_with_its_time_and_deadline(
     folk: People, tmp_path: Path
 ) -> None:
@@ -140,4 +173,6 @@ async def test_one_that_its_process_removed_for_newer_ones_is_no_loss(folk: Peop
             encode(Kind.CHECKPOINT, codec.pack(said), seq=reader.tail.next_seq, step=3, time=0.0),
             reader.tail.offset,
         )
+        assert not upload._outlived_meanwhile(keeper, attempt, oldest), "its bytes are still to come"
+        blob(attempt, "t3")
         assert upload._outlived_meanwhile(keeper, attempt, oldest)
