@@ -33,7 +33,7 @@ _OTHERWISE = "file"
 
 
 class Description(NamedTuple):
-    """What a CHECKPOINT record says beside its parts."""
+    """What a CHECKPOINT record says beside its parts. `repeat`: see `respool.wire.shares`."""
 
     name: str
     step: int
@@ -43,6 +43,7 @@ class Description(NamedTuple):
     keep: dict[str, Any] = {}
     score: float | None = None
     pinned: bool = False
+    repeat: int = 0
 
 
 class Checkpoint(StagedFile):

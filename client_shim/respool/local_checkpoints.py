@@ -17,6 +17,7 @@ from respool.wire.attempt import BLOBS
 from respool.wire.errors import WireError
 from respool.wire.frames import Frame, Kind
 from respool.wire.segment import parse_segment_name
+from respool.wire.shares import Place, is_whole, of_one_save, told_by
 
 Shares = dict[int, dict[str, Any]]
 """By rank, the newest record of a checkpoint."""
@@ -68,13 +69,16 @@ def _shown(
 
 def _gathered(attempt: Earlier) -> dict[tuple[str, int], Shares]:
     """The checkpoints of one attempt by (name, step), the newest first."""
-    found: dict[tuple[str, int], Shares] = {}
-    order: dict[tuple[str, int], int] = {}
-    for count, told in enumerate(_shares(attempt)):
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for told in _shares(attempt):
         key = (str(told.get("name")), int(told["step"]))
-        found.setdefault(key, {})[int(told.get("rank") or 0)] = told
-        order[key] = count
-    return dict(sorted(found.items(), key=lambda item: -order[item[0]]))
+        found[key] = [*found.pop(key, ()), told]
+    chosen = {key: of_one_save(shares, _place) for key, shares in reversed(found.items())}
+    return {key: {_place(told).rank: told for told in shares} for key, shares in chosen.items()}
+
+
+def _place(told: dict[str, Any]) -> Place:
+    return Place(int(told.get("repeat") or 0), int(told.get("rank") or 0), int(told.get("world") or 1))
 
 
 def _shares(attempt: Earlier) -> Iterator[dict[str, Any]]:
@@ -128,10 +132,10 @@ def _told(key: tuple[str, int], attempt: Earlier, shares: Shares) -> dict[str, A
         "logged_step": _logged(shares),
         "time": newest["time"],
         "attempt_id": attempt.file.attempt_id,
-        "metadata": newest.get("metadata"),
+        "metadata": told_by([shares[rank].get("metadata") for rank in sorted(shares)]),
         "world": world,
-        "complete": here and all(rank in shares for rank in range(world)),
-        "pinned": newest.get("pinned"),
+        "complete": here and is_whole(map(_place, shares.values())),
+        "pinned": any(share.get("pinned") for share in shares.values()),
         "source": "spool",
         "parts": [{"rank": rank, "name": str(part["name"]), "size": part["size"]} for rank, part in parts],
     }

@@ -62,9 +62,9 @@ class RunCheckpoints(RunStaging):
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
         }
-        what = Description(
-            self._checkpoint_name(name), at, metadata, rank, world, policy, self._score(metadata), pinned
-        )
+        plain = self._checkpoint_name(name)
+        repeat = self._repeat(plain, at, rank) if world > 1 else 0
+        what = Description(plain, at, metadata, rank, world, policy, self._score(metadata), pinned, repeat)
         if self._off:
             self._unusual({})
         room = None if self._off else CheckpointRoom(self._keeper, self._writer.sync, self._retention())
@@ -72,6 +72,11 @@ class RunCheckpoints(RunStaging):
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
         return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
+
+    def _repeat(self, *which: Any) -> int:
+        """How often the rank began to save that name and step before."""
+        found = self._saves[which] = self._saves.get(which, -1) + 1
+        return found
 
     def _checkpoint_name(self, name: Any) -> str:
         """The name asked for, or what can be kept of it. Raises UsageError if strict."""

@@ -53,6 +53,7 @@ class RunRecords(RunFacts):
         )
         self.summary = Summary(self._summary_values, self._summary_changed)
         self._keep: dict[str, Any] = {}
+        self._saves: dict[tuple[str, int, int], int] = {}
         self._state = LIVE
         self._off = False
         self._rung = 0.0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from respool.wire.limits import MAX_CHECKPOINT_STEP
 from respool.wire.retention import Candidate, dropped, policy_of
+from respool.wire.shares import Place, is_whole, of_one_save, told_by
 from respool_hub.service import names
 from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.allowance import within
@@ -24,7 +25,7 @@ MAX_WORLD = 1 << 16
 
 
 class Checkpoint(NamedTuple):
-    """One checkpoint of one attempt: the newest share of each rank, by rank."""
+    """One checkpoint of one attempt: the shares of one save, by rank."""
 
     attempt_id: str
     name: str
@@ -36,6 +37,25 @@ class Checkpoint(NamedTuple):
         return max(self.shares.values(), key=lambda share: (share.seq, share.rank))
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        return told_by([self.shares[rank].metadata for rank in sorted(self.shares)])
+
+    @property
+    def pinned(self) -> bool:
+        return any(share.pinned for share in self.shares.values())
+
+    @property
+    def score(self) -> float | None:
+        """The lowest rank's that has one: often only the first logs."""
+        said = [self.shares[rank].score for rank in sorted(self.shares)]
+        return next((score for score in said if score is not None), None)
+
+    @property
+    def keep(self) -> dict[str, Any]:
+        """The policy of the lowest rank."""
+        return self.shares[min(self.shares)].keep
+
+    @property
     def logged(self) -> int:
         """The last row's step when it was saved; its own where nobody said."""
         said = [share.logged for share in self.shares.values() if share.logged is not None]
@@ -44,8 +64,7 @@ class Checkpoint(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether every rank of its world has committed a share of the same world."""
-        world = self.newest.world
-        return all(rank in self.shares and self.shares[rank].world == world for rank in range(world))
+        return is_whole(map(_place, self.shares.values()))
 
 
 def commit(
@@ -67,7 +86,7 @@ def _commit(tx: Transaction, run: RunRow, attempt_id: str, asked: CheckpointComm
     row = CheckpointRow(
         *where, name, asked.step, asked.rank, asked.world, finite(asked.time) or 0.0,
         asked.metadata, asked.keep, None if asked.score is None else finite(asked.score), asked.pinned,
-        logged=asked.logged,
+        logged=asked.logged, repeat=asked.repeat,
     )  # fmt: skip
     parts = [
         PartRow(*where, index, str(part["name"]), str(part["digest"]), int(part["size"]))
@@ -77,22 +96,24 @@ def _commit(tx: Transaction, run: RunRow, attempt_id: str, asked: CheckpointComm
     story = tell(tx, run.id, run.head)
     found = gather(tx.checkpoints(run.id))
     mine = found.get((attempt_id, name, asked.step))
-    return CheckpointTaken(
-        mine is not None and mine.complete, _let_go(tx, story, found.values(), name, asked.keep)
-    )
+    if mine is None or not mine.complete:
+        # What is not whole outlives nothing, and the policy is the first rank's, which may still be to come.
+        return CheckpointTaken(complete=False)
+    return CheckpointTaken(complete=True, expired=_let_go(tx, story, found.values(), name, mine.keep))
 
 
 def gather(rows: Iterable[CheckpointRow]) -> dict[tuple[str, str, int], Checkpoint]:
     """The checkpoints that these shares make, those that were dropped left out."""
-    found: dict[tuple[str, str, int], Checkpoint] = {}
-    for row in rows:
+    found: dict[tuple[str, str, int], list[CheckpointRow]] = {}
+    for row in sorted(rows, key=lambda row: row.seq):
         if not row.dropped:
-            key = (row.attempt_id, row.name, row.step)
-            shares = found.setdefault(key, Checkpoint(*key, {})).shares
-            known = shares.get(row.rank)
-            if known is None or known.seq <= row.seq:
-                shares[row.rank] = row
-    return found
+            found.setdefault((row.attempt_id, row.name, row.step), []).append(row)
+    chosen = {key: of_one_save(shares, _place) for key, shares in found.items()}
+    return {key: Checkpoint(*key, {one.rank: one for one in shares}) for key, shares in chosen.items()}
+
+
+def _place(row: CheckpointRow) -> Place:
+    return Place(row.repeat, row.rank, row.world)
 
 
 def shown(found: Iterable[Checkpoint], story: Story) -> list[Checkpoint]:
@@ -133,12 +154,12 @@ def _plain(one: Checkpoint, story: Story, parts: dict[tuple[str, int, int], list
         "time": newest.time,
         "attempt_id": one.attempt_id,
         "number": story.attempts[one.attempt_id].number,
-        "metadata": clean(newest.metadata),
+        "metadata": clean(one.metadata),
         "world": newest.world,
         "ranks": sorted(one.shares),
         "complete": one.complete,
-        "pinned": newest.pinned,
-        "score": newest.score,
+        "pinned": one.pinned,
+        "score": one.score,
         "size": sum(part.size for _, part in mine),
         "source": "hub",
         "parts": [
@@ -171,8 +192,7 @@ def _let_go(
 
 
 def _candidate(one: Checkpoint) -> Candidate:
-    newest = one.newest
-    return Candidate(one, one.step, one.complete, newest.pinned, newest.score)
+    return Candidate(one, one.step, one.complete, one.pinned, one.score)
 
 
 def mark(

@@ -290,6 +290,7 @@ class CheckpointRow(NamedTuple):
     pinned: bool = False
     dropped: bool = False
     logged: int | None = None
+    repeat: int = 0
 
 
 class PartRow(NamedTuple):

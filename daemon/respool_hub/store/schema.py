@@ -138,7 +138,11 @@ CREATE TABLE assignments (
 CREATE INDEX assignments_state ON assignments (sweep, state);
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS, SWEEPS)
+REPEATS = """
+ALTER TABLE checkpoints ADD COLUMN repeat INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS, SWEEPS, REPEATS)
 """The step to version n is at index n - 1."""
 
 

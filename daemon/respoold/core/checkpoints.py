@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from respool.wire import codec
 from respool.wire.errors import WireError
 from respool.wire.frames import NO_STEP, Frame
 from respool.wire.retention import Candidate, dropped, policy_of
+from respool.wire.shares import Place, is_whole
 from respoold.core.handover import is_token
 
 
@@ -54,10 +55,15 @@ class Share(NamedTuple):
     at: float = 0.0
     sent: int = 0
     logged: int | None = None
+    repeat: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
         return self.writer, self.seq
+
+    @property
+    def place(self) -> Place:
+        return Place(self.repeat, self.rank, self.world)
 
     @property
     def size(self) -> int:
@@ -121,15 +127,14 @@ class Checkpoints:
                 self.moved(share, stage=Stage.PENDING, sent=0)
 
     def outlived(self, whole: Callable[[Share], bool]) -> list[Share]:
-        """Shares that need not be kept here any more, as far as this node can tell: newer ones of the same name and
-        rank, which are `whole`, make retention drop them. Of a sharded checkpoint nobody here knows whether the
-        newer ones are whole, so those are left to the hub's word.
+        """Shares that need not be kept here any more, as far as this node can tell: newer ones of the same name, which
+        are `whole`, make retention drop them. A sharded one is whole where all its ranks' shares are; who holds only
+        some of them leaves that to the hub's word.
         """
-        lists: dict[tuple[str, int], list[Share]] = {}
-        for share in self.newest_first:
-            if share.here and share.world == 1:
-                lists.setdefault((share.name, share.rank), []).append(share)
-        return [old for shares in lists.values() for old in _outlived(shares, whole)]
+        lists: dict[str, list[list[Share]]] = {}
+        for save in saves(share for share in self.newest_first if share.here):
+            lists.setdefault(save[0].name, []).append(save)
+        return [old for found in lists.values() for each in _outlived(found, whole) for old in each]
 
     def expire(self, name: str, step: int) -> list[Share]:
         """The hub let this checkpoint go: the shares of it that lie here."""
@@ -165,6 +170,7 @@ def parse(writer: int, frame: Frame) -> Share | None:
     except (WireError, KeyError, TypeError, ValueError):
         return None
     score, metadata, keep = value.get("score"), value.get("metadata"), value.get("keep")
+    repeat = value.get("repeat")
     return Share(
         value["name"],
         value["step"],
@@ -179,6 +185,7 @@ def parse(writer: int, frame: Frame) -> Share | None:
         float(score) if isinstance(score, (int, float)) else None,
         bool(value.get("pinned")),
         logged=None if frame.step == NO_STEP else frame.step,
+        repeat=repeat if type(repeat) is int and repeat >= 0 else 0,
     )
 
 
@@ -191,7 +198,22 @@ def _part(value: Any) -> Part:
     return Part(name, token, size)
 
 
-def _outlived(newest_first: list[Share], whole: Callable[[Share], bool]) -> list[Share]:
-    policy = policy_of(newest_first[0].keep)
-    candidates = [Candidate(one, one.step, whole(one), one.pinned, one.score) for one in newest_first]
-    return dropped(policy, candidates)
+def saves(newest_first: Iterable[Share]) -> list[list[Share]]:
+    """The shares that were saved together, each save's by rank; that of one rank is one of its own."""
+    found: dict[tuple[Any, ...], list[Share]] = {}
+    for share in newest_first:
+        alone = share.key if share.world == 1 else ()
+        found.setdefault((share.name, share.step, share.repeat, share.world, *alone), []).append(share)
+    return [sorted(each, key=lambda share: share.rank) for each in found.values()]
+
+
+def candidate_of(key: Any, save: list[Share], whole: Callable[[Share], bool]) -> Candidate:
+    """What retention is told of shares that were saved together."""
+    complete = is_whole(share.place for share in save) and all(whole(share) for share in save)
+    score = next((share.score for share in save if share.score is not None), None)
+    return Candidate(key, save[0].step, complete, any(share.pinned for share in save), score)
+
+
+def _outlived(newest_first: list[list[Share]], whole: Callable[[Share], bool]) -> list[list[Share]]:
+    policy = policy_of(newest_first[0][0].keep)
+    return dropped(policy, [candidate_of(save, save, whole) for save in newest_first])

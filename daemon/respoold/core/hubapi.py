@@ -216,7 +216,7 @@ class CheckpointCommit(NamedTuple):
     step when it was saved, by which a cut hides it. `parts`: {"name", "size", "digest" (the manifest's),
     "digests", "sizes"} each. `seq`: of its CHECKPOINT record; of two with one name, step and rank the later wins.
     `keep`: {"last", "every", "mode"} as `respool.wire.retention.policy_of` reads it, `score`: what is best by
-    `mode`, `pinned`: never dropped.
+    `mode`, `pinned`: never dropped. `repeat`: which save of its step it belongs to, see `respool.wire.shares`.
     """
 
     name: str
@@ -232,6 +232,7 @@ class CheckpointCommit(NamedTuple):
     score: float | None = None
     pinned: bool = False
     logged: int | None = None
+    repeat: int = 0
 
 
 class RoomAsked(NamedTuple):

@@ -192,4 +192,5 @@ def _commit(share: Share, settled: list[tuple[Part, Chunked]]) -> CheckpointComm
         share.score,
         share.pinned,
         share.logged,
+        share.repeat,
     )

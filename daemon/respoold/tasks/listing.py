@@ -10,6 +10,7 @@ import trio
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError
 from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
+from respool.wire.shares import is_whole, of_one_save, told_by
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share, Stage
 from respoold.core.errors import HubAway, HubDenied, HubRefused
@@ -120,9 +121,8 @@ async def _local(keeper: Keeper, uid: int, run: RunPath, attempt: Attempt | None
             at = share.step if share.logged is None else share.logged
             if share.here and part.shows(at, share.writer):
                 known = found.pop((share.name, share.step), [])
-                others = [old for old in known if old[0] is one and old[1].rank != share.rank]
-                found[share.name, share.step] = [*others, (one, share)]
-    return [_told(shares) for shares in found.values()][::-1]
+                found[share.name, share.step] = [*(old for old in known if old[0] is one), (one, share)]
+    return [_told(of_one_save(shares, lambda one: one[1].place)) for shares in found.values()][::-1]
 
 
 def _told(shares: list[tuple[Attempt, Share]]) -> Told:
@@ -141,11 +141,11 @@ def _told(shares: list[tuple[Attempt, Share]]) -> Told:
         "time": newest.time,
         "attempt_id": attempt.id,
         "number": attempt.number,
-        "metadata": newest.metadata,
+        "metadata": told_by([share.metadata for _, share in shares]),
         "world": world,
         "ranks": sorted(share.rank for _, share in shares),
-        "complete": whole and {share.rank for _, share in shares} >= set(range(world)),
-        "pinned": newest.pinned,
+        "complete": whole and is_whole(share.place for _, share in shares),
+        "pinned": any(share.pinned for _, share in shares),
         "size": sum(part.size for _, part in parts),
         "source": "spool",
         "waiting": any(share.stage is Stage.PENDING for _, share in shares),

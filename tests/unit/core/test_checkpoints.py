@@ -95,6 +95,16 @@ def test_shares_of_a_sharded_one_are_never_outlived_by_what_this_node_knows() ->
     assert filled(10, 20, 30, 40, keep={"last": 1}, world=2).outlived(whole) == []
 
 
+def test_sharded_ones_whose_shares_all_lie_here_outlive_older_ones_as_others_do() -> None:
+    made = Checkpoints()
+    for seq, (step, rank) in enumerate([(10, 0), (10, 1), (20, 1), (20, 0), (30, 0)]):
+        body = {"name": "c", "step": step, "rank": rank, "world": 2, "keep": {"last": 1}}
+        body["parts"] = [{"name": "", "blob": f"t{seq}", "size": 9}]
+        made.note(rank, Frame(seq, step, Kind.CHECKPOINT, 0, 1, 0.0, codec.pack(body)), 0.0)
+    assert [(one.step, one.rank) for one in made.outlived(whole)] == [(10, 0), (10, 1)], "30 is not whole"
+    assert made.outlived(lambda share: share.step == 10) == [], "20 is still being copied"
+
+
 def test_the_hubs_word_expires_shares_that_lie_here() -> None:
     made = filled(10, 20)
     assert [share.step for share in made.expire("checkpoint", 10)] == [10]

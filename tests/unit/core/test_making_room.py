@@ -61,3 +61,12 @@ def test_a_share_of_a_sharded_one_goes_only_when_the_hub_has_it() -> None:
     shards = an_attempt(1, 10, 20, 30, world=2)
     sent(shards, 30)
     assert steps(shards) == [("r1", 30)]
+
+
+def test_sharded_ones_that_lie_here_whole_make_room_as_others_do() -> None:
+    one = an_attempt(1)
+    for seq, (step, rank) in enumerate([(10, 0), (10, 1), (20, 0), (20, 1), (30, 1)]):
+        body = {"name": "c", "step": step, "rank": rank, "world": 2}
+        body["parts"] = [{"name": "", "blob": f"b{seq}", "size": 9}]
+        one.checkpoints.note(rank, Frame(seq, step, Kind.CHECKPOINT, 0, 1, 0.0, codec.pack(body)), 0.0)
+    assert steps(one) == [("r1", 10), ("r1", 10)]

@@ -278,3 +278,34 @@ def test_nonsense_is_refused_with_its_reason(web):
     for body in ({}, {"step": "x", "pinned": True}, {"step": 1, "pinned": 7}, {"step": 1}):
         web.json("PATCH", RUN + "/checkpoints", 400, json=body)
     web.json("PATCH", RUN + "/checkpoints", 404, json={"step": 1, "pinned": True})
+
+
+def share(web, attempt, step, rank, tag, **more):
+    return saved(web, attempt, step, tag, rank=rank, world=2, writer=rank, **more)
+
+
+def shares_of(web, step):
+    (one,) = [one for one in listed(web) if one["step"] == step]
+    return one["complete"], [content(web, one, part)[1] for part in range(len(one["parts"]))]
+
+
+def test_shares_of_two_saves_of_a_step_are_never_mixed(web):
+    web.attach(A)
+    share(web, A, 4, 0, b"A0", seq=1)
+    share(web, A, 4, 1, b"A1", seq=1)
+    share(web, A, 4, 0, b"B0", seq=2, repeat=1)
+    assert shares_of(web, 4) == (True, [b"A0", b"A1"])
+    share(web, A, 4, 1, b"B1", seq=2, repeat=1)
+    assert shares_of(web, 4) == (True, [b"B0", b"B1"])
+
+
+def test_what_the_first_rank_says_of_a_sharded_one_counts_whoever_is_last(web):
+    web.attach(A)
+    keep = {"last": 1, "mode": "min"}
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5)):
+        said = {"score": loss, "metadata": {"loss": loss}, "keep": keep, "pinned": step == 3}
+        share(web, A, step, 0, b"%d" % step, seq=step, **said)
+        share(web, A, step, 1, b"other %d" % step, seq=100 + step, metadata={"loss": 9.0, "of": 1})
+    assert steps(web) == [4, 3, 2], "the last, the pinned and the best"
+    assert listed(web)[0]["metadata"] == {"loss": 2.5, "of": 1}
+    assert [(one["score"], one["pinned"]) for one in listed(web)] == [(2.5, False), (2.0, True), (1.0, False)]

@@ -324,6 +324,27 @@ def test_ranks_write_shares_and_a_share_alone_is_no_checkpoint(run, monkeypatch,
     monkeypatch.delenv("RANK")
 
 
+def test_shares_of_two_saves_of_a_step_are_never_mixed(run, monkeypatch):
+    def share(rank, data):
+        monkeypatch.setenv("RANK", str(rank))
+        save(run, 4, data, sharded=True, metadata={"by": rank, f"of {rank}": True})
+
+    def found():
+        monkeypatch.delenv("RANK")
+        latest = run.latest_checkpoint()
+        files = latest.open_all()
+        return [(file.read(), file.close())[0] for file in files], latest.metadata
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = {"by": 0, "of 0": True, "of 1": True}
+    share(0, b"A0")
+    share(1, b"A1")
+    share(0, b"B0")
+    assert found() == ([b"A0", b"A1"], told)
+    share(1, b"B1")
+    assert found() == ([b"B0", b"B1"], told)
+
+
 def test_a_share_of_nobody_knows_which_rank_is_kept_as_a_whole_and_said(run, capsys):
     save(run, 9, sharded=True)
     assert (run.latest_checkpoint().step, run.latest_checkpoint().complete) == (9, True)
