@@ -3,7 +3,8 @@
 Sweeping: the bytes of dropped checkpoints and of uploads that came to nothing, while uploads go on. A blob goes
 when nothing visible names it and it is older than GRACE. Whoever is asked whether it is there makes it young, and
 so does the commit that names it, so an upload has a day from its question to its commit; one that takes longer is
-told which chunks to send again.
+told which chunks to send again. An upload that goes on asks every few chunks: where room is short, or somebody asks
+for it, HASTE is enough.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from time import time
+from time import monotonic, time
 from typing import NoReturn
 
 from respool_hub import tidemark
@@ -19,6 +20,9 @@ from respool_hub.hub import Hub
 from respool_hub.store.ports import StoreError
 
 GRACE = 24 * 3600.0
+HASTE = 900.0
+PAUSE = 60.0
+"""Seconds between two sweeps for want of room: each looks at every blob."""
 EVERY = 3600.0
 
 
@@ -29,6 +33,21 @@ async def sweep(hub: Hub, grace: float = GRACE) -> tuple[int, int]:
     wanted = await hub.study(lambda reader: set(reader.wanted()))
     # By the disk's clock and not the hub's own: it is the files' times that are looked at.
     return await hub.in_thread(lambda: hub.blobs.sweep(wanted, before))
+
+
+class Broom:
+    """Sweeps when room is short, and not over and over."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+
+    async def make_room(self, hub: Hub) -> None:
+        """Sweep what is older than HASTE, unless that was done a moment ago. Raises nothing."""
+        if monotonic() - self._at < PAUSE:
+            return
+        self._at = monotonic()
+        with suppress(StoreError, OSError):  # who ran out of room hears of that
+            await sweep(hub, HASTE)
 
 
 async def sweep_forever(hub: Hub) -> NoReturn:

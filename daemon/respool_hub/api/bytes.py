@@ -16,7 +16,8 @@ from respool_hub.hub import Hub
 from respool_hub.service import names
 from respool_hub.service.access import Caller, Scope
 from respool_hub.service.refusal import RefusalError, refuse
-from respool_hub.store.ports import BlobFile, StoreError, Upload
+from respool_hub.store.ports import BlobFile, StoreError, StoreFullError, Upload
+from respool_hub.sweeping import Broom
 
 PIECE = 1 << 20
 MAX_BLOB = 1 << 40
@@ -25,7 +26,7 @@ MAX_BLOB = 1 << 40
 def routes(hub: Hub) -> list[Route]:
     path = "/v1/blobs/{digest}"
     return [
-        Route(path, Door(hub, Scope.WRITE, put, tokens=True), methods=["PUT"]),
+        Route(path, Door(hub, Scope.WRITE, partial(put, Broom()), tokens=True), methods=["PUT"]),
         Route(path, Door(hub, Scope.WRITE, head, tokens=True), methods=["HEAD"]),
         Route(path + "/verify", Door(hub, Scope.READ, verify, tokens=True), methods=["POST"]),
     ]
@@ -47,9 +48,10 @@ async def verify(hub: Hub, _: Caller, request: Request) -> Response:
     return packed(request, {"whole": await hub.in_thread(lambda: hub.blobs.verify(digest))})
 
 
-async def put(hub: Hub, _: Caller, request: Request) -> Response:
+async def put(broom: Broom, hub: Hub, _: Caller, request: Request) -> Response:
     """200 once the bytes are stored durably and are what `digest` says. With X-Respool-Offset the body is what comes
-    behind so many bytes of an upload that broke off; 416 where they are not there.
+    behind so many bytes of an upload that broke off; 416 where they are not there. 507 where there is no room, for
+    which `broom` makes some until the next try.
     """
     digest = names.digest(request.path_params["digest"])
     announced = request.headers.get("content-length", "")
@@ -60,8 +62,10 @@ async def put(hub: Hub, _: Caller, request: Request) -> Response:
     intake = Intake(hub, digest, expected, int(said) if said.isdecimal() and len(said) < 18 else 0)
     try:
         good = await intake.take(request)
-    except StoreError:
+    except StoreError as error:
         await hub.in_thread(intake.abort)
+        if isinstance(error, StoreFullError):
+            await broom.make_room(hub)
         raise
     finally:
         if intake.open:

@@ -21,7 +21,7 @@ from respool_hub.service.refusal import refuse
 from respool_hub.service.story import tell
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import ManifestRow
-from respool_hub.sweeping import sweep
+from respool_hub.sweeping import HASTE, sweep
 from respoold.core import hubapi
 from respoold.core.hubapi import (
     BlobsAsked,
@@ -146,7 +146,7 @@ async def mark(hub: Hub, caller: Caller, request: Request) -> Response:
 
 async def collect(hub: Hub, _: Caller, request: Request) -> Response:
     """Remove the bytes that nothing visible needs and nobody asked for lately."""
-    count, size = await sweep(hub)
+    count, size = await sweep(hub, HASTE)
     return packed(request, {"blobs": count, "bytes": size})
 
 

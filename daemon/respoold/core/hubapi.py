@@ -31,6 +31,9 @@ from respool.wire import codec
 from respool.wire.shapes import build
 
 API = "/v1"
+FULL = 507
+"""Status of a hub whose disk has no room for a blob. It is not away: rows still arrive."""
+
 MSGPACK = "application/msgpack"
 FRAMES = "application/x-respool-frames"
 ON_BEHALF_OF = "X-Respool-For"

@@ -245,6 +245,8 @@ def _refused(url: str, response: http.client.HTTPResponse, body: bytes) -> NoRet
         problem = Problem("http", f"the hub answered {response.status} {response.reason}")
     if response.status in {401, 403}:
         raise HubDenied(problem)
+    if response.status == hubapi.FULL:
+        raise HubRefused(response.status, problem)
     if response.status >= 500 or response.status in _AGAIN or response.status < 400:
         after = response.headers.get("Retry-After", "")
         raise HubAway(

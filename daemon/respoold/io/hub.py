@@ -133,7 +133,7 @@ class HubDoor:
         return response.status_code != httpx.codes.NOT_FOUND
 
     async def put_blob(self, digest: str, size: int, read: Callable[[int, int], bytes]) -> None:
-        """Bring a file. `read(offset, size)` is called in a thread."""
+        """Bring a file. `read(offset, size)` is called in a thread. Raises HubRefused where the hub has no room."""
 
         def paced(offset: int, size: int) -> bytes:
             self._pace.spend(size)
@@ -141,7 +141,10 @@ class HubDoor:
 
         body = _Pieces(size, paced)
         headers = {"Content-Length": str(size)}
-        await self._send(self._bulk, "PUT", f"/blobs/{digest}", content=body, headers=headers)
+        path, full = f"/blobs/{digest}", {hubapi.FULL}
+        response = await self._send(self._bulk, "PUT", path, content=body, headers=headers, answers=full)
+        if response.status_code == hubapi.FULL:
+            raise HubRefused(response.status_code, _problem(response))
 
     async def commit_file(self, attempt_id: str, commit: hubapi.FileCommit) -> None:
         await self._post(None, f"/attempts/{attempt_id}/files", commit)

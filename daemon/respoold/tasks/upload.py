@@ -17,7 +17,7 @@ from respoold.core.checkpoints import Part, Share, Stage
 from respoold.core.cuts import CHUNK
 from respoold.core.errors import HubAway, HubDenied, HubError, HubRefused
 from respoold.core.file_version import Blob, FileVersion
-from respoold.core.hubapi import Appended, FileCommit, RoomAsked
+from respoold.core.hubapi import FULL, Appended, FileCommit, RoomAsked
 from respoold.core.schedule import Priority, Stream
 from respoold.core.transfers import Transfer
 from respoold.io import blobs, tokens
@@ -110,7 +110,7 @@ def _trouble(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream, e
             unknown(keeper, attempt)
             schedule.failed(stream, now, jitter())
             schedule.offer(Stream(Priority.STATE, attempt.id))
-        case HubRefused() if error.problem.code == "quota":
+        case HubRefused() if error.problem.code == "quota" or error.status == FULL:
             attempt.no_room = (error.problem.cause, error.problem.advice)
             schedule.failed(stream, now, jitter())
             text = f"{'/'.join(attempt.run)}: {error} {error.problem.advice}"

@@ -79,6 +79,26 @@ def test_a_file_goes_up_in_chunks_and_comes_down_by_ranges(site, spool):
     bulk.close()
 
 
+def test_a_hub_without_room_for_a_blob_is_not_away_and_makes_some(site, spool, tmp_path, monkeypatch):
+    _, url, key = site
+    bulk = Bulk(url)
+    stray = noise(2, 100)
+    digest, shown = blake3(stray).hexdigest(), {"Authorization": f"Bearer {key}"}
+    blob(spool, "t", stray)
+    with open(os.path.join(spool, "blobs", "t"), "rb") as file:
+        bulk.put(shown, digest, file.fileno(), 0, 100)
+        (left,) = (tmp_path / "data" / "blobs").glob(f"??/{digest}")
+        os.utime(left, (1, 1))
+        with monkeypatch.context() as full:
+            full.setattr("respool_hub.store.blobs.FREE_FLOOR", 1 << 62)
+            with pytest.raises(HubRefused, match="do not fit on the disk") as caught:
+                bulk.put(shown, blake3(stray[:50]).hexdigest(), file.fileno(), 0, 50)
+        assert (caught.value.status, caught.value.problem.code) == (hubapi.FULL, "full")
+        assert not left.exists(), "nothing named it"
+        bulk.put(shown, blake3(stray[:50]).hexdigest(), file.fileno(), 0, 50)
+    bulk.close()
+
+
 def test_a_wrong_key_an_absent_hub_and_a_wrong_digest_are_told_apart(site, spool, tmp_path):
     _, url, key = site
     blob(spool, "t", b"bytes")

@@ -1,8 +1,8 @@
 """Have the hub remove the bytes that nothing needs any more.
 
 Those of dropped checkpoints and of uploads that came to nothing; nothing that
-was asked for within a day. The hub does it by itself every hour. Needs an
-admin key.
+was sent or asked for in the last quarter of an hour. The hub does it by itself
+when its disk is full, and every hour for what is a day old. Needs an admin key.
 """
 
 from __future__ import annotations
