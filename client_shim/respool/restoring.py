@@ -63,7 +63,9 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if answer.message.error is not None or not answer.fds:
         close_all(answer.fds)
         where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"
-        raise FileNotFoundError(_why_not(answer.message.error, name, where))
+        # To "there is none" a script answers by beginning anew.
+        kind = CommError if answer.message.uncertain else FileNotFoundError
+        raise kind(_why_not(answer.message.error, name, where))
     close_all(answer.fds[1:])
     return answer.fds[0]
 

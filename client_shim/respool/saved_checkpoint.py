@@ -148,7 +148,9 @@ def _from_daemon(keeper: Keeper, run: str | None, told: dict[str, Any]) -> Fetch
             raise CommError(f"The daemon gave no answer for checkpoint {told['name']}. See `respool status`.")
         if answer.message.error or not answer.fds:
             close_all(answer.fds)
-            raise FileNotFoundError(f"{answer.message.error or 'nothing came'}.")
+            # To "there is none" a script answers by beginning anew.
+            kind = CommError if answer.message.uncertain else FileNotFoundError
+            raise kind(f"{answer.message.error or 'nothing came'}.")
         close_all(answer.fds[1:])
         return answer.fds[0]
 

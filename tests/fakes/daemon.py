@@ -52,7 +52,7 @@ from respool.wire.view import View
 class FakeDaemon:
     """Knobs: `silent` (accepts, never answers), `refuse` (answer to every Attach), `full` (no spare segments),
     `late` (spares are held back), `answer` (fields of Attached to change), `waiting` (sent before an answer),
-    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored), `stages` (bytes of staged memory that it
+    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored), `hub_away` (others may be there), `stages` (bytes of staged memory that it
     gets to copy), `status` (what its Status says), `mute` (it sends none). Record: `heard`, the messages; `held`, the
     staged memory.
     """
@@ -66,6 +66,7 @@ class FakeDaemon:
         self.full = False
         self.late = False
         self.blobs_full = False
+        self.hub_away = False
         self.unknown = False
         self.refuse_done: str | None = None
         self.no_stage = False
@@ -274,7 +275,7 @@ class FakeDaemon:
 
     def _restore(self, name: str, reply: Any) -> None:
         if name not in self.files:
-            reply(Restored(error=f"no file {name}"))
+            reply(Restored(error=f"no file {name}", uncertain=self.hub_away))
             return
         fd = os.memfd_create("restored")
         os.write(fd, self.files[name])

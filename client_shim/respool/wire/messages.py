@@ -238,7 +238,9 @@ class Restore(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """Daemon: one descriptor of the file, checked against `digest`; or `error`, no descriptor."""
+    """Daemon: one descriptor of the file, checked against `digest`; or `error`, no descriptor. `uncertain`: it may well
+    be there, but who has it is away, or gives it damaged.
+    """
 
     size: int = 0
     digest: str = ""
@@ -246,6 +248,7 @@ class Restored(NamedTuple):
     step: int | None = None
     source: str = ""
     error: str | None = None
+    uncertain: bool = False
 
 
 class StatusRequest(NamedTuple):

@@ -21,6 +21,7 @@ from respoold.cli.runs import RunPath, resolve
 from respoold.cli.screen import Screen
 from respoold.cli.source import open_source
 from respoold.core import hubapi
+from respoold.core.checkpoints import is_later_save
 from respoold.io.alone import alone
 from respoold.io.bulk import Bulk
 from respoold.io.partial import Partial
@@ -88,9 +89,14 @@ def _with_local(remote: list[Told], local: list[Told]) -> list[Told]:
     known = {_key(one): one for one in remote}
     mine = {_key(one): one for one in local}
     if known.keys() <= mine.keys():
-        return [{**known.get(_key(one), one), "parts": one["parts"]} for one in local]
+        return [_of_both(known.get(_key(one), one), one) for one in local]
     fresh = [one for one in local if _key(one) not in known]
-    return fresh + [{**one, "parts": mine.get(_key(one), one)["parts"]} for one in remote]
+    return fresh + [_of_both(one, mine.get(_key(one), one)) for one in remote]
+
+
+def _of_both(remote: Told, local: Told) -> Told:
+    """What the hub says, of the bytes that are here; of a later save of that step that still waits, what is here."""
+    return local if is_later_save(local, remote) else {**remote, "parts": local["parts"]}
 
 
 def where(one: Told) -> str:

@@ -158,6 +158,13 @@ class Checkpoints:
             self._shares[share.key] = share
 
 
+def is_later_save(local: dict[str, Any], remote: dict[str, Any]) -> bool:
+    """Whether what waits here is a later save of a step than the one that the hub shows: each has the time of its
+    record. What went there already, so that only the answer was lost, is the same one.
+    """
+    return bool(local.get("waiting")) and remote.get("time") not in {None, local.get("time")}
+
+
 def parse(writer: int, frame: Frame) -> Share | None:
     """The share that a CHECKPOINT record describes; None when it describes none."""
     try:

@@ -12,7 +12,7 @@ from respool.wire.identity import BadNameError
 from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
 from respool.wire.shares import is_whole, of_one_save, told_by
 from respoold.core.attempt import Attempt
-from respoold.core.checkpoints import Share, Stage
+from respoold.core.checkpoints import Share, Stage, is_later_save
 from respoold.core.errors import HubAway, HubDenied, HubRefused
 from respoold.io import blobs, chunks
 from respoold.tasks import belief, recall
@@ -59,7 +59,7 @@ async def part(keeper: Keeper, asker: Asker, message: RestorePart) -> tuple[Rest
     ]
     if not chosen:
         where = f"checkpoint {message.name} at step {message.step}"
-        return Restored(error=answer.error or f"there is no {where}"), None
+        return Restored(error=answer.error or f"there is no {where}", uncertain=bool(answer.error)), None
     one = chosen[0]
     for told in one["parts"]:
         if (told["rank"], told["name"]) == (message.rank, message.part):
@@ -83,12 +83,12 @@ async def _fetched(
     door = asker.door(keeper, run)
     if door is None or not told["digest"]:
         lying = "are damaged on this node" if damaged else "are not on this node"
-        return Restored(error=f"its bytes {lying} and no hub has them"), None
+        return Restored(error=f"its bytes {lying} and no hub has them", uncertain=True), None
     folder = os.path.join(keeper.root, f"u{asker.uid}")
     try:
         fd = await recall.fetch(door, (run[0] or "-", run[1], run[2]), told["digest"], folder)
     except (HubAway, HubDenied, HubRefused, OSError) as error:
-        return Restored(error=f"the hub does not give it: {error}"), None
+        return Restored(error=f"the hub does not give it: {error}", uncertain=True), None
     return Restored(told["size"], told["digest"], one["attempt_id"], one["step"], "the hub"), fd
 
 
@@ -208,6 +208,9 @@ def _fresh(waiting: list[Any], there: dict[Any, Told]) -> int:
 def _joined(remote: Told, local: Told | None) -> Told:
     if local is None:
         return remote
+    if is_later_save(local, remote):
+        # Its bytes are not what the hub has under that name.
+        return local if local["complete"] else remote
     paths = {(part["rank"], part["name"], part["size"]): part["path"] for part in local["parts"]}
     parts = [
         part | {"path": paths.get((part["rank"], part["name"], part["size"]))} for part in remote["parts"]

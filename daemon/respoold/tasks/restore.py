@@ -117,13 +117,14 @@ async def _from_hub(
     try:
         return await _download(keeper, hub, path, name)
     except HubRefused as error:
-        return Restored(error=f"{error.problem.cause} {error.problem.advice}".strip()), None
+        why, known = f"{error.problem.cause} {error.problem.advice}".strip(), error.problem.code == "missing"
+        return Restored(error=why, uncertain=not known), None
     except (HubAway, HubDenied) as error:
-        return Restored(error=f"{name!r} is not on this node and the hub does not give it: {error}"), None
+        why = f"{name!r} is not on this node and the hub does not give it: {error}"
+        return Restored(error=why, uncertain=True), None
     except OSError as error:
-        return Restored(
-            error=f"{name!r} cannot be brought from the hub: the spool {keeper.root}: {error}"
-        ), None
+        why = f"{name!r} cannot be brought from the hub: the spool {keeper.root}: {error}"
+        return Restored(error=why, uncertain=True), None
 
 
 async def _download(

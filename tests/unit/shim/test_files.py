@@ -379,3 +379,13 @@ def test_a_large_copy_says_what_it_cost_and_what_costs_nothing(run, monkeypatch,
     write("y", b"x" * 100)
     run.save("y")
     assert "copied" not in capsys.readouterr().err
+
+
+def test_a_file_that_may_be_at_a_hub_that_is_away_is_not_said_to_be_none(daemon):
+    run = respool.init(project="p", id="r")
+    with pytest.raises(FileNotFoundError):
+        run.restore("ck")
+    daemon.hub_away = True
+    with pytest.raises(respool.CommError, match="no file ck") as caught:
+        run.restore("ck")
+    assert not isinstance(caught.value, FileNotFoundError), "a script would begin anew"
