@@ -63,20 +63,18 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
     if answer.message.error is not None or not answer.fds:
         close_all(answer.fds)
         where = run_path or f"{keeper.attached.project}/{keeper.attached.run_id}"
-        # To "there is none" a script answers by beginning anew.
-        kind = CommError if answer.message.uncertain else FileNotFoundError
-        raise kind(_why_not(answer.message.error, name, where))
+        if answer.message.uncertain:
+            # To "there is none" a script answers by beginning anew.
+            raise CommError(_whole(answer.message.error, "see `respool status`, and ask again"))
+        error = answer.message.error or f"run {where} has no file {name}"
+        raise FileNotFoundError(_whole(error, f"`respool files {where}` lists what there is"))
     close_all(answer.fds[1:])
     return answer.fds[0]
 
 
-def _why_not(error: str | None, name: str, where: str) -> str:
+def _whole(error: str | None, advice: str) -> str:
     """Whole sentences are the hub's, and end with its advice."""
-    if error and error.endswith("."):
-        return error
-    return notices.joined(
-        error or f"run {where} has no file {name}", f"`respool files {where}` lists what there is"
-    )
+    return error if error and error.endswith(".") else notices.joined(error or "nothing came", advice)
 
 
 def _from_spool(keeper: Keeper, name: str, run_path: str | None) -> int:

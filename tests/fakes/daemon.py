@@ -52,9 +52,9 @@ from respool.wire.view import View
 class FakeDaemon:
     """Knobs: `silent` (accepts, never answers), `refuse` (answer to every Attach), `full` (no spare segments),
     `late` (spares are held back), `answer` (fields of Attached to change), `waiting` (sent before an answer),
-    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored), `hub_away` (others may be there), `stages` (bytes of staged memory that it
-    gets to copy), `status` (what its Status says), `mute` (it sends none). Record: `heard`, the messages; `held`, the
-    staged memory.
+    `at_hub` (whether Flush(hub) succeeds), `files` (what can be restored), `hub_away` (others may be there),
+    `stages` (bytes of staged memory that it gets to copy), `status` (what its Status says), `mute` (it sends none).
+    Record: `heard`, the messages; `held`, the staged memory.
     """
 
     def __init__(self, folder: str, capacity: int = 1 << 20) -> None:

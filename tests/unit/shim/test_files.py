@@ -386,6 +386,6 @@ def test_a_file_that_may_be_at_a_hub_that_is_away_is_not_said_to_be_none(daemon)
     with pytest.raises(FileNotFoundError):
         run.restore("ck")
     daemon.hub_away = True
-    with pytest.raises(respool.CommError, match="no file ck") as caught:
+    with pytest.raises(respool.CommError, match=r"No file ck\. See `respool status`") as caught:
         run.restore("ck")
     assert not isinstance(caught.value, FileNotFoundError), "a script would begin anew"
