@@ -66,10 +66,14 @@ def _from_daemon(keeper: Keeper, name: str, run_path: str | None) -> int | None:
         if answer.message.uncertain:
             # To "there is none" a script answers by beginning anew.
             raise CommError(_whole(answer.message.error, "see `respool status`, and ask again"))
-        error = answer.message.error or f"run {where} has no file {name}"
-        raise FileNotFoundError(_whole(error, f"`respool files {where}` lists what there is"))
+        raise FileNotFoundError(_why_not(answer.message.error, name, where))
     close_all(answer.fds[1:])
     return answer.fds[0]
+
+
+def _why_not(error: str | None, name: str, where: str) -> str:
+    advice = f"`respool files {where}` lists what there is"
+    return _whole(error or f"run {where} has no file {name}", advice)
 
 
 def _whole(error: str | None, advice: str) -> str:
