@@ -52,7 +52,10 @@ class CheckpointRoom:
         tether = self._keeper.tether
         if self._retention is not None:
             return self._judged(self._retention, sizes)
-        answer = None if tether is None else tether.ask(BlobDone(sizes), GRANT_SECONDS)
+        room = self._keeper.room
+        answer = None if tether is None or room.deaf else tether.ask(BlobDone(sizes), GRANT_SECONDS)
+        if answer is None and tether is not None and not (room.deaf or tether.away):
+            room.unheard()
         return answer.message.error if answer is not None and isinstance(answer.message, BlobKept) else None
 
     def _judged(self, retention: LocalRetention, sizes: dict[str, int]) -> str | None:
@@ -93,7 +96,11 @@ class CheckpointRoom:
 
     def stage(self, file: StagedFile) -> StagedCopy | None:
         """Have a file's arena written to disk behind the trainer's back; None: it was already. Raises OSError."""
-        return file.write_behind(self._keeper.tether)
+        room = self._keeper.room
+        copy = file.write_behind(None if room.deaf else self._keeper.tether)
+        if copy is not None and copy.shared:
+            room.unheard()
+        return copy
 
     def drop(self, files: Iterable[CheckpointFile]) -> None:
         """No record names these: give their bytes back."""

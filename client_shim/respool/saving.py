@@ -150,16 +150,31 @@ class Room:
         """Raises SnapshotError when there is no room or nobody to ask. A daemon that hangs costs a second once in
         DEAF_SECONDS, or five where only it may write to the spool.
         """
-        if self._tether is not None and monotonic() >= self._deaf_until:
+        if self._tether is not None and not self.deaf:
             answer = self._tether.ask(BlobRequest(name, size), OWN_SECONDS if self._ours() else GRANT_SECONDS)
             if answer is None:
-                self._deaf_until = monotonic() + DEAF_SECONDS
+                self.unheard()
             if answer is not None and isinstance(answer.message, BlobGrant):
                 close_all(answer.fds[1:])
                 if answer.fds:
                     return Grant(answer.fds[0], answer.message.token)
                 raise SnapshotError(answer.message.error or "the daemon has no room for it")
         return self._own(size)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the daemon hung a moment ago: it is not waited for again so soon."""
+        return monotonic() < self._deaf_until
+
+    def unheard(self) -> None:
+        """The daemon gave no answer."""
+        self._deaf_until = monotonic() + DEAF_SECONDS
+        if self._tether is not None and not self._tether.away:
+            notices.warn(
+                "deaf",
+                "the daemon does not answer: files and checkpoints are kept without it, and it is asked again in "
+                f"{DEAF_SECONDS:.0f} s. See `respool status`.",
+            )
 
     def _ours(self) -> bool:
         try:

@@ -11,6 +11,8 @@ from contextlib import suppress
 import pytest
 
 import respool
+from respool.checkpoint_room import CheckpointRoom
+from respool.tether import Tether
 from respool.wire.messages import BlobDone, Stage
 from unit.shim.saves import blobs, content, records, save, text
 from unit.shim.waits import until
@@ -159,11 +161,14 @@ def test_memory_that_a_hanging_daemon_may_still_read_is_left_to_it(daemon):
     daemon.die()
 
 
-def test_memory_that_a_daemon_was_sent_and_did_not_answer_for_is_left_to_it(daemon):
-    run = respool.init(project="p", id="r")
-    with run.checkpoint(1, staged=True) as file:
-        file.write(b"first!")
+def test_memory_that_a_daemon_was_sent_and_did_not_answer_for_is_left_to_it(daemon, monkeypatch):
+    def stage_in_silence(room, file, stage=CheckpointRoom.stage):
         daemon.silent = True
+        return stage(room, file)
+
+    run = respool.init(project="p", id="r")
+    monkeypatch.setattr(CheckpointRoom, "stage", stage_in_silence)
+    stage(run, 1, b"first!")
     with run.checkpoint(2, staged=True) as file:
         file.write(b"second")
     until(lambda: daemon.held)
@@ -310,3 +315,27 @@ def test_the_daemon_is_told_what_is_still_in_memory(daemon):
     made = stage(run, 1, b"x" * 100)
     assert list(daemon.of(BlobDone)[0].sizes.values()) == [100]
     assert made.wait()
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_daemon_that_hangs_is_waited_for_once_and_not_at_each_checkpoint(
+    daemon, monkeypatch, capsys, staged
+):
+    asked = []
+    ask = Tether.ask
+
+    def counted(tether, message, *rest, **more):
+        asked.append(type(message).__name__)
+        return ask(tether, message, *rest, **more)
+
+    run = respool.init(project="p", id="r")
+    assert save(run, 1, b"first", staged=staged).wait()
+    monkeypatch.setattr(Tether, "ask", counted)
+    daemon.silent = True
+    for step in (2, 3, 4):
+        assert save(run, step, b"later", staged=staged).ok
+    assert asked == ["BlobRequest"]
+    assert capsys.readouterr().err.count("the daemon does not answer") == 1
+    run._settle_staged()
+    assert kept(run, 3) == "later"
+    daemon.die()
