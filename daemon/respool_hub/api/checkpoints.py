@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from respool_hub.api.answers import packed, shaped
+from respool_hub.api.answers import packed, shaped, speaks_msgpack
 from respool_hub.api.door import Door, flag_of, json_of, shape_of
 from respool_hub.api.parts import part_response, range_of
 from respool_hub.api.runs import RUN, run_of
@@ -17,6 +17,7 @@ from respool_hub.rehearsal import rehearse
 from respool_hub.service import checkpoints, chunks, files, names
 from respool_hub.service.access import Caller, Scope, own_run
 from respool_hub.service.chunks import Described
+from respool_hub.service.plain_json import clean
 from respool_hub.service.refusal import refuse
 from respool_hub.service.story import tell
 from respool_hub.store.ports import Reader, Transaction
@@ -118,7 +119,10 @@ async def listed(hub: Hub, caller: Caller, request: Request) -> Response:
         run = run_of(reader, caller, request)
         return checkpoints.listed(reader, run.id, tell(reader, run.id, run.head), every=every)
 
-    return packed(request, CheckpointList(await hub.study(look))._asdict())
+    found = await hub.study(look)
+    if not speaks_msgpack(request):
+        found = [{**one, "metadata": clean(one["metadata"])} for one in found]
+    return packed(request, CheckpointList(found)._asdict())
 
 
 async def mark(hub: Hub, caller: Caller, request: Request) -> Response:

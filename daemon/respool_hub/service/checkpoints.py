@@ -13,7 +13,6 @@ from respool_hub.service.access import Caller, own_attempt
 from respool_hub.service.allowance import within
 from respool_hub.service.batch import MAX_SEQ
 from respool_hub.service.fold import finite
-from respool_hub.service.plain_json import clean
 from respool_hub.service.refusal import refuse
 from respool_hub.service.story import Story, tell
 from respool_hub.store.ports import Reader, Transaction
@@ -135,7 +134,9 @@ def shown(found: Iterable[Checkpoint], story: Story) -> list[Checkpoint]:
 
 
 def listed(reader: Reader, run: int, story: Story, *, every: bool = False) -> list[dict[str, Any]]:
-    """The checkpoints that the lineage shows, or all that are kept, newest first, as plain values."""
+    """The checkpoints that the lineage shows, or all that are kept, newest first, as plain values and with
+    their metadata as they were saved.
+    """
     parts: dict[tuple[str, int, int], list[PartRow]] = {}
     for part in reader.parts(run):
         parts.setdefault(part[:3], []).append(part)
@@ -154,7 +155,7 @@ def _plain(one: Checkpoint, story: Story, parts: dict[tuple[str, int, int], list
         "time": newest.time,
         "attempt_id": one.attempt_id,
         "number": story.attempts[one.attempt_id].number,
-        "metadata": clean(one.metadata),
+        "metadata": one.metadata,
         "world": newest.world,
         "ranks": sorted(one.shares),
         "complete": one.complete,

@@ -309,3 +309,12 @@ def test_what_the_first_rank_says_of_a_sharded_one_counts_whoever_is_last(web):
     assert steps(web) == [4, 3, 2], "the last, the pinned and the best"
     assert listed(web)[0]["metadata"] == {"loss": 2.5, "of": 1}
     assert [(one["score"], one["pinned"]) for one in listed(web)] == [(2.5, False), (2.0, True), (1.0, False)]
+
+
+def test_metadata_come_back_as_they_were_and_as_strict_json_for_people(web):
+    web.attach(A)
+    said = {"best": float("inf"), "key": b"\x00\xff", "n": 1}
+    saved(web, A, 1, b"x", metadata=said)
+    packed = web.ask("GET", RUN + "/checkpoints", headers={"Accept": hubapi.MSGPACK})
+    assert codec.unpack(packed.content)["checkpoints"][0]["metadata"] == said
+    assert listed(web)[0]["metadata"] == {"best": "Infinity", "key": "AP8=", "n": 1}
