@@ -44,7 +44,10 @@ async def restore(keeper: Keeper, asker: Asker, message: Restore) -> tuple[Resto
         keeper.warn(f"{answer.error}; the hub's copy is given back", f"damaged {found[1].token}", asker.uid)
     entity = entity or next((one.entity for one in reversed(here) if one.entity), None)
     run = (entity, project, run_id)
-    return await _from_hub(keeper, asker.door(keeper, run), run, message.name)
+    answer, fd = await _from_hub(keeper, asker.door(keeper, run), run, message.name)
+    # One that began here without a parent has no files but its own, hub or no hub.
+    began = message.run is None and asker.attempt is not None and not asker.attempt.file.resumed
+    return answer._replace(uncertain=answer.uncertain and not began), fd
 
 
 def run_of(named: str | None, attempt: Attempt | None) -> RunPath:

@@ -13,6 +13,7 @@ from respool.wire.identity import FIRST_JOINED
 from respool.wire.messages import CheckpointsAsked, Restore
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
+from respoold.core.errors import HubAway
 from respoold.core.file_version import Blob
 from respoold.io import blobs
 from respoold.tasks.asker import Asker
@@ -193,3 +194,25 @@ async def test_a_file_for_which_the_spool_has_no_room_is_an_answer_and_no_crash(
         answer, fd = await restore(keeper, Asker(ME, None), Restore("f", "p/r"))
         assert fd is None
         assert "No space left on device" in str(answer.error)
+
+
+async def test_only_of_a_run_that_began_here_is_it_certain_without_the_hub_that_it_has_no_such_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> Any:
+        raise HubAway("no answer")
+
+    monkeypatch.setattr("respoold.tasks.restore._download", away)
+    hub = FakeHub()
+    hub.answers = [{}, {"resumed": True, "step": 1}]
+    async with a_keeper(str(tmp_path / "spool"), hub) as keeper:
+        with people() as who:
+            first = await next_life(keeper, who)
+            train(keeper, first, 0, 0)
+            second = await next_life(keeper, who, first)
+            asked = [(first.attempt, None), (second.attempt, None), (first.attempt, "p/other")]
+            found = [
+                (await restore(keeper, Asker(ME, attempt), Restore("x", run)))[0] for attempt, run in asked
+            ]
+    assert [one.uncertain for one in found] == [False, True, True]
+    assert all("the hub does not give it: no answer" in str(one.error) for one in found)
