@@ -203,12 +203,11 @@ async def test_only_of_a_run_that_began_here_is_it_certain_without_the_hub_that_
         raise HubAway("no answer")
 
     monkeypatch.setattr("respoold.tasks.restore._download", away)
-    hub = FakeHub()
-    hub.answers = [{}, {"resumed": True, "step": 1}]
-    async with a_keeper(str(tmp_path / "spool"), hub) as keeper:
+    async with a_keeper(str(tmp_path / "spool"), FakeHub()) as keeper:
         with people() as who:
             first = await next_life(keeper, who)
             train(keeper, first, 0, 0)
+            keeper.uplinks.of(ME, None).shut = "it is away"  # type: ignore[union-attr]
             second = await next_life(keeper, who, first)
             asked = [(first.attempt, None), (second.attempt, None), (first.attempt, "p/other")]
             found = [
