@@ -74,7 +74,9 @@ class Checkpoint(StagedFile):
         self._behind: StagedCopy | None = None
         self._checksums: bool | None = None
         super().__init__(what.name, *self._granted(what.name, expected))
-        self.arena = None if self.error else arena
+        self.arena = arena
+        if self.error:
+            self._let_go()
 
     def part(self, name: str, expected: int = 0) -> CheckpointFile:
         """A further file of this checkpoint, open for writing; `expected` bytes, where that is known. Of a name that

@@ -59,6 +59,8 @@ class RunCheckpoints(RunStaging):
         metadata = self._checkpoint_metadata(metadata)
         rank, world = self._own_place() if sharded else (0, 1)
         at = max(self._last_step, 0) if step is None else self._checkpoint_step(step)
+        if world > 1 and step is None:
+            self._stepless_share(at)
         policy: dict[str, Any] = {
             key: self._keep[key] for key in ("last", "every", "mode") if key in self._keep
         }
@@ -72,6 +74,12 @@ class RunCheckpoints(RunStaging):
         strict = bool(self._place.settings.strict)
         arena = self._arena() if staged and room is not None else None
         return Checkpoint(what, room, self._commit_checkpoint, strict=strict, expected=expected, arena=arena)
+
+    def _stepless_share(self, at: int) -> None:
+        """Ranks that log nothing know no step, and shares of different steps never make a checkpoint."""
+        cause = "checkpoint(sharded=True) was given no step, and only ranks that log know one"
+        advice = "Pass the step, the same at every rank"
+        self._misused("sharded-step", cause, f"this share is kept as one of step {at}", advice)
 
     def _repeat(self, *which: Any) -> int:
         """How often the rank began to save that name and step before."""

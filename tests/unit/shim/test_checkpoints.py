@@ -345,6 +345,15 @@ def test_shares_of_two_saves_of_a_step_are_never_mixed(run, monkeypatch):
     assert found() == ([b"B0", b"B1"], told)
 
 
+def test_a_share_without_a_step_is_said_to_find_no_others(run, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    save(run, None, sharded=True)
+    assert "given no step, and only ranks that log know one; this share is kept as one of step 0" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_share_of_nobody_knows_which_rank_is_kept_as_a_whole_and_said(run, capsys):
     save(run, 9, sharded=True)
     assert (run.latest_checkpoint().step, run.latest_checkpoint().complete) == (9, True)

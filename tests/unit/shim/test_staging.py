@@ -239,6 +239,14 @@ def test_one_that_was_asked_for_and_never_written_does_not_keep_the_memory(run):
         assert file.arena is not None
 
 
+def test_one_that_is_refused_before_it_begins_does_not_keep_the_memory(run, narrow):
+    with run.checkpoint(1, staged=True, expected=9 << 20) as file:
+        file.write(b"x")
+    assert not file.ok
+    with run.checkpoint(2, staged=True) as file:
+        assert file.arena is not None
+
+
 @pytest.mark.parametrize("size", [0, 3, 6, 9])
 @pytest.mark.parametrize("before", [True, False])
 def test_truncating_a_staged_one_is_what_it_is_of_any_file(run, tmp_path, size, before):
