@@ -13,7 +13,7 @@ from respool.local_quota import lacking, refuse_blob
 from respool.local_retention import Handed, LocalRetention
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS, NOTE
-from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled
+from respool.wire.file_messages import BlobDone, BlobDropped, BlobKept, Settle, Settled
 
 WRITTEN_BACK_SECONDS = 60.0
 """Twice what the kernel lets pass before it writes to the disk by itself."""

@@ -1,17 +1,19 @@
 """Later versions of saved files: `live` ones as they change, `live` and `end` ones once more when the run ends.
 
-Nothing here runs by itself: the shim looks when the script calls it anyway, once a second at most, and a look costs a
-`stat` for each of a few files. So a file that was being written when its process died is never a version.
+A daemon of the same user watches the live ones, snapshots what has settled, and says so: the record is still the
+trainer's own, so that a file's versions have one order. Those that it does not watch are the shim's to look at when the
+script calls it anyway, once a second at most; a look costs a `stat` for each of a few files. Either way a file that was
+being written when its process died is never a version.
 """
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from respool.wire.file_messages import Changed, Watch
+from respool.wire.settling import QUIET_SECONDS, SETTLED_SECONDS, Kept, Stamp
 
 LOOK_SECONDS = 1.0
-SETTLED_SECONDS = 2.0
-"""How long a file must have looked the same to count as written."""
 
 AT_ONCE = 64
 """Files of one look; with more of them they take turns."""
@@ -20,23 +22,8 @@ SHARE = 50
 """A copy that took t seconds is followed by SHARE * t without another: two per cent of the time at most."""
 
 
-class Stamp(NamedTuple):
-    """What changes when a file does."""
-
-    inode: int
-    size: int
-    changed: int
-
-
-class Kept(NamedTuple):
-    """A saved file: where it lies, what the run calls it, as what it was kept last, and how it looked since when."""
-
-    path: str
-    name: str
-    policy: str
-    kept: Stamp | None
-    seen: Stamp | None = None
-    since: float = 0.0
+MOST = 256
+"""Live files that a daemon is asked to watch, for each run."""
 
 
 class LaterVersions:
@@ -51,32 +38,66 @@ class LaterVersions:
     def __len__(self) -> int:
         return len(self._files)
 
-    def saved(self, path: str, name: str, policy: str, stamp: Stamp | None) -> None:
-        """This file was kept as it was at `stamp`; None: it could not be, and may be once it has changed again."""
-        if policy == "now":
-            self._files.pop(name, None)
-        else:
-            self._files[name] = Kept(os.path.abspath(path), name, policy, stamp, stamp)
+    def saved(self, path: str, name: str, policy: str, stamp: Stamp | None, token: str = "") -> Watch | None:
+        """This file was kept as it was at `stamp`, by the record of `token`; None: it could not be, and may be once it
+        has changed again. Returns what the daemon is to hear of it, if anything.
+        """
+        before = self._files.pop(name, None)
+        if policy != "now":
+            self._files[name] = Kept(os.path.abspath(path), name, policy, stamp, token, stamp)
+        if policy == "live" and stamp is not None:
+            return self._wish(self._files[name]) if len(self._files) <= MOST else None
+        return Watch(name) if before is not None and before.policy == "live" else None
 
-    def due(self, now: float) -> Kept | None:
-        """A live file whose new content has settled; None most of the time. Looks at some of them."""
+    def wishes(self) -> list[Watch]:
+        """What a daemon is to watch that knows of nothing yet; until it says so, nothing is watched."""
+        for one in self._files.values():
+            self._files[one.name] = one._replace(watched=False)
+        live = [one for one in self._files.values() if one.policy == "live" and one.kept is not None]
+        return [self._wish(one) for one in live[:MOST]]
+
+    def _wish(self, one: Kept) -> Watch:
+        return Watch(one.name, one.path, one.token, list(one.kept or ()))
+
+    def watched(self, names: list[str]) -> None:
+        """The daemon looks at these from now on."""
+        for name in names:
+            if name in self._files:
+                self._files[name] = self._files[name]._replace(watched=True)
+
+    def changed(self, news: Changed) -> str | None:
+        """The daemon snapshotted a later version. The policy to record it with; None when another one is known by now,
+        or when the file is not live any more.
+        """
+        one = self._files.get(news.name)
+        if (
+            one is None
+            or one.policy != "live"
+            or one.token != news.base
+            or len(news.stamp) != len(Stamp._fields)
+        ):
+            return None
+        stamp = Stamp(*news.stamp)
+        self._files[one.name] = one._replace(kept=stamp, seen=stamp, token=news.token)
+        return one.policy
+
+    def due(self, now: float, *, attended: bool = False) -> Kept | None:
+        """A live file whose new content has settled; None most of the time. Looks at some of them; those that the
+        daemon watches are left to it, while it is there (`attended`), for as long as it may take.
+        """
         if 0.0 <= now - self._looked < LOOK_SECONDS or self._resting(now):
             return None
         self._looked = now
         live = [one for one in self._files.values() if one.policy == "live"]
         chosen = [live[(self._turn + index) % len(live)] for index in range(min(AT_ONCE, len(live)))]
         self._turn += len(chosen)
-        settled = [one for one in chosen if self._look(one, now)]
+        settled = [one for one in chosen if self._look(one, now, attended=attended)]
         return settled[0] if settled else None
 
-    def _look(self, one: Kept, now: float) -> bool:
-        stamp = stamp_at(one.path)
-        if stamp is None or stamp == one.kept:
-            return False
-        if stamp != one.seen or now < one.since:
-            self._files[one.name] = one._replace(seen=stamp, since=now)
-            return False
-        return now - one.since >= SETTLED_SECONDS
+    def _look(self, one: Kept, now: float, *, attended: bool) -> bool:
+        seconds = QUIET_SECONDS if attended and one.watched else SETTLED_SECONDS
+        self._files[one.name], settled = one.looked(stamp_at(one.path), now, seconds)
+        return settled
 
     def took(self, seconds: float, now: float) -> None:
         """A copy was made in passing: how long until the next one."""

@@ -10,8 +10,9 @@ from respool.blobs import SnapshotError
 from respool.errors import CommError
 from respool.keeper import Keeper
 from respool.link import close_all
+from respool.wire.file_messages import Restore, Restored
 from respool.wire.identity import BadNameError, split_run_path
-from respool.wire.messages import Restore, Restored, StatusRequest, Waiting
+from respool.wire.messages import StatusRequest, Waiting
 
 SECONDS = 600.0
 GREETING_SECONDS = 5.0

@@ -14,6 +14,7 @@ from respool.guard import guarded
 from respool.later_versions import LaterVersions, stamp_at
 from respool.run_records import RunRecords
 from respool.wire import codec
+from respool.wire.file_messages import Changed, Watch, Watched
 from respool.wire.frames import Kind
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class RunFiles(RunRecords):
     def __init__(self, keeper: Keeper, place: Place) -> None:
         super().__init__(keeper, place)
         self._later = LaterVersions()
+        self._returns = 0
 
     def _summary_changed(self, new: dict[str, Any], gone: list[str]) -> None:
         if row_media.holds(new) and not self._off:
@@ -43,8 +45,8 @@ class RunFiles(RunRecords):
         warned of.
 
         `policy`: "now" keeps this version and no other. "end" also keeps the file as it is when the run ends.
-        "live" also keeps later versions meanwhile, as far as the script calls `log` or `save` often enough to see
-        them: those that nobody has written to for two seconds.
+        "live" also keeps later versions meanwhile: those that nobody has written to for two seconds while this process
+        lived. A daemon of the same user watches for them; else they are seen when the script calls `log` or `save`.
         """
         if self._off or glob_str is None:
             self._unusual({}, "save")
@@ -83,16 +85,44 @@ class RunFiles(RunRecords):
 
     def _upkeep(self, now: float, *, urgent: bool = False) -> None:
         super()._upkeep(now, urgent=urgent)
-        due = self._later.due(now) if self._later and not self._off else None
+        if not self._later or self._off:
+            return
+        self._hear_of_files()
+        tether = self._keeper.tether
+        due = self._later.due(now, attended=tether is not None and tether.attached)
         if due is not None:
             begin = monotonic()
             self._keep_as(due.path, due.name, None, due.policy)
             self._later.took(monotonic() - begin, now)
 
+    def _hear_of_files(self) -> None:
+        """What the daemon snapshotted meanwhile is a version now. One that came back is told what to watch."""
+        tether = self._keeper.tether
+        if tether is None:
+            return
+        if tether.returns != self._returns:
+            self._returns = tether.returns
+            for wish in self._later.wishes():
+                tether.say(wish)
+        while tether.news:
+            news = tether.news.popleft()
+            if isinstance(news, Watched):
+                self._later.watched(news.names)
+            else:
+                self._keep_changed(news)
+
+    def _keep_changed(self, news: Changed) -> None:
+        policy = self._later.changed(news)
+        if policy is not None:
+            record = {**news.file, "name": news.name, "blob": news.token, "policy": policy}
+            with self._lock:
+                self._beside(Kind.FILE, codec.pack(record), self._last_step)
+
     def _keep_last(self, exit_code: int) -> None:
         """The run ends: keep what changed since it was saved, but nothing that may be half written."""
         if not self._later:
             return
+        self._hear_of_files()
         keep, doubtful = self._later.last(time(), torn=exit_code != 0)
         for one in keep:
             with suppress(RecordLostError):  # warned of already; the run must still end
@@ -112,7 +142,7 @@ class RunFiles(RunRecords):
             saved = saving.take(path, name, policy, self._keeper.room.grant)
         except SnapshotError as error:
             if policy in saving.POLICIES:
-                self._later.saved(path, name, policy, stamp_at(path))
+                self._tell(self._later.saved(path, name, policy, stamp_at(path)))
             shown = name if path.startswith("/proc/self/fd/") else path
             saving.complain(shown, error)
             if self._place.settings.strict:
@@ -120,8 +150,15 @@ class RunFiles(RunRecords):
                     f"save({shown!r}): {error}. Free space, or save another file."
                 ) from error
             return False
+        wish = None
         if policy in saving.POLICIES:
-            self._later.saved(path, name, policy, saved.stamp)
+            wish = self._later.saved(path, name, policy, saved.stamp, saved.token)
         with self._lock:
             at = self._last_step if step is None else step
-            return self._beside(Kind.FILE, codec.pack(saved.record), at)
+            kept = self._beside(Kind.FILE, codec.pack(saved.record), at)
+        self._tell(wish)
+        return kept
+
+    def _tell(self, wish: Watch | None) -> None:
+        if wish is not None and self._keeper.tether is not None:
+            self._keeper.tether.say(wish)

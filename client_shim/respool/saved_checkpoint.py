@@ -12,7 +12,8 @@ from respool.errors import CommError, UsageError
 from respool.keeper import Keeper
 from respool.link import close_all
 from respool.saving import normal_name, own_file_name
-from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart, StatusRequest
+from respool.wire.file_messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
+from respool.wire.messages import StatusRequest
 from respool.world import place_in_world
 
 LIST_SECONDS = 30.0

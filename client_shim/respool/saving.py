@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 from respool import notices
 from respool.blobs import SnapshotError, open_source, snapshot
-from respool.later_versions import Stamp, stamp_of
+from respool.later_versions import stamp_of
 from respool.link import close_all
 from respool.local_quota import refuse_blob
 from respool.tether import Tether
 from respool.wire.attempt import BLOBS
+from respool.wire.file_messages import BlobGrant, BlobRequest
 from respool.wire.limits import MAX_NAME
-from respool.wire.messages import BlobGrant, BlobRequest
+from respool.wire.settling import Stamp
 
 POLICIES = ("live", "now", "end")
 GRANT_SECONDS = 5.0
@@ -43,11 +44,12 @@ class Grant(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A snapshot that only lacks its FILE record. `stamp`: the file as it was then."""
+    """A snapshot that only lacks its FILE record, which names `token`. `stamp`: the file as it was then."""
 
     record: dict[str, object]
     path: str
     stamp: Stamp
+    token: str
 
 
 def matches(pattern: str, *, literal: bool = False) -> list[str]:
@@ -134,7 +136,7 @@ def take(path: str, name: str, policy: str, grant: Callable[[str, int], Grant]) 
         "mtime": status.st_mtime,
         "how": how,
     }
-    return Saved(record, path, stamp_of(status))
+    return Saved(record, path, stamp_of(status), room.token)
 
 
 class Room:

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from respool.link import close_all
-from respool.wire.messages import Settle, Settled, Stage, Staged
+from respool.wire.file_messages import Settle, Settled, Stage, Staged
 
 if TYPE_CHECKING:
     from respool.tether import Tether

@@ -11,6 +11,7 @@ it, that is in a signal handler that interrupted a turn: then there is no answer
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
@@ -20,6 +21,7 @@ from respool import notices
 from respool.link import Link, LinkError, close_all
 from respool.segment_writer import Opened, SegmentWriter
 from respool.wire.connection import Received
+from respool.wire.file_messages import Changed, Watched
 from respool.wire.messages import Notice, Reattach, Reattached, Refused, Ring, Rolled, Spare, Waiting
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -30,7 +32,8 @@ _PASS_SECONDS = 0.05
 class Tether:
     """A Supply of segments from the daemon. Takes over `link` and `spare`; `follow` names who uses them. `key` finds
     the user's own key for a daemon that came back, `owed` the message and the descriptors that it is handed again, if
-    any. `deaf`: the last `ask` had no answer.
+    any. `deaf`: the last `ask` had no answer. `news`: what it said of files that it watches, for the run to take;
+    `returns`: how often it came back, and knew of none.
     """
 
     synced_by_daemon = True
@@ -44,6 +47,8 @@ class Tether:
         self._spare = spare
         self.key: Callable[[Link], str | None] = lambda _: None
         self.owed: Callable[[], tuple[Any, list[int]] | None] = lambda: None
+        self.news: deque[Watched | Changed] = deque()
+        self.returns = 0
         self._owing = False
         self._on_notice: Callable[[Notice], None] | None = None
         self._writer: SegmentWriter | None = None
@@ -214,6 +219,8 @@ class Tether:
             case Reattached():
                 self._reattaching, self._owing = False, True
                 self._failures, self._lost_at = 0, 0.0
+                self.returns += 1
+                self.news.clear()
                 self._outbox.append(Ring(urgent=True))
             case Refused() as refused:
                 notices.warn(
@@ -221,6 +228,8 @@ class Tether:
                 )
                 if self._link is not None:
                     self._link.close()
+            case Watched() | Changed() as news:
+                self.news.append(news)
             case Notice() as notice if self._on_notice is not None:
                 self._on_notice(notice)
         close_all(received.fds)

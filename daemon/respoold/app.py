@@ -35,6 +35,7 @@ from respoold.tasks.hubs import serve_uplinks
 from respoold.tasks.idle import cancel_when_idle
 from respoold.tasks.intake import serve_clients
 from respoold.tasks.keeper import Keeper
+from respoold.tasks.live_files import LiveFiles
 from respoold.tasks.reaper import watch_processes
 from respoold.tasks.retire import retire_if_complete, retire_touched
 from respoold.tasks.staging import Staging
@@ -102,6 +103,8 @@ async def _serve(config: Config) -> None:
             keeper.staging = Staging(background, keeper.written)
             keeper.foresight = foresight = Foresight(keeper)
             background.start_soon(foresight.watch)
+            keeper.live = LiveFiles(keeper)
+            background.start_soon(keeper.live.watch)
             background.start_soon(adopt_forever, keeper)
             background.start_soon(settle_forever, keeper)
             background.start_soon(feed_watchdog, keeper)

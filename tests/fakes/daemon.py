@@ -15,31 +15,33 @@ from typing import Any
 
 from respool.wire.connection import Connection, Received, Role
 from respool.wire.errors import WireError
-from respool.wire.frames import Frame, walk
-from respool.wire.identity import attempt_id_of
-from respool.wire.messages import (
-    Attach,
-    Attached,
+from respool.wire.file_messages import (
     BlobDone,
     BlobDropped,
     BlobGrant,
     BlobKept,
     BlobRequest,
+    Restore,
+    Restored,
+    Settle,
+    Settled,
+    Stage,
+    Staged,
+)
+from respool.wire.frames import Frame, walk
+from respool.wire.identity import attempt_id_of
+from respool.wire.messages import (
+    Attach,
+    Attached,
     Flush,
     Flushed,
     Hello,
     Reattach,
     Reattached,
     Refused,
-    Restore,
-    Restored,
     Ring,
     Rolled,
-    Settle,
-    Settled,
     Spare,
-    Stage,
-    Staged,
     Status,
     StatusRequest,
     Waiting,

@@ -25,6 +25,11 @@ to a segment whose descriptor the daemon sent (`respool.wire.segment`), one writ
       |---------------------------------------->|
       |         BlobGrant{token} + 1 file       |    the trainer copies, then writes a FILE record: that
       |<----------------------------------------|    record is the commit, it needs no message
+      | Watch{name, path, token}                |    a live file: later versions are wanted
+      |---------------------------------------->|
+      |         Watched{names}                  |    if it may; then, whenever one has settled:
+      |         Changed{name, base, token}      |    a snapshot, for the trainer's next FILE record
+      |<----------------------------------------|
       | Flush{hub}                              |
       |---------------------------------------->|
       |         Flushed{seq}                    |

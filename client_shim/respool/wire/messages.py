@@ -10,6 +10,25 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from respool.wire import codec
+from respool.wire.file_messages import (
+    BlobDone,
+    BlobDropped,
+    BlobGrant,
+    BlobKept,
+    BlobRequest,
+    Changed,
+    Checkpoints,
+    CheckpointsAsked,
+    Restore,
+    Restored,
+    RestorePart,
+    Settle,
+    Settled,
+    Stage,
+    Staged,
+    Watch,
+    Watched,
+)
 from respool.wire.shapes import build
 
 VERSIONS = (1,)
@@ -143,114 +162,6 @@ class Flushed(NamedTuple):
     error: str | None = None
 
 
-class BlobRequest(NamedTuple):
-    """Client: room for a file's snapshot of `size` bytes."""
-
-    name: str
-    size: int
-
-
-class BlobGrant(NamedTuple):
-    """Daemon: one descriptor of an empty file that becomes `token` when a FILE record names it."""
-
-    token: str
-    error: str | None = None
-
-
-class BlobDone(NamedTuple):
-    """Client: these blobs (token -> size) are written; may a record name them now?"""
-
-    sizes: dict[str, int]
-
-
-class BlobKept(NamedTuple):
-    """Daemon: it may; or `error` says what is missing, and the blobs are removed."""
-
-    error: str | None = None
-
-
-class BlobDropped(NamedTuple):
-    """Client: no record will name these."""
-
-    tokens: list[str]
-
-
-class Settle(NamedTuple):
-    """Client: tell me when these blobs, and the record that names them, are on disk."""
-
-    tokens: list[str]
-
-
-class Settled(NamedTuple):
-    """Daemon: they are; or `error` says why not."""
-
-    error: str | None = None
-
-
-class Stage(NamedTuple):
-    """Client, with one descriptor of shared memory: its first `size` bytes are to become the blob `token`."""
-
-    token: str
-    size: int
-
-
-class Staged(NamedTuple):
-    """Daemon: it holds that memory and writes it to the blob, whatever becomes of the client; `error`: it does not.
-    Settle tells when it is done and the memory may be used again.
-    """
-
-    error: str | None = None
-
-
-class CheckpointsAsked(NamedTuple):
-    """Client: the checkpoints of a run that its lineage shows, [entity/]project/run_id or None for its own."""
-
-    run: str | None = None
-    name: str | None = None
-
-
-class Checkpoints(NamedTuple):
-    """Daemon: newest first, each {"name", "step", "logged_step", "time", "attempt_id", "number", "metadata",
-    "world", "ranks", "complete", "pinned", "size", "source" (spool, hub), "parts": [{"rank", "name", "size",
-    "digest"}]}.
-    """
-
-    checkpoints: list[dict[str, Any]] = []
-    error: str | None = None
-
-
-class RestorePart(NamedTuple):
-    """Client: one part of the checkpoint `name` at `step`; the answer is Restored."""
-
-    name: str
-    step: int
-    part: str = ""
-    rank: int = 0
-    run: str | None = None
-    attempt_id: str | None = None
-
-
-class Restore(NamedTuple):
-    """Client: the newest version of a file of a run, `run` being [entity/]project/run_id or None for its own."""
-
-    name: str
-    run: str | None = None
-
-
-class Restored(NamedTuple):
-    """Daemon: one descriptor of the file, checked against `digest`; or `error`, no descriptor. `uncertain`: it may well
-    be there, but who has it is away, or gives it damaged.
-    """
-
-    size: int = 0
-    digest: str = ""
-    attempt_id: str = ""
-    step: int | None = None
-    source: str = ""
-    error: str | None = None
-    uncertain: bool = False
-
-
 class StatusRequest(NamedTuple):
     """Client: what is kept here, for whom, and why it is still here."""
 
@@ -375,6 +286,9 @@ type_numbers: dict[type[Any], int] = {
     Foretold: 100,
     Left: 101,
     Judged: 102,
+    Watch: 103,
+    Watched: 104,
+    Changed: 105,
 }
 _classes: dict[int, Any] = {number: cls for cls, number in type_numbers.items()}
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from respool.saving import normal_name, own_file_name
-from respool.wire.messages import RestorePart
+from respool.wire.file_messages import RestorePart
 from respoold.cli import words
 from respoold.cli.daemon_link import DaemonLink, NoDaemonError, open_daemon
 from respoold.cli.errors import CommandError, DeniedError, Exit

@@ -16,19 +16,15 @@ from typing import Any
 
 from respool.wire.connection import Connection, Role
 from respool.wire.errors import WireError
+from respool.wire.file_messages import Checkpoints, CheckpointsAsked, Restore, Restored, RestorePart
 from respool.wire.limits import MAX_FDS
 from respool.wire.messages import (
     VERSIONS,
-    Checkpoints,
-    CheckpointsAsked,
     Foretold,
     Hello,
     Judged,
     Left,
     Refused,
-    Restore,
-    Restored,
-    RestorePart,
     Spooled,
     SpoolRequest,
     Status,

@@ -85,6 +85,15 @@ def exit_code_of(pidfd: int) -> int | None:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 
 
+def sees_as_we(pid: int) -> bool:
+    """Whether a path means to this process what it means to us: the same mounts, and the same root."""
+    try:
+        mounts = {os.readlink(f"/proc/{one}/ns/mnt") for one in (pid, "self")}
+        return len(mounts) == 1 and os.path.samefile(f"/proc/{pid}/root", "/proc/self/root")
+    except OSError:
+        return False
+
+
 def ancestors(pid: int) -> list[int]:
     """The pids above this one, nearest first, as far as /proc shows them."""
     found: list[int] = []

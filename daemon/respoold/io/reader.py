@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from respool.wire.attempt import QUARANTINE
 from respool.wire.errors import UnknownVersionError
-from respool.wire.frames import HEADER_SIZE, Frame
+from respool.wire.frames import HEADER_SIZE, Frame, encode
 from respool.wire.segment import DATA, NO_MARK, Mark, segment_name
 from respoold.core.attempt import Attempt
 from respoold.core.tail import READ_SIZE, Extent
@@ -125,6 +125,20 @@ class Reader:
         self._sync(segment)
         self._marked, self._mark = self._mark, mark
         return seq
+
+    def append(self, kind: int, payload: bytes, now: float) -> bool:
+        """A record of the daemon's own behind the last one of a writer that has ended, `now` in seconds since the
+        epoch; to be read and synced as any other. False where there is no room, or half a record already. Raises
+        OSError.
+        """
+        fd = self._open(self.tail.segment)
+        if fd is None or not self.own or self.finished or self.blocked or _written(fd, self.tail.offset):
+            return False
+        step = self.tail.facts.last_step
+        frame = encode(kind, payload, seq=self.tail.next_seq, step=step, time=now)
+        if self.tail.offset + len(frame) > os.fstat(fd).st_size:
+            return False
+        return os.pwrite(fd, frame, self.tail.offset) == len(frame)
 
     def choose(self, limit: int) -> list[Extent]:
         """The extents of the next batch: at most `limit` bytes, but one at least. They do not grow any more."""

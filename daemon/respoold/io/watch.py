@@ -10,7 +10,9 @@ import trio
 from watchdog.events import (
     DirCreatedEvent,
     DirMovedEvent,
+    FileClosedEvent,
     FileCreatedEvent,
+    FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -25,6 +27,10 @@ from respoold.doorbell import Doorbell
 NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""
 
+WRITTEN = {False: [*NEWS, FileClosedEvent], True: [*NEWS, FileModifiedEvent]}
+"""And a file was written, on a local disk and on a shared one. Where inotify tells of the closing, it need not tell of
+each write(2): a large file has thousands."""
+
 POLL_SECONDS = 5.0
 
 
@@ -38,12 +44,15 @@ class _Ringer(FileSystemEventHandler):
 
 
 class Watcher:
-    """Folders that ring `bell` when something appears in them; made by `watching`. Local disks are watched by
+    """Folders that ring `bell` when something happens in them; made by `watching`. Local disks are watched by
     inotify, file systems that other machines write to are polled: there the kernel tells nothing.
     """
 
-    def __init__(self, ringer: _Ringer, bell: Doorbell, kind_of: Callable[[str], str], poll: float) -> None:
+    def __init__(
+        self, ringer: _Ringer, bell: Doorbell, kind_of: Callable[[str], str], poll: float, *, written: bool
+    ) -> None:
         self.bell = bell
+        self._written = written
         self._ringer = ringer
         self._kind_of = kind_of
         self._poll = poll
@@ -78,8 +87,10 @@ class Watcher:
 
     def _watch(self, folder: str) -> tuple[BaseObserver, ObservedWatch] | None:
         try:
-            observer = self._observer(shared=mounts.is_shared(self._kind_of(folder)))
-            return observer, observer.schedule(self._ringer, folder, event_filter=NEWS)
+            shared = mounts.is_shared(self._kind_of(folder))
+            observer = self._observer(shared=shared)
+            events = WRITTEN[shared] if self._written else NEWS
+            return observer, observer.schedule(self._ringer, folder, event_filter=events)
         except OSError:
             return None
 
@@ -93,11 +104,11 @@ class Watcher:
 
 @asynccontextmanager
 async def watching(
-    kind_of: Callable[[str], str] = mounts.kind_of, poll: float = POLL_SECONDS
+    kind_of: Callable[[str], str] = mounts.kind_of, poll: float = POLL_SECONDS, *, written: bool = False
 ) -> AsyncIterator[Watcher]:
-    """A watcher, whose threads end with the block."""
+    """A watcher, whose threads end with the block. `written`: a file that was written to rings too."""
     bell = Doorbell()
-    watcher = Watcher(_Ringer(bell, trio.lowlevel.current_trio_token()), bell, kind_of, poll)
+    watcher = Watcher(_Ringer(bell, trio.lowlevel.current_trio_token()), bell, kind_of, poll, written=written)
     try:
         yield watcher
     finally:

@@ -8,22 +8,15 @@ from collections.abc import Callable
 import trio
 
 from respool.wire.connection import Received
-from respool.wire.messages import (
-    BlobDone,
-    BlobDropped,
-    BlobGrant,
-    BlobRequest,
-    Message,
-    Settle,
-    Stage,
-)
+from respool.wire.file_messages import BlobDone, BlobDropped, BlobGrant, BlobRequest, Settle, Stage, Watch
+from respool.wire.messages import Message
 from respoold.core.attempt import Attempt
 from respoold.io import blobs
 from respoold.io.reader import Reader
 from respoold.tasks import vault
 from respoold.tasks.keeper import Keeper
 
-KINDS = (BlobRequest, BlobDone, BlobDropped, Settle, Stage)
+KINDS = (BlobRequest, BlobDone, BlobDropped, Settle, Stage, Watch)
 
 Reply = Callable[[Message, int, list[int]], None]
 """An answer, the request it belongs to, and descriptors that go along and are closed."""
@@ -50,6 +43,9 @@ class Deposits:
             self._reply(await vault.judge(self._keeper, attempt, message), request, [])
             # Behind the answer: to remove a large file takes as long as the trainer would wait.
             nursery.start_soon(vault.let_go, attempt, vault.outlived(attempt))
+        elif isinstance(message, Watch):
+            if self._keeper.live is not None:
+                self._keeper.live.wish(self._uid, reader, message)
         elif isinstance(message, BlobDropped):
             await vault.dropped(attempt, message)
         elif isinstance(message, BlobRequest):

@@ -14,10 +14,10 @@ from respool.process import boot_id
 from respool.wire.attempt import Request, parse_request
 from respool.wire.connection import Connection, Received, Role, State, choose_version
 from respool.wire.errors import WireError
+from respool.wire.file_messages import CheckpointsAsked, Restore, RestorePart, Stage
 from respool.wire.messages import (
     Adopt,
     Attach,
-    CheckpointsAsked,
     Flush,
     Flushed,
     Foretold,
@@ -27,12 +27,9 @@ from respool.wire.messages import (
     Reattach,
     Reattached,
     Refused,
-    Restore,
-    RestorePart,
     Ring,
     Rolled,
     SpoolRequest,
-    Stage,
     Status,
     StatusRequest,
     Waiting,

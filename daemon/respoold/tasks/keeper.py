@@ -42,6 +42,7 @@ from respoold.tasks.voices import SUPERSEDED, Voices, gone
 if TYPE_CHECKING:
     from respoold.tasks.foresight import Foresight
     from respoold.tasks.handover import Handover
+    from respoold.tasks.live_files import LiveFiles
     from respoold.tasks.staging import Staging
 
 
@@ -71,6 +72,7 @@ class Keeper:
         self.handover: Handover | None = None
         self.staging: Staging | None = None
         self.foresight: Foresight | None = None
+        self.live: LiveFiles | None = None
         self.forgotten = deque[Attempt](maxlen=64)
         self.lasting = fleeting(config.spool, Surroundings(os.environ)) is None
         self.lost = 0

@@ -7,9 +7,9 @@ from typing import Any
 
 import trio
 
+from respool.wire.file_messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError
-from respool.wire.messages import Checkpoints, CheckpointsAsked, Restored, RestorePart
 from respool.wire.shares import is_whole, of_one_save, told_by
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share, Stage, is_later_save

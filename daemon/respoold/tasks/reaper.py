@@ -57,6 +57,8 @@ async def _ask(keeper: Keeper, attempt: Attempt, writer: Writer, pidfd: int) -> 
     reader = keeper.readers.get((attempt.id, writer.slot))
     while reader is not None and keeper.look(reader):
         await trio.lowlevel.checkpoint()
+    if reader is not None and keeper.live is not None:
+        await keeper.live.last(attempt, reader)
     if writer.daemons or not attempt.doubtful(writer.slot):
         return
     with suppress(OSError), trio.move_on_after(REAPED_SECONDS):

@@ -9,9 +9,9 @@ from typing import NoReturn
 import trio
 from blake3 import blake3
 
+from respool.wire.file_messages import Restore, Restored
 from respool.wire.frames import NO_STEP
 from respool.wire.identity import BadNameError, run_id_of, split_run_path
-from respool.wire.messages import Restore, Restored
 from respoold.core import hubapi
 from respoold.core.attempt import Attempt
 from respoold.core.cuts import CHUNK

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from respool.wire.messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
+from respool.wire.file_messages import BlobDone, BlobDropped, BlobKept, Settle, Settled, Stage, Staged
 from respoold.core import quota
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Share

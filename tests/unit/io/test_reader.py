@@ -338,3 +338,29 @@ def test_a_new_segment_is_allocated_private_and_empty() -> None:
         assert os.listdir(folder) == [segment_name(0, 0)]
         assert not any(os.pread(fd, SIZE, DATA))
         os.close(fd)
+
+
+def test_a_record_of_our_own_stands_behind_the_last_one_of_a_writer_that_ended() -> None:
+    with a_folder() as folder:
+        reader, writer = a_live_reader(folder)
+        writer.log(3)
+        look_all(reader)
+        assert reader.append(Kind.FILE, codec.pack({"name": "x"}), 5.0)
+        reader.closing = True
+        assert look_all(reader) == [3]
+        assert reader.finished
+        assert not reader.append(Kind.FILE, b"", 6.0), "nobody would read it"
+        reader.close()
+
+
+@pytest.mark.parametrize("trouble", ["half a record", "no room"])
+def test_no_record_of_our_own_is_written_over_half_a_record_or_past_the_end(trouble: str) -> None:
+    with a_folder() as folder:
+        reader, writer = a_live_reader(folder)
+        writer.log(3)
+        look_all(reader)
+        if trouble == "half a record":
+            os.pwrite(writer.fd, a_row(3)[:-4], writer.at)
+        assert not reader.append(Kind.FILE, bytes(SIZE if trouble == "no room" else 10), 5.0)
+        assert not look_all(reader)
+        reader.close()

@@ -85,3 +85,19 @@ def test_the_longest_mount_point_says_what_a_path_is_on(
 def test_a_table_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     assert mounts.kind_of("/", str(tmp_path / "none")) == ""
     assert mounts.kind_of("/")
+
+
+@pytest.mark.parametrize("kind", ["ext4", "nfs4"])
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_file_that_was_written_rings_who_asked_for_it(
+    tmp_path: Path, kind: str, written: bool
+) -> None:
+    old = tmp_path / "old"
+    old.write_text("x")
+    async with watching(lambda _: kind, poll=0.05, written=written) as watcher:
+        watcher.cover([str(tmp_path)])
+        await trio.sleep(0.2)
+        old.write_text("other")
+        with trio.move_on_after(10 if written else 0.3) as silence:
+            await watcher.bell.wait()
+        assert silence.cancelled_caught is not written

@@ -12,7 +12,10 @@ from fakes.daemon import frames_in
 from respool import blobs
 from respool.later_versions import AT_ONCE, LaterVersions, stamp_at
 from respool.wire import codec
+from respool.wire.file_messages import Changed, Watch, Watched
 from respool.wire.frames import Kind
+from respool.wire.settling import QUIET_SECONDS
+from unit.shim.waits import until
 
 
 @pytest.fixture
@@ -389,3 +392,55 @@ def test_a_file_that_may_be_at_a_hub_that_is_away_is_not_said_to_be_none(daemon)
     with pytest.raises(respool.CommError, match=r"No file ck\. See `respool status`") as caught:
         run.restore("ck")
     assert not isinstance(caught.value, FileNotFoundError), "a script would begin anew"
+
+
+def test_a_daemon_that_watches_a_file_makes_versions_of_it_by_the_trainers_own_record(ticking, daemon):
+    run = respool.init(project="p", id="r")
+    write("x", b"one")
+    write("now", b"one")
+    run.save("x", policy="live")
+    run.save("now", policy="now")
+    (wish,) = daemon.of(Watch)
+    assert (wish.name, wish.path) == ("x", os.path.abspath("x"))
+    assert wish.stamp == list(stamp_at("x"))
+    first = records(run)[0]["blob"]
+    assert wish.token == first
+    daemon.tell(Watched(["x", "unknown"]))
+    write("x", b"two!")
+    pass_time(run, ticking, 8)
+    assert names(run) == ["x", "now"], "the daemon copies it, not a call of the script"
+    file = {"size": 4, "mtime": 1.5, "how": "reflink"}
+    daemon.tell(Changed("x", first, "later", list(stamp_at("x")), file))
+    until(lambda: pass_time(run, ticking, 1) or len(records(run)) == 3)
+    assert records(run)[2] == {**file, "name": "x", "blob": "later", "policy": "live"}
+    daemon.tell(Changed("x", first, "stale", list(stamp_at("x")), file))
+    daemon.tell(Changed("now", records(run)[1]["blob"], "never", list(stamp_at("now")), file))
+    daemon.tell(Changed("other", "", "never", [1, 2, 3], file))
+    pass_time(run, ticking, 8)
+    run.finish()
+    assert len(records(run)) == 3, "nothing that is old, unasked for, or there already"
+
+
+def test_a_daemon_that_never_takes_it_leaves_it_to_the_script_and_one_that_came_back_is_told_again(
+    ticking, daemon
+):
+    run = respool.init(project="p", id="r")
+    write("log", b"one")
+    run.save("log", policy="live")
+    daemon.tell(Watched(["log"]))
+    pass_time(run, ticking, 1)
+    write("log", b"one, two")
+    pass_time(run, ticking, int(QUIET_SECONDS) - 2)
+    assert len(records(run)) == 1
+    pass_time(run, ticking, 5)
+    assert len(records(run)) == 2
+    daemon.die()
+    daemon.start()
+    until(lambda: pass_time(run, ticking, 1) or len(daemon.of(Watch)) == 3)
+    assert daemon.of(Watch)[-1].token == records(run)[-1]["blob"]
+    write("log", b"three")
+    pass_time(run, ticking, 5)
+    assert len(records(run)) == 3, "it has not said that it watches anything"
+    run.save("log", policy="now")
+    until(lambda: pass_time(run, ticking, 1) or not daemon.of(Watch)[-1].path)
+    run.finish()

@@ -13,7 +13,7 @@ import pytest
 import respool
 from respool.checkpoint_room import CheckpointRoom
 from respool.tether import Tether
-from respool.wire.messages import BlobDone, Stage
+from respool.wire.file_messages import BlobDone, Stage
 from unit.shim.saves import blobs, content, records, save, text
 from unit.shim.waits import until
 

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from respool.wire.attempt import NOTE
+from respool.wire.file_messages import CheckpointsAsked
 from respool.wire.frames import Kind
-from respool.wire.messages import CheckpointsAsked
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.core.file_version import FileVersion

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from respool.wire.file_messages import CheckpointsAsked, Restore
 from respool.wire.frames import Kind
 from respool.wire.identity import FIRST_JOINED
-from respool.wire.messages import CheckpointsAsked, Restore
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.core.errors import HubAway

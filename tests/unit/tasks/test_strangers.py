@@ -11,8 +11,8 @@ import trio
 
 from respool.wire import codec
 from respool.wire.attempt import AttemptFile
+from respool.wire.file_messages import CheckpointsAsked, RestorePart
 from respool.wire.frames import Frame, Kind, encode, walk
-from respool.wire.messages import CheckpointsAsked, RestorePart
 from respoold.core.checkpoints import parse
 from respoold.io import disk
 from respoold.tasks import listing

@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from respool.wire import codec
+from respool.wire.file_messages import BlobDone, RestorePart
 from respool.wire.frames import Kind, encode
-from respool.wire.messages import BlobDone, RestorePart
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.io import blobs, chunks

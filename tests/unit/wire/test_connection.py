@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from respool.wire import codec
 from respool.wire.connection import Connection, Received, Role, State, choose_version
 from respool.wire.errors import FormatError, LocalProtocolError, RemoteProtocolError
+from respool.wire.file_messages import BlobRequest
 from respool.wire.frames import encode
 from respool.wire.limits import MAX_FDS, MAX_MESSAGE, MAX_PAYLOAD
 from respool.wire.messages import (
     Attach,
     Attached,
-    BlobRequest,
     Flush,
     Flushed,
     Hello,
@@ -78,7 +78,8 @@ def test_the_numbers_of_messages_never_change() -> None:
         "BlobGrant": 78, "Restore": 79, "Restored": 80, "StatusRequest": 81, "Status": 82, "Notice": 83,
         "BlobDone": 84, "BlobKept": 85, "BlobDropped": 86, "Settle": 87, "Settled": 88, "CheckpointsAsked": 89,
         "Checkpoints": 90, "RestorePart": 91, "Stage": 92, "Staged": 93, "Adopt": 96, "Adopted": 97,
-        "SpoolRequest": 98, "Spooled": 99, "Foretold": 100, "Left": 101, "Judged": 102,
+        "SpoolRequest": 98, "Spooled": 99, "Foretold": 100, "Left": 101, "Judged": 102, "Watch": 103, "Watched": 104,
+            "Changed": 105,
     }  # fmt: skip
 
 
