@@ -34,6 +34,7 @@ class LaterVersions:
         self._looked = float("-inf")
         self._rest_until = float("-inf")
         self._turn = 0
+        self._returns = 0
 
     def __len__(self) -> int:
         return len(self._files)
@@ -49,8 +50,13 @@ class LaterVersions:
             return self._wish(self._files[name]) if len(self._files) <= MOST else None
         return Watch(name) if before is not None and before.policy == "live" else None
 
-    def wishes(self) -> list[Watch]:
-        """What a daemon is to watch that knows of nothing yet; until it says so, nothing is watched."""
+    def forgotten(self, returns: int) -> list[Watch]:
+        """What a daemon is to watch that knows of nothing yet, having come back `returns` times by now; until it says
+        so, nothing is watched.
+        """
+        if returns == self._returns:
+            return []
+        self._returns = returns
         for one in self._files.values():
             self._files[one.name] = one._replace(watched=False)
         live = [one for one in self._files.values() if one.policy == "live" and one.kept is not None]

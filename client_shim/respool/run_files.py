@@ -28,7 +28,6 @@ class RunFiles(RunRecords):
     def __init__(self, keeper: Keeper, place: Place) -> None:
         super().__init__(keeper, place)
         self._later = LaterVersions()
-        self._returns = 0
 
     def _summary_changed(self, new: dict[str, Any], gone: list[str]) -> None:
         if row_media.holds(new) and not self._off:
@@ -100,10 +99,8 @@ class RunFiles(RunRecords):
         tether = self._keeper.tether
         if tether is None:
             return
-        if tether.returns != self._returns:
-            self._returns = tether.returns
-            for wish in self._later.wishes():
-                tether.say(wish)
+        for wish in self._later.forgotten(tether.returns):
+            tether.say(wish)
         while tether.news:
             news = tether.news.popleft()
             if isinstance(news, Watched):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TextIO
 from unicodedata import combining, east_asian_width
 
-from respoold.cli.words import ELLIPSIS, clean
+from respoold.cli.words import ELLIPSIS, clean, cut
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 STATE_STYLE = {
@@ -24,6 +24,8 @@ STATE_STYLE = {
     "superseded": "dim",
 }
 GAP = "  "
+MOST = 400
+"""Characters of one cell: a text that somebody logged may be longer than all else together. `--json` has it."""
 
 
 class Column(NamedTuple):
@@ -47,7 +49,7 @@ class Cell(NamedTuple):
 
 
 class Screen:
-    """Where a command writes. `width` None: nobody looks, nothing is cut."""
+    """Where a command writes. `width` None: nobody looks, nothing is cut to a screen's width."""
 
     def __init__(
         self, out: TextIO, err: TextIO, *, width: int | None, colour: bool, live: bool = False
@@ -78,7 +80,13 @@ class Screen:
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell | str]]) -> list[str]:
         """Print an aligned table; returns the titles of the columns for which there was no room."""
         cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-        cells = [[Cell(clean(cell.text), cell.style) for cell in row] for row in cells]
+        cells = [
+            [
+                Cell(clean(cell.text if column.middle else cut(cell.text, MOST)), cell.style)
+                for cell, column in zip(row, columns, strict=True)
+            ]
+            for row in cells
+        ]
         natural = [
             max([columns_of(column.title), *(columns_of(row[at].text) for row in cells)])
             for at, column in enumerate(columns)

@@ -85,6 +85,11 @@ def clean(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def cut(text: str, most: int) -> str:
+    """A text of at most `most` characters, or its beginning and how many there are."""
+    return text if len(text) <= most else f"{text[:most]}{ELLIPSIS} ({count(len(text))} characters)"
+
+
 def state(run: dict[str, Any], now: float) -> str:
     """A run's state in words, with what waits for the hub: `running, 1 240 records waiting on node7`."""
     words = str(run.get("state") or "unknown")

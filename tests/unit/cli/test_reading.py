@@ -381,3 +381,15 @@ def test_show_says_what_a_bounded_project_holds(hub: FakeHub, respool: Respool) 
     assert "  storage  project digits holds 3.0 GiB of 10.0 GiB that it may" in respool("show", "mlp").out
     hub.runs(a_run("mlp", **PLAIN))
     assert "storage" not in respool("show", "mlp").out
+
+
+def test_a_value_longer_than_all_else_is_cut_in_a_table_and_whole_as_json(
+    hub: FakeHub, respool: Respool
+) -> None:
+    hub.runs(a_run("mlp", last_step=8))
+    told = [{"_step": step, "text": "x" * (100_000 if step == 1 else 1)} for step in range(9)]
+    hub.history("ada/digits/mlp", told)
+    printed = respool("history", "mlp").out.splitlines()
+    assert max(map(len, printed)) < 500
+    assert printed[2].endswith("x… (100 000 characters)")
+    assert [json.loads(line) for line in respool("history", "mlp", "--json").out.splitlines()] == told

@@ -99,3 +99,11 @@ def test_a_pipe_has_neither_colour_nor_width(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("sys.stdout", io.StringIO())
     screen = open_screen()
     assert (screen.colour, screen.width) == (False, None)
+
+
+def test_a_text_longer_than_all_else_is_cut_and_a_name_is_not() -> None:
+    out = io.StringIO()
+    screen = Screen(out, out, width=None, colour=False)
+    screen.table((Column("NAME", middle=True), Column("VALUE")), [("n" * 600, "v" * 5_000_000)])
+    line = out.getvalue().splitlines()[1]
+    assert line == f"{'n' * 600}  {'v' * 400}… (5 000 000 characters)"

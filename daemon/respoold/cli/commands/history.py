@@ -18,7 +18,7 @@ from respoold.cli.history_rows import Query, Row, head, keys_of, rows, tail
 from respoold.cli.hub import Hub
 from respoold.cli.media_words import brief
 from respoold.cli.runs import add_run_argument, resolve
-from respoold.cli.screen import GAP, Cell, Column, Screen, columns_of, pad
+from respoold.cli.screen import GAP, MOST, Cell, Column, Screen, columns_of, pad
 from respoold.cli.source import add_source_arguments, open_source
 
 EXAMPLES = """
@@ -144,7 +144,7 @@ def _text(row: Row, name: str) -> str:
     item: Any = row.get(name)
     if name in _OURS:
         return words.count(item)
-    return brief(item) if name in row else ""
+    return words.cut(brief(item), MOST) if name in row else ""
 
 
 def _columns(names: list[str], asked: Sequence[str]) -> list[str]:
