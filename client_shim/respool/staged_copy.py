@@ -99,9 +99,14 @@ class StagedCopy:
         if self._whole is not None:
             return
         try:
-            if self._there() < self._size:
-                bring(self._source, self._target, self._size)
+            # The last byte comes last: a file of that size is on disk, and older ones may go for it.
+            body = max(0, self._size - 1)
+            if self._there() < body:
+                bring(self._source, self._target, body)
             os.fsync(self._target)
+            if self._there() < self._size:
+                bring(self._source, self._target, self._size, body)
+                os.fsync(self._target)
         except OSError:
             with suppress(OSError):  # what does not fit must not fill the disk
                 os.ftruncate(self._target, 0)
@@ -116,8 +121,10 @@ class StagedCopy:
             close_all([self._source, self._target])
 
 
-def bring(source: int, target: int, size: int) -> None:
-    """Copy the first `size` bytes of a file to the beginning of another one. Raises OSError."""
-    at = os.lseek(target, 0, os.SEEK_SET)
+def bring(source: int, target: int, size: int, begin: int = 0) -> None:
+    """Copy the first `size` bytes of a file, but for those before `begin`, to the same place in another one. Raises
+    OSError.
+    """
+    at = os.lseek(target, begin, os.SEEK_SET)
     while at < size:
         at += os.sendfile(target, source, at, min(size - at, _LARGEST))

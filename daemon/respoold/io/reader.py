@@ -77,7 +77,11 @@ class Reader:
 
     @property
     def dirty(self) -> bool:
-        """Whether something was read that is not known to be durable, or whose mark is not."""
+        """Whether something was read that is not known to be durable, or whose mark is not. Nothing is of one that was
+        closed: the hub has what it read.
+        """
+        if self._over:
+            return False
         if self._behind:
             return True
         if self.suspect is not None:

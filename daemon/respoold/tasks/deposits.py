@@ -42,7 +42,7 @@ class Deposits:
         elif isinstance(message, BlobDone):
             self._reply(await vault.judge(self._keeper, attempt, message), request, [])
             # Behind the answer: to remove a large file takes as long as the trainer would wait.
-            nursery.start_soon(vault.let_go, attempt, vault.outlived(attempt))
+            nursery.start_soon(vault.let_go, attempt, vault.outlived(self._keeper, attempt))
         elif isinstance(message, Watch):
             if self._keeper.live is not None:
                 self._keeper.live.wish(self._uid, reader, message)

@@ -263,7 +263,7 @@ def _outlived_meanwhile(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
     """Whether a process that keeps its own spool has removed it for newer ones, whose records say so."""
     for reader in keeper.readers_of(attempt):
         keeper.look(reader)
-    return share in vault.outlived(attempt)
+    return share in vault.outlived(keeper, attempt)
 
 
 def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
@@ -275,7 +275,7 @@ def _next_share(keeper: Keeper, attempt: Attempt) -> Share | None:
         (
             one
             for one in attempt.checkpoints.pending
-            if vault.ready(keeper, attempt, one) and (over or vault.whole(attempt, one))
+            if (vault.ready if over else vault.whole)(keeper, attempt, one)
         ),
         None,
     )
@@ -289,7 +289,9 @@ def _urgent(keeper: Keeper, attempt_id: str) -> Share | None:
 
 async def _carry_checkpoints(keeper: Keeper, uplink: Uplink, attempt: Attempt, stream: Stream) -> None:
     """A turn of the newest checkpoint that the hub lacks; those that it outlives need not go there at all."""
-    await vault.let_go(attempt, [one for one in vault.outlived(attempt) if one.stage is Stage.PENDING])
+    await vault.let_go(
+        attempt, [one for one in vault.outlived(keeper, attempt) if one.stage is Stage.PENDING]
+    )
     share = _next_share(keeper, attempt)
     if share is None and attempt.checkpoints.pending:
         raise _NotYetError

@@ -43,7 +43,7 @@ async def make_room(keeper: Keeper, uid: int, size: int) -> str | None:
     mine = [one for one in keeper.node if one.file.uid == uid and not one.adopted]
     if refusal is not None and await _drop_replaced(keeper, mine):
         refusal = await keeper.rooms.refuse_blob(uid, size)
-    older = spare(mine, whole) if refusal is not None else []
+    older = spare(mine, partial(whole, keeper)) if refusal is not None else []
     there = sum(blobs.size_of(one.directory, part.token) for one, share in older for part in share.parts)
     if there < quota.lacking(await keeper.rooms.count(uid), size):
         return refusal
@@ -119,14 +119,18 @@ def ready(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
     return staging is None or not any(staging.busy(attempt.directory, part.token) for part in share.parts)
 
 
-def whole(attempt: Attempt, share: Share) -> bool:
-    """Whether as many bytes lie here as were recorded: those of a staged one come after its record."""
-    return all(blobs.size_of(attempt.directory, part.token) >= part.size for part in share.parts)
+def whole(keeper: Keeper, attempt: Attempt, share: Share) -> bool:
+    """Whether as many bytes lie here as were recorded: those of a staged one come after its record, and count when
+    they are on disk, for until then all of them may come to nothing.
+    """
+    return ready(keeper, attempt, share) and all(
+        blobs.size_of(attempt.directory, part.token) >= part.size for part in share.parts
+    )
 
 
-def outlived(attempt: Attempt) -> list[Share]:
+def outlived(keeper: Keeper, attempt: Attempt) -> list[Share]:
     """What its retention drops for newer ones, which lie here whole."""
-    return attempt.checkpoints.outlived(partial(whole, attempt))
+    return attempt.checkpoints.outlived(partial(whole, keeper, attempt))
 
 
 async def let_go(attempt: Attempt, shares: Iterable[Share]) -> None:

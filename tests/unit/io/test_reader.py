@@ -364,3 +364,13 @@ def test_no_record_of_our_own_is_written_over_half_a_record_or_past_the_end(trou
         assert not reader.append(Kind.FILE, bytes(SIZE if trouble == "no room" else 10), 5.0)
         assert not look_all(reader)
         reader.close()
+
+
+def test_one_that_was_closed_has_nothing_left_to_sync() -> None:
+    with a_folder() as folder:
+        reader, writer = a_live_reader(folder)
+        writer.log(3)
+        look_all(reader)
+        assert reader.dirty
+        reader.rest()
+        assert not reader.dirty, "else it is synced in vain, for ever"

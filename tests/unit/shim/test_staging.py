@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -316,6 +317,25 @@ def test_one_that_never_got_to_the_disk_outlives_no_other_and_fills_no_disk(run,
     assert "did not get to the disk" in capsys.readouterr().err
     run.finish()
     assert (kept(run, 2), len(blobs(run))) == ("third", 2), "the others went when the third was whole"
+
+
+def test_what_is_being_synced_has_not_outlived_any_other_yet(run, monkeypatch):
+    run.keep_checkpoints(last=1)
+    assert stage(run, 1, b"first").wait()
+
+    committed = threading.Event()
+
+    def full(_):
+        committed.wait(10)
+        run._local_retention.tidy()
+        refuse(errno.ENOSPC)
+
+    with monkeypatch.context() as late:
+        late.setattr("respool.staged_copy.os.fsync", full)
+        lost = stage(run, 2, b"second")
+        committed.set()
+        assert not lost.wait()
+    assert content(run.latest_checkpoint()) == b"first"
 
 
 def test_the_daemon_is_told_what_is_still_in_memory(daemon):

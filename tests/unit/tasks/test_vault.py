@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
@@ -17,7 +18,7 @@ from respool.wire.frames import Kind, encode
 from respoold.core.attempt import Attempt
 from respoold.core.checkpoints import Stage
 from respoold.io import blobs, chunks
-from respoold.tasks import listing, upload, vault
+from respoold.tasks import listing, staging, upload, vault
 from respoold.tasks.asker import Asker
 from respoold.tasks.uploads import uploads
 from unit.tasks.kit import ME, SIZE, People, a_keeper, blob, granted, people, saved
@@ -94,9 +95,30 @@ async def test_one_that_is_not_whole_here_outlives_no_other(folk: People, tmp_pa
         found = await granted(keeper, folk.ask())
         await saved(keeper, found, 1, 2, 3)
         attempt = found.attempt
-        assert [share.step for share in vault.outlived(attempt)] == [1]
+        assert [share.step for share in vault.outlived(keeper, attempt)] == [1]
         os.truncate(blobs.path_of(attempt.directory, "t3"), SIZE - 1)
-        assert vault.outlived(attempt) == []
+        assert vault.outlived(keeper, attempt) == []
+
+
+async def test_one_that_is_being_written_from_memory_outlives_no_other_however_large_it_is(
+    folk: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    monkeypatch.setattr(staging, "_copy", lambda *_: synced.wait(10))
+    async with a_keeper(str(tmp_path)) as keeper, trio.open_nursery() as nursery:
+        found = await granted(keeper, folk.ask())
+        await saved(keeper, found, 1, 2, 3)
+        attempt = found.attempt
+        keeper.staging = staging.Staging(nursery, lambda: None)
+        with monkeypatch.context() as small:
+            small.setattr(blobs, "size_of", lambda *_: 0)
+            memory = os.memfd_create("staged")
+            os.ftruncate(memory, SIZE)
+            assert keeper.staging.begin(attempt.directory, "t3", SIZE, memory) is None
+        assert vault.outlived(keeper, attempt) == []
+        synced.set()
+        await keeper.staging.settled(attempt.directory, "t3")
+        assert [share.step for share in vault.outlived(keeper, attempt)] == [1]
 
 
 async def test_what_waits_is_shown_in_the_order_in_which_it_goes_with_its_time_and_deadline(
