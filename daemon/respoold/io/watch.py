@@ -12,7 +12,6 @@ from watchdog.events import (
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
-    FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -27,9 +26,8 @@ from respoold.doorbell import Doorbell
 NEWS = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """What is worth a look: something appeared. Not opens and reads, which our own look causes: it would never end."""
 
-WRITTEN = {False: [*NEWS, FileClosedEvent], True: [*NEWS, FileModifiedEvent]}
-"""And a file was written, on a local disk and on a shared one. Where inotify tells of the closing, it need not tell of
-each write(2): a large file has thousands."""
+WRITTEN = [*NEWS, FileClosedEvent]
+"""And a file was written: its closing, for a large one has thousands of write(2)."""
 
 POLL_SECONDS = 5.0
 
@@ -87,9 +85,9 @@ class Watcher:
 
     def _watch(self, folder: str) -> tuple[BaseObserver, ObservedWatch] | None:
         try:
-            shared = mounts.is_shared(self._kind_of(folder))
+            shared = not self._written and mounts.is_shared(self._kind_of(folder))
             observer = self._observer(shared=shared)
-            events = WRITTEN[shared] if self._written else NEWS
+            events = WRITTEN if self._written else NEWS
             return observer, observer.schedule(self._ringer, folder, event_filter=events)
         except OSError:
             return None
@@ -106,7 +104,9 @@ class Watcher:
 async def watching(
     kind_of: Callable[[str], str] = mounts.kind_of, poll: float = POLL_SECONDS, *, written: bool = False
 ) -> AsyncIterator[Watcher]:
-    """A watcher, whose threads end with the block. `written`: a file that was written to rings too."""
+    """A watcher, whose threads end with the block. `written`: a file that a process of this machine wrote rings too,
+    of which the kernel tells on any file system: nothing is polled, for the folder may be a large one.
+    """
     bell = Doorbell()
     watcher = Watcher(_Ringer(bell, trio.lowlevel.current_trio_token()), bell, kind_of, poll, written=written)
     try:

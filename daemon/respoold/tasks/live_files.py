@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NoReturn
 
 import trio
@@ -59,10 +60,11 @@ class LiveFiles:
         async with watching(written=True) as watcher:
             self._watcher = watcher
             while True:
-                await self._grant()
-                await self._let_go()
-                watcher.cover({os.path.dirname(one.path) for one in self._files.values()})
-                await self._look()
+                try:
+                    await self._turn(watcher)
+                    self._keeper.resolve("live files")
+                except OSError as error:
+                    self._keeper.warn(f"live files cannot be watched: {error}", "live files")
                 await self._pause(watcher)
 
     async def last(self, attempt: Attempt, reader: Reader) -> None:
@@ -75,6 +77,12 @@ class LiveFiles:
             kept = version is not None and _record(reader, one.name, version)
             held = [token for token in one.held if version is None or not kept or token != version.token]
             await self._delete(attempt, held)
+
+    async def _turn(self, watcher: Watcher) -> None:
+        await self._grant()
+        await self._let_go()
+        watcher.cover({os.path.dirname(one.path) for one in self._files.values()})
+        await self._look()
 
     async def _grant(self) -> None:
         wishes, self._wishes = self._wishes, []
@@ -91,7 +99,7 @@ class LiveFiles:
                 continue
             if known is not None:
                 await self._delete(reader.attempt, self._files.pop(key).held)
-            if message.path and len(message.stamp) == len(Stamp._fields) and self._may(reader):
+            if _makes_sense(message) and self._may(reader):
                 stamp = Stamp(*message.stamp)
                 self._files[key] = LiveFile(message.path, message.name, message.token, stamp)
                 self._say(key, Watched([message.name]))
@@ -158,7 +166,8 @@ class LiveFiles:
 
     async def _delete(self, attempt: Attempt, tokens: list[str]) -> None:
         for token in (one for one in tokens if one not in attempt.files):
-            await trio.to_thread.run_sync(chunks.delete, attempt.directory, token)
+            with suppress(OSError):  # what nobody names is removed where room is short
+                await trio.to_thread.run_sync(chunks.delete, attempt.directory, token)
 
     async def _pause(self, watcher: Watcher) -> None:
         """Until something happens, but not at once: a folder may be busy with other files."""
@@ -167,6 +176,10 @@ class LiveFiles:
             return
         with trio.move_on_after(RESCAN_SECONDS if self._files else float("inf")):
             await watcher.bell.wait()
+
+
+def _makes_sense(message: Watch) -> bool:
+    return message.path[:1] == "/" and "\0" not in message.path and len(message.stamp) == len(Stamp._fields)
 
 
 def _lives(attempt: Attempt, slot: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -85,8 +86,8 @@ async def test_what_settles_is_snapshotted_and_told_until_a_record_names_it(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"uid": ME + 1}, {"stamp": [1, 2]}, {"path": ""}],
-    ids=["another user", "a bad stamp", "no path"],
+    [{"uid": ME + 1}, {"stamp": [1, 2]}, {"path": ""}, {"path": "x"}, {"path": "/x\0y"}],
+    ids=["another user", "a bad stamp", "no path", "a relative path", "no possible path"],
 )
 async def test_what_is_not_ours_to_read_or_makes_no_sense_is_not_watched(
     folk: People, tmp_path: Path, swift: MockClock, wrong: dict[str, Any]
@@ -95,6 +96,25 @@ async def test_what_is_not_ours_to_read_or_makes_no_sense_is_not_watched(
         scene.wish(**wrong)
         await trio.sleep(5)
         assert scene.said == []
+
+
+async def test_a_disk_that_fails_is_told_of_and_looked_at_again(
+    folk: People, tmp_path: Path, swift: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_scene(folk, tmp_path) as scene:
+        with monkeypatch.context() as failing:
+
+            def fail(*_: object) -> None:
+                raise OSError(errno.EIO, "the disk")
+
+            failing.setattr("respoold.tasks.live_files.vault.make_room", fail)
+            scene.wish()
+            await until(lambda: scene.said)
+            scene.path.write_bytes(b"second")
+            await until(lambda: scene.keeper.complaints(ME))
+            assert "live files cannot be watched" in scene.keeper.complaints(ME)[0]
+        await until(lambda: len(scene.said) == 2)
+        assert not scene.keeper.complaints(ME)
 
 
 async def test_a_dead_process_is_not_watched_for(folk: People, tmp_path: Path, swift: MockClock) -> None:
