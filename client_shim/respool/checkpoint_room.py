@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from respool.blobs import SnapshotError
 from respool.local_quota import lacking, refuse_blob
 from respool.local_retention import Handed, LocalRetention
+from respool.local_shares import SharedSave, Told
 from respool.saving import GRANT_SECONDS, Grant
 from respool.wire.attempt import BLOBS, NOTE
 from respool.wire.file_messages import BlobDone, BlobDropped, BlobKept, Settle, Settled
+from respool.wire.shares import Place
 
 WRITTEN_BACK_SECONDS = 60.0
 """Twice what the kernel lets pass before it writes to the disk by itself."""
@@ -87,12 +89,19 @@ class CheckpointRoom:
         """A record names these. Where no daemon does it, what they outlive is removed now."""
         if self._retention is not None:
             note_synced(self._folder, time() - WRITTEN_BACK_SECONDS)
-        if self._retention is not None and what.world == 1:
+        if self._retention is not None:
             files = tuple(os.path.join(self._folder, token) for token in sizes)
+            shared = self._shared(what, sizes) if what.world > 1 else None
             total = sum(sizes.values())
             self._retention.took(
-                Handed(what.name, what.step, files, what.keep, what.score, what.pinned, total)
+                Handed(what.name, what.step, files, what.keep, what.score, what.pinned, total, shared)
             )
+
+    def _shared(self, what: Description, sizes: dict[str, int]) -> SharedSave:
+        place = Place(what.repeat, what.rank, what.world)
+        save = SharedSave(self._keeper.attached.directory, what.name, what.step, place)
+        save.tell(Told(what.name, sizes, what.keep, what.score, what.pinned))
+        return save
 
     def stage(self, file: StagedFile) -> StagedCopy | None:
         """Have a file's arena written to disk behind the trainer's back; None: it was already. Raises OSError."""

@@ -31,23 +31,25 @@ def listed(keeper: Keeper, name: str | None, run: str | None) -> list[tuple[dict
 
 
 def earlier(keeper: Keeper) -> list[Handed]:
-    """Those whole ones of one rank that earlier lives of this run left in this spool, the newest first."""
+    """Those whole ones that earlier lives of this run left in this spool, of all their ranks, the newest first."""
     own = keeper.attached.attempt_id
     places = [place for place in _shown(keeper, None, None).values() if place[0].file.attempt_id != own]
-    return [_handed(attempt, shares[0]) for attempt, shares in places if _alone(attempt, shares)]
+    return [_handed(attempt, shares) for attempt, shares in places if _all_here(attempt, shares)]
 
 
-def _alone(attempt: Earlier, shares: Shares) -> bool:
-    one = int(shares[0].get("world") or 1) == 1 if 0 in shares else False
-    return one and all(_whole(attempt, part) for part in shares[0]["parts"])
+def _all_here(attempt: Earlier, shares: Shares) -> bool:
+    parts = [part for share in shares.values() for part in share["parts"]]
+    return is_whole(map(_place, shares.values())) and all(_whole(attempt, part) for part in parts)
 
 
-def _handed(attempt: Earlier, told: dict[str, Any]) -> Handed:
-    files = tuple(_path(attempt, part) for part in told["parts"])
+def _handed(attempt: Earlier, shares: Shares) -> Handed:
+    told = shares[min(shares)]
+    files = tuple(_path(attempt, part) for share in shares.values() for part in share["parts"])
     keep, score = told.get("keep"), told.get("score")
     keep = keep if isinstance(keep, dict) else {}
     score = float(score) if isinstance(score, (int, float)) else None
-    return Handed(str(told.get("name")), int(told["step"]), files, keep, score, bool(told.get("pinned")))
+    pinned = any(share.get("pinned") for share in shares.values())
+    return Handed(str(told.get("name")), int(told["step"]), files, keep, score, pinned)
 
 
 def _shown(
