@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from respool.errors import UsageError
@@ -20,6 +20,9 @@ from respool.wire.frames import Kind
 from respool.wire.limits import RING_SECONDS
 from respool.wire.messages import Notice
 
+COPY_SECONDS = 2.0
+"""Schedulers signal all processes of a job; `respool run`, timeout(1) or a shell forward to theirs what they got."""
+
 
 class RunPreemption(RunTelemetry):
     """`_signalled`: the signal that is raised again once the callbacks have run, 0 for none; `_caught`: whether one
@@ -28,6 +31,7 @@ class RunPreemption(RunTelemetry):
     """
 
     # Of the class until they are used, as in RunFacts.
+    _heard_at = 0.0
     _preempting = False
     _marked = False
     _deadline = 0.0
@@ -69,9 +73,9 @@ class RunPreemption(RunTelemetry):
         raises goes through that call. A decorator, too.
 
         `signals` (SIGTERM, SIGUSR1 ...) are notices as well: who exits with 0 after one has not finished, unless it
-        called finish() or mark_preempting(). The first one is recorded, puts back what was there before, and is
-        raised again when the callbacks have run, or at once where there are none; a second one does what it always
-        did. Only the main thread can ask for that.
+        called finish() or mark_preempting(). The first one is recorded, and is raised again, for what was there
+        before, when the callbacks have run, or at once where there are none. Its copies within COPY_SECONDS are the
+        same notice; a later one does what it always did. Only the main thread can ask for that.
         """
         if callback is not None and not callable(callback):
             raise TypeError(f"a callback of type {type(callback).__name__}, which cannot be called")
@@ -95,16 +99,24 @@ class RunPreemption(RunTelemetry):
 
     def _signal(self, number: int, _: Any) -> None:
         """The handler. It may have interrupted any call of ours: what it uses is made for that."""
-        self._put_back(number)
+        if number == self._signalled and 0.0 <= monotonic() - self._heard_at < COPY_SECONDS:
+            return
+        again = number == self._signalled
+        self._signalled = 0
+        if not again:
+            self._hear(number)
+        if not self._signalled:
+            self._put_back(number)
+            signal.raise_signal(number)
+
+    def _hear(self, number: int) -> None:
         if not self._off:
             self._preempting, self._caught, self._due = True, True, self._callbacks
             source = f"signal {signal.Signals(number).name}"
             self._writer.record(Kind.STATE, {"state": "preempting", "source": source})
             if self._keeper.tether is not None:
                 self._keeper.tether.upkeep(urgent=True)
-            self._signalled = number if self._due else 0
-        if not self._signalled:
-            signal.raise_signal(number)
+            self._signalled, self._heard_at = (number if self._due else 0), monotonic()
 
     def _put_back(self, number: int) -> None:
         before = self._handled.get(number)
@@ -134,6 +146,7 @@ class RunPreemption(RunTelemetry):
                 self._calling = False
         if self._signalled:
             number, self._signalled = self._signalled, 0
+            self._put_back(number)
             signal.raise_signal(number)
 
     def _foresee(self, notice: Notice) -> None:

@@ -196,6 +196,56 @@ respool.agent(sweep, function=train)
 """
 
 
+NOTICED = """
+import respool, sys, time
+
+def train():
+    run = respool.init(resume=True)
+    for step in range(run.step, 300):
+        run.log({"loss": step}, step=step)
+        if run.preempting:
+            return
+        time.sleep(float(sys.argv[2]))
+
+respool.agent(sys.argv[1], function=train, project="e2e")
+"""
+
+
+def test_a_function_that_returns_under_a_notice_is_requeued_and_its_agent_ends(site: Site) -> None:
+    notice = site.path("notice")
+    site.node.configure(notice_file=notice)
+    site.open()
+    sweep = make(site.node, 2)
+    script = os.path.join(site.node.work, "function.py")
+    with open(script, "w", encoding="ascii") as file:
+        file.write(NOTICED)
+
+    def begun(name: str, pace: str) -> Process:
+        environ = site.node.environ | {"RESPOOL_HUB_URL": site.hub_url}
+        process = site.process(name, [sys.executable, script, sweep, pace], environ)
+        process.cwd = site.node.work
+        return process.launch()
+
+    one = begun("one", "0.05")
+    until(lambda: site.view.show(PROJECT, f"{sweep}-1") is not None, "its run at the hub", why=one.words)
+    with open(notice, "w", encoding="ascii") as file:
+        file.write(str(int(time.time()) + 60))
+    assert one.wait(60) == 0, one.words()
+    until(
+        lambda: [run["state"] for run in shown(site.node, sweep)["runs"]] == ["queued"],
+        "requeued",
+        why=one.words,
+    )
+    os.unlink(notice)
+    two = begun("two", "0")
+    assert two.wait(60) == 0, two.words()
+    site.drained(run_id=f"{sweep}-1")
+    found = shown(site.node, sweep)
+    assert [(run["state"], run["requeues"]) for run in found["runs"]] == [("finished", 1), ("finished", 0)]
+    rows = site.view.history(PROJECT, f"{sweep}-1")
+    assert [row["_step"] for row in rows] == list(range(300))
+
+
 DEATHS, POINTS = 28, 40
 DOUBLE = 6
 """Among so many first deaths are those of agents with their runs, which come back after 45 s only."""

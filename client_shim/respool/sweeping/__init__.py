@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 from respool import current, notices
 from respool.apis.address import find
@@ -60,8 +60,9 @@ def agent(
 ) -> None:
     """Call `function` once for each run that the sweep gives this process, at most `count` times; in it init() begins
     or, with resume=True, continues that run, and run.config has what is tried. What it raises ends its run as
-    failed, and the next one begins. Raises AwayError when no hub answers for ten minutes, CommError for what waiting
-    does not mend.
+    failed, and the next one begins. A function that returns while a preemption is announced has not finished its run,
+    unless it called finish() or mark_preempting(): the run goes out again, and this agent ends, for its machine goes.
+    Raises AwayError when no hub answers for ten minutes, CommError for what waiting does not mend.
     """
     if function is None:
         raise UsageError("agent() needs a function to call. For a program: `respool agent SWEEP`.")
@@ -76,9 +77,12 @@ def agent(
             return
         done += 1
         begun = monotonic()
-        code = _call(function, foreman, work)
-        foreman.report(work.lease, code)
-        flapping.ended(code, monotonic() - begun)
+        ended = _call(function, foreman, work)
+        foreman.report(work.lease, ended.code)
+        if ended.preempted:
+            notices.line(f"run {work.run_id} was preempted: it goes out again, and this agent ends")
+            return
+        flapping.ended(ended.code, monotonic() - begun)
 
 
 def _pause(seconds: float) -> bool:
@@ -86,8 +90,14 @@ def _pause(seconds: float) -> bool:
     return False
 
 
-def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> int:
-    """Its exit code, as a process of its own would have had it."""
+class _Ended(NamedTuple):
+    """How a call ended: its exit code, as a process of its own would have had it."""
+
+    code: int
+    preempted: bool
+
+
+def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> _Ended:
     if current.run is not None:
         current.run.finish()
     renewal = Renewal(foreman, work, _interrupter())
@@ -109,8 +119,7 @@ def _call(function: Callable[[], Any], foreman: Foreman, work: Assignment) -> in
 
         traceback.print_exception(error)
         code = 1
-    _finish(code)
-    return code
+    return _Ended(code, _finish(code))
 
 
 def _interrupter() -> Callable[[], None]:
@@ -133,9 +142,14 @@ def _exit_code(said: Any) -> int:
     return 1
 
 
-def _finish(code: int) -> None:
-    if current.run is not None:
-        current.run.finish(exit_code=code)
+def _finish(code: int) -> bool:
+    """End the function's run as its process's end would, which is no word of the script's. Whether it was preempted."""
+    run = current.run
+    if run is None:
+        return False
+    preempted = run.preempting and not (run._marked and code == 0)
+    run._end(code, "agent")
+    return preempted
 
 
 @contextmanager

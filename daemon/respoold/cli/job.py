@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 FORWARDED = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
@@ -24,8 +25,9 @@ _POLL_SECONDS = 0.05
 
 
 class Job:
-    """The child is in a process group of its own, so that the scheduler's signal to us does not reach it twice; at a
-    terminal it stays in ours, where Ctrl-C reaches it anyhow. Raises OSError where `argv` cannot be run.
+    """The child is in a process group of its own, so that a signal to our group does not reach it twice; at a terminal
+    it stays in ours, where Ctrl-C reaches it anyhow. timeout(1), setsid(1) and a shell's job control make further
+    groups below it: they are signalled and waited for, too. Raises OSError where `argv` cannot be run.
     """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -38,6 +40,8 @@ class Job:
             process_group=0 if self._apart else None,
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before - _WATCHED),  # noqa: PLW1509 - no threads here
         )
+
+        self._groups = {self._process.pid}
 
     @property
     def pid(self) -> int:
@@ -59,30 +63,28 @@ class Job:
         return self._process.returncode
 
     def outlived(self, seconds: float) -> None:
-        """Wait for the rest of the child's group, at most so long: a shell dies of a signal, what it started saves."""
+        """Wait for the rest of the child's groups, at most so long: a shell dies of a signal, what it started saves."""
         deadline = time.monotonic() + seconds
         while self._apart and self._members() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def signal(self, number: int) -> None:
-        """To the whole group; a mere warning to those who expect it."""
-        with suppress(ProcessLookupError, PermissionError):
-            if number not in ENDS and number != signal.SIGKILL:
-                for pid in self._members() if self._apart else [self.pid]:
-                    if expects(pid, number):
-                        os.kill(pid, number)
-            elif self._apart:
-                os.killpg(self.pid, number)
-            elif number != signal.SIGINT:  # the terminal has sent that one
-                os.kill(self.pid, number)
+        """To all groups; a mere warning to those who expect it."""
+        if self._apart:
+            # Before anybody dies of it: then nobody knows any more whose child a process was.
+            self._groups |= _groups_below(self.pid) - {os.getpgrp()}
+        if number not in ENDS and number != signal.SIGKILL:
+            for pid in self._members() if self._apart else [self.pid]:
+                if expects(pid, number):
+                    _send(os.kill, pid, number)
+        elif self._apart:
+            for group in sorted(self._groups):
+                _send(os.killpg, group, number)
+        elif number != signal.SIGINT:  # the terminal has sent that one
+            _send(os.kill, self.pid, number)
 
     def _members(self) -> list[int]:
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with suppress(OSError):
-                if os.getpgid(int(pid)) == self.pid and not _zombie(int(pid)):
-                    found.append(int(pid))
-        return found
+        return [one.pid for one in _processes() if one.group in self._groups and not one.zombie]
 
 
 def fetch(seconds: float | None) -> int | None:
@@ -103,6 +105,31 @@ def expects(pid: int, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-def _zombie(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0] == b"Z"
+def _send(kill: Callable[[int, int], None], whom: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        kill(whom, number)
+
+
+class _Process(NamedTuple):
+    pid: int
+    parent: int
+    group: int
+    zombie: bool
+
+
+def _groups_below(pid: int) -> set[int]:
+    """The process groups of a process's descendants."""
+    everybody, below = _processes(), {pid}
+    while more := {one.pid for one in everybody if one.parent in below} - below:
+        below |= more
+    return {one.group for one in everybody if one.pid in below}
+
+
+def _processes() -> list[_Process]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+            # The name may hold anything, blanks and brackets too: count from its end.
+            state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+            found.append(_Process(int(pid), int(parent), int(group), state == b"Z"))
+    return found

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from respool.wire import macros
 from respoold.cli.errors import CommandError, Exit
-
-_VARIABLE = re.compile(r"\$\{envvar:([^}]+)\}")
-_UNKNOWN = re.compile(r"\$\{[^}]*\}")
 
 
 def filled(
@@ -46,14 +43,12 @@ def filled(
         if word in lists:
             found += lists[word]()
             continue
-        plain = _VARIABLE.sub(lambda match: environ.get(match[1], ""), word.replace("${program}", program))
-        unknown = _UNKNOWN.search(plain)
+        unknown = macros.unknown_in(word)
         if unknown is not None:
-            known = ", ".join([*lists, "${envvar:NAME}"])
-            raise CommandError(
-                Exit.USAGE, f"command has {unknown[0]}, which means nothing.", f"It knows {known}."
-            )
-        found.append(plain)
+            cause = f"command has {unknown}, which means nothing."
+            raise CommandError(Exit.USAGE, cause, f"It knows {macros.KNOWN}.")
+        plain = word.replace("${program}", program)
+        found.append(macros.VARIABLE.sub(lambda match: environ.get(match[1], ""), plain))
     return found
 
 

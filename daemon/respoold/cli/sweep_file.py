@@ -19,6 +19,8 @@ def read(path: str) -> dict[str, Any]:
         """Of this file only: resolvers are shared by all who use a class."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    # A date is passed on as it was written: no script is given anything but text and numbers.
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_yaml_str)
     try:
         with open(path, encoding="utf-8") as file:
             found = yaml.load(file, Loader)  # noqa: S506 - it is the safe one, with numbers

@@ -14,6 +14,7 @@ from respool.wire.messages import Foretold, Judged, Left
 from respoold.core.attempt import Attempt
 from respoold.core.hubapi import StateReport
 from respoold.core.notice import Foreseen
+from respoold.core.states import State
 from respoold.core.writer import Writer
 from respoold.io import processes
 from respoold.io.socket import Peer
@@ -27,6 +28,8 @@ RECENT_SECONDS = 10.0
 """Schedulers signal all processes of a job at once, or the job's steps first: a trainer may be dead of a preemption
 before `respool run` hears of it.
 """
+DONE_SECONDS = 2.0
+"""The same of one that ended with 0: it may have caught the signal. What ended earlier was done, and stays so."""
 
 
 class Warden:
@@ -47,9 +50,7 @@ class Warden:
             if attempt.alive and self._keeper.foresight is not None:
                 heard = Foreseen(message.source, deadline, attempt=attempt.id)
                 self._keeper.foresight.heard(heard)
-            elif not attempt.alive and (
-                attempt.id in self._ended or any(map(_died_just_now, attempt.writers.values()))
-            ):
+            elif not attempt.alive and self._ended_of_it(attempt):
                 await self._too_late(attempt, message.source, deadline)
         return self._judged()
 
@@ -79,6 +80,12 @@ class Warden:
             said = StateReport("notice", at=time(), source=source, deadline=deadline)
             await report_late(self._keeper, attempt, said)
 
+    def _ended_of_it(self, attempt: Attempt) -> bool:
+        """Whether what is foretold only now may be what it ended of."""
+        if attempt.state is State.FINISHED:
+            return any(_died_just_now(one, DONE_SECONDS) for one in attempt.writers.values())
+        return attempt.id in self._ended or any(map(_died_just_now, attempt.writers.values()))
+
     def _known(self) -> list[Attempt]:
         return [*self._keeper.node, *self._keeper.forgotten]
 
@@ -103,5 +110,5 @@ class Warden:
         return Judged({"/".join(one.run): str(one.state) for one in self._wards.values()})
 
 
-def _died_just_now(writer: Writer) -> bool:
-    return writer.died_at is not None and trio.current_time() - writer.died_at < RECENT_SECONDS
+def _died_just_now(writer: Writer, seconds: float = RECENT_SECONDS) -> bool:
+    return writer.died_at is not None and trio.current_time() - writer.died_at < seconds

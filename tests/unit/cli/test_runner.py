@@ -176,6 +176,28 @@ def test_a_shell_that_dies_leaves_its_child_time_to_save(tmp_path: Any) -> None:
     assert saved.exists()
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        "timeout 60 $CHILD",
+        "setsid $CHILD & wait",
+        "set -m; $CHILD & wait",
+        "set -m; (set -m; $CHILD & wait) & wait",
+    ],
+)
+def test_who_has_left_the_group_is_signalled_and_waited_for_too(tmp_path: Any, job: str) -> None:
+    saved, child = tmp_path / "saved", tmp_path / "child.py"
+    child.write_text(
+        "import os, signal, time\n"
+        f"def save(*_): time.sleep(0.5); open({str(saved)!r}, 'w'); os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, save); os.symlink('1', os.environ['READY']); time.sleep(30)\n"
+    )
+    words = job.replace("$CHILD", f"{sys.executable} -S {child}")
+    code = f"import subprocess; subprocess.run(['bash', '-c', {words!r}])"
+    signalled(TERM, code, Daemon())
+    assert saved.exists()
+
+
 GOING = End(0, TERM, {})
 
 

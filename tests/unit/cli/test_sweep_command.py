@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from respool.wire import macros
 from respoold.cli import sweep_file
 from respoold.cli.errors import CommandError
 from respoold.cli.sweep_command import filled
@@ -27,6 +28,8 @@ def test_every_word_of_wandb_means_what_it_does_there():
     assert words("${args_json_file}") == ["p.json"]
     assert words("${envvar:HOME}/x", HOME="/h") == ["/h/x"]
     assert words("--plain") == ["--plain"]
+    for word in macros.WORDS:
+        assert words(word)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,11 @@ def test_what_cannot_be_filled_in_is_named(command, program, said):
         ("1.5e-3", 0.0015),
         ("'1e-5'", "1e-5"),
         ("1e5x", "1e5x"),
+        ("2024-01-01", "2024-01-01"),
+        ("2024-01-01 10:00:00", "2024-01-01 10:00:00"),
     ],
 )
-def test_a_number_with_an_exponent_needs_no_point(tmp_path, text, value):
+def test_a_number_with_an_exponent_needs_no_point_and_a_date_is_a_text(tmp_path, text, value):
     path = tmp_path / "sweep.yaml"
     path.write_text(f"min: {text}")
     found = sweep_file.read(str(path))["min"]

@@ -203,9 +203,25 @@ def test_a_handler_of_the_scripts_own_hears_the_signal_after_the_callback():
 
 def test_a_second_signal_ends_a_script_that_calls_us_no_more(spool):
     code = "run.on_preempt(lambda: None, signals=[signal.SIGTERM])\n"
-    code += "os.kill(os.getpid(), signal.SIGTERM); say('alive'); os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)"
+    code += "os.kill(os.getpid(), signal.SIGTERM); say('alive'); time.sleep(2.2)\n"
+    code += "os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)"
     done = python(code)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "alive ")
+    assert states(spool) == [CAUGHT]
+
+
+def test_the_copies_of_a_signal_that_others_forward_end_nobody_before_the_callback(spool):
+    code = """
+def save():
+    os.kill(os.getpid(), signal.SIGTERM)
+    say('saved')
+run.on_preempt(save, signals=[signal.SIGTERM])
+for _ in range(3):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.05)
+"""
+    done = python(code + HANGS)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "saved "), done.stderr
     assert states(spool) == [CAUGHT]
 
 

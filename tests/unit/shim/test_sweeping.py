@@ -1,11 +1,14 @@
 """An agent's side of a sweep: it asks until it is answered, keeps what it holds, and tells a process what to try."""
 
 import json
+import os
 import signal
 import threading
 
 import pytest
 
+import respool
+from fakes.daemon import frames_in
 from respool import notices, swept
 from respool.apis.address import Address
 from respool.apis.hub import Hub
@@ -17,6 +20,10 @@ from respool.sweeping.flapping import IN_A_ROW, Flapping
 from respool.sweeping.foreman import Foreman
 from respool.sweeping.path import Path, resolve
 from respool.sweeping.renewal import RENEWALS, Renewal
+from respool.wire import codec
+from respool.wire.frames import Kind
+from respool.wire.messages import Notice
+from unit.shim.waits import until
 
 PATH = Path("ada", "digits", "k3x9p2aq")
 WORK = {
@@ -76,7 +83,42 @@ def test_a_function_that_exits_ends_its_run_only(said, code):
         raise SystemExit(said)
 
     work = read(WORK, PATH.sweep_id)
-    assert _call(leave, foreman(FakeHub({"orders": {}})), work) == code
+    assert _call(leave, foreman(FakeHub({"orders": {}})), work) == (code, False)
+
+
+@pytest.mark.parametrize(
+    ("says", "raises", "code", "preempted", "reason"),
+    [
+        ("", False, 0, True, "agent"),
+        ("", True, 1, True, "agent"),
+        ("mark_preempting", False, 0, False, "agent"),
+        ("mark_preempting", True, 1, True, "agent"),
+        ("finish", False, 0, False, "finish"),
+    ],
+)
+def test_a_function_that_ends_under_a_notice_has_finished_only_if_it_says_so(
+    daemon, says, raises, code, preempted, reason
+):
+    def train():
+        run = respool.init(project="digits")
+        run.log({"a": 1})
+        daemon.tell(Notice("preempting", "soon", {"source": "file", "deadline": 0.0}))
+        until(lambda: run.preempting)
+        if says:
+            getattr(run, says)()
+        if raises:
+            raise ValueError
+
+    work = read(WORK, PATH.sweep_id)
+    assert _call(train, foreman(FakeHub({"orders": {}})), work) == (code, preempted)
+    assert respool.run is None
+    (end,) = (one for one in ends(daemon) if one["state"] == "ended")
+    assert (end["exit_code"], end["reason"]) == (code, reason)
+
+
+def ends(daemon):
+    found = [one for attempt in daemon.attempts for one in frames_in(os.path.join(daemon.folder, attempt))]
+    return [codec.unpack(one.payload) for one in found if one.kind == Kind.STATE]
 
 
 @pytest.mark.parametrize("status", [408, 429, 503])
@@ -240,7 +282,7 @@ def test_a_stop_ends_the_function_in_its_own_thread_and_where_sigint_is_ignored(
     finally:
         over.set()
         signal.signal(signal.SIGINT, before)
-    assert ended == [1]
+    assert ended == [(1, False)]
     assert "was stopped by its sweep" in capsys.readouterr().err
 
 

@@ -191,6 +191,8 @@ def test_points_in_work_and_points_that_failed_do_not_stop_a_search():
             ["eta is 1"],
         ),
         ({"command": [["a"]]}, ["command is"]),
+        ({"command": ["${arg}"]}, ["command is '${arg}'", "${args_json}"]),
+        ({"command": ["--x=${args}"]}, ["command is '${args}'"]),
     ],
 )
 def test_what_cannot_be_is_refused_by_key_and_value(config, words):

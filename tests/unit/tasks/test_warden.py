@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import trio
 
+from respool.wire.frames import Kind
 from respool.wire.messages import Foretold
 from respoold.core.attempt import Attempt
 from respoold.io.socket import Peer
 from respoold.tasks.keeper import Keeper
-from respoold.tasks.warden import RECENT_SECONDS, Warden
-from unit.tasks.kit import ME, FakeHub, People, a_keeper, granted, people
+from respoold.tasks.warden import DONE_SECONDS, RECENT_SECONDS, Warden
+from unit.tasks.kit import ME, FakeHub, People, a_keeper, granted, log, people
 
 JOB = "slurm:mini:7"
 
@@ -57,6 +58,27 @@ async def test_who_died_of_a_preemption_before_it_was_told_was_preempted(spool: 
         said = await warden(keeper).foretold(Foretold("signal SIGTERM", 0.0))
         assert attempt.state == "preempted"
         assert said.states == {"p/r": "preempted"}
+
+
+@pytest.mark.parametrize(("ago", "state"), [(DONE_SECONDS - 1, "preempted"), (DONE_SECONDS + 1, "finished")])
+async def test_who_had_ended_with_0_was_preempted_only_if_that_was_just_now(
+    spool: str, who: People, ago: float, state: str
+) -> None:
+    async with a_keeper(spool) as keeper:
+        request = who.ask()
+        found = await granted(keeper, request)
+        log(keeper, found, 1)
+        log(keeper, found, 1, kind=Kind.STATE, value={"state": "ended", "exit_code": 0, "reason": "exit"})
+        attempt = found.attempt
+        who.kill(request)
+        attempt.writers[0].above = frozenset({os.getpid()})
+        attempt.writers[0].died_at = trio.current_time() - ago
+        keeper.died(attempt, 0)
+        assert attempt.state == "finished"
+        one = warden(keeper)
+        one._ended.add(attempt.id)
+        await one.foretold(Foretold("signal SIGTERM", 0.0))
+        assert attempt.state == state
 
 
 async def test_so_was_a_task_of_the_same_job_that_no_parent_links_to_it(spool: str, who: People) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, NamedTuple
 
+from respool.wire import macros
 from respool_hub.service.refusal import refuse
 from respool_hub.service.sweeps.distributions import Choice, Real, Whole
 from respool_hub.service.sweeps.parameters import Space, number, space_of, wrong
@@ -173,6 +174,10 @@ def _command(value: Any) -> tuple[str, ...]:
         or not all(isinstance(word, (str, int, float)) for word in words)
     ):
         raise wrong("command", value, f"Write a list of words, such as {list(DEFAULT_COMMAND)}.")
+    for word in map(str, words):
+        unknown = macros.unknown_in(word)
+        if unknown is not None:
+            raise wrong("command", unknown, f"It knows {macros.KNOWN}.")
     return tuple(map(str, words))
 
 
