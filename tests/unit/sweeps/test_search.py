@@ -207,6 +207,7 @@ def test_hyperband_counts_its_bands_from_either_end():
         return sweep(metric={"name": "l"}, early_terminate={"type": "hyperband", **told}).hyperband
 
     assert rule(min_iter=3).bands[:3] == (3, 9, 27)
+    assert rule(min_iter=3, s=2).bands[:3] == (3, 9, 27), "W&B takes it, too"
     assert rule(max_iter=27, s=2, eta=3) == Hyperband((3, 9), 3.0, strict=True)
 
 

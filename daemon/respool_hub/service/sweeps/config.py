@@ -137,7 +137,8 @@ def _hyperband(told: Any) -> Hyperband | None:
 
 
 def _bands(told: dict[str, Any], eta: float) -> tuple[int, ...]:
-    if ("min_iter" in told) == ("max_iter" in told or "s" in told):
+    # W&B takes s beside min_iter, where it means nothing.
+    if ("min_iter" in told) == ("max_iter" in told):
         raise wrong("early_terminate", told, "Give it either min_iter, or max_iter and s.")
     if "min_iter" in told:
         first = _count("early_terminate.min_iter", told["min_iter"])
