@@ -240,6 +240,8 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         return at, EXPLICIT_STEP, at + 1 if commit else at
 
     def _notice(self, notice: Notice) -> None:
+        if notice.code == "withdrawn" and not self._preempting:
+            return  # a daemon that came back does not know what we heard
         notices.warn(f"notice {notice.code}", notice.text)
         if notice.code in {"preempting", "withdrawn"}:
             self._foresee(notice)

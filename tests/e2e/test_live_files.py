@@ -7,7 +7,10 @@ from __future__ import annotations
 import glob
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -16,6 +19,8 @@ from e2e.processes import until
 from e2e.sites import PROJECT, RUN, Node, Site
 from e2e.truths import Life
 
+MANY = 80
+"""Of trainers/live.py."""
 SETTLED = 2.0
 """As the product has it; twice as long is surely enough for one that would be taken wrongly."""
 
@@ -50,13 +55,17 @@ def site() -> Iterator[Site]:
         yield made.open()
 
 
-def snapshots(node: Node) -> set[str]:
+def snapshots(node: Node) -> Counter[str]:
     """What lies in the spool as snapshots of files, by content."""
-    found = set()
+    found = Counter[str]()
     for path in glob.glob(os.path.join(node.spool, "**", "blobs", "*"), recursive=True):
-        with open(path, "rb") as file:
-            found.add(file.read().decode(errors="replace"))
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            found[file.read().decode(errors="replace")] += 1
     return found
+
+
+def all_versions(site: Site) -> list[dict[str, Any]]:
+    return site.view.files(PROJECT, RUN, every=True)
 
 
 def taken(site: Site, text: str) -> None:
@@ -66,7 +75,7 @@ def taken(site: Site, text: str) -> None:
 def versions(site: Site) -> list[str]:
     """All versions at the hub once the run is over."""
     site.drained()
-    found = site.view.files(PROJECT, RUN, every=True)
+    found = all_versions(site)
     assert all(one["name"] == "w" for one in found)
     return [TEXTS.get(one["digest"], one["digest"]) for one in found]
 
@@ -121,6 +130,21 @@ def test_a_file_that_is_open_for_writing_is_no_version_until_its_writer_finished
         assert newest(site) == "half", "finish() is a call of the script: it is not in the middle of a write"
 
 
+@pytest.mark.parametrize("end", ["kill", "log"])
+def test_many_files_that_change_at_once_are_all_kept(site: Site, end: str) -> None:
+    script = Script(site.node)
+    script.do("many after")
+    until(lambda: snapshots(site.node)["after"] == MANY, "snapshots of all", why=site.words)
+    if end == "kill":
+        script.life.process.kill()
+        site.drained()
+    else:
+        whole = 1 + 2 * MANY
+        until(lambda: script.do("log") or len(all_versions(site)) == whole, "all versions", why=site.words)
+    for number in range(MANY):
+        assert site.view.file(PROJECT, RUN, f"m{number}") == b"after"
+
+
 def test_a_daemon_that_comes_back_is_told_what_to_watch(site: Site) -> None:
     script = Script(site.node)
     site.node.daemon.kill()
@@ -146,5 +170,5 @@ def test_what_nobody_recorded_when_a_run_ends_well_is_not_left_lying(site: Site)
     assert script.life.process.wait() == 0
     site.drained()
     assert newest(site) == "last"
-    until(lambda: snapshots(site.node) <= {"first", "second", "last"}, "no other snapshot")
+    until(lambda: set(snapshots(site.node)) <= {"first", "second", "last"}, "no other snapshot")
     assert versions(site).count("last") == 1

@@ -144,7 +144,8 @@ def test_a_guest_that_ran_ahead_moves_no_step_and_its_rows_stay(site: Site) -> N
         site.drained()
         again = node.rows(steps=last + 20)
         assert again.process.wait(60) == 0, again.process.words()
-        assert again.begun()["step"] == (last + 1 if node is other else last + 20)
+        # The last row of one that was killed may not have been noted.
+        assert again.begun()["step"] in ({last + 1, last + 2} if node is other else {last + 20})
     site.drained()
     shown = [row["_step"] for row in site.view.history(PROJECT, RUN)]
     assert shown == list(range(5001))

@@ -19,8 +19,8 @@ from respool.errors import UsageError
 from respool.plan import DEFAULT_PROJECT
 from respool.sweeping.assignment import NAMES, Assignment, variables
 from respool.sweeping.flapping import Flapping
-from respool.sweeping.foreman import Foreman
-from respool.sweeping.path import Path, resolve
+from respool.sweeping.foreman import PATIENCE, Foreman
+from respool.sweeping.path import Path, awaited, resolve
 from respool.sweeping.renewal import Renewal
 
 __all__ = ["agent", "sweep"]
@@ -68,7 +68,11 @@ def agent(
         raise UsageError("agent() needs a function to call. For a program: `respool agent SWEEP`.")
     env = read(os.environ)
     hub = Hub(find(None, None, os.environ))
-    path = resolve(hub, sweep_id, entity or env.entity, project or env.project)
+    path = awaited(
+        lambda: resolve(hub, sweep_id, entity or env.entity, project or env.project), PATIENCE, _pause
+    )
+    if path is None:
+        return
     foreman = Foreman(hub, path, f"{socket.gethostname()}:{os.getpid()}", pause=_pause)
     flapping, done = Flapping(), 0
     while (count is None or done < count) and not flapping.given_up:

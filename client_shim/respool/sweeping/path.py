@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from respool import notices
 from respool.apis.hub import Hub
-from respool.errors import UsageError
+from respool.errors import AwayError, UsageError
+from respool.sweeping.waits import Waits
 
 
 class Path(NamedTuple):
@@ -19,6 +22,22 @@ class Path(NamedTuple):
     def url(self, *rest: str) -> str:
         """Its path at the hub, or of something below it."""
         return "/".join(["/v1/sweeps", *(quote(part, safe="") for part in self), *rest])
+
+
+def awaited(found: Callable[[], Path], patience: float, pause: Callable[[float], bool]) -> Path | None:
+    """What `found` finds, asked again while the hub is away; None when `pause` says that the agent is to end. Raises
+    AwayError after `patience` seconds.
+    """
+    waits = Waits(patience)
+    while True:
+        try:
+            return found()
+        except AwayError as error:
+            if waits.over("away"):
+                raise AwayError(f"{error} Gave up after {patience:.0f} s.") from error
+            notices.warn("agent away", f"{error} Asking again for {patience:.0f} s.")
+        if pause(waits.pause()):
+            return None
 
 
 def resolve(hub: Hub, text: str, entity: str | None = None, project: str | None = None) -> Path:

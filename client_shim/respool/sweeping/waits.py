@@ -24,6 +24,8 @@ class Waits:
         return now - self._since[why] >= self._patience
 
     def pause(self) -> float:
-        """Seconds until it asks again."""
+        """Seconds until it asks again, once more when the patience is at its end."""
         found, self._next = self._next, min(self._next * 2, LONGEST_PAUSE)
-        return found * random.uniform(0.7, 1.3)  # noqa: S311 - jitter, so that a fleet does not ask in step
+        found *= random.uniform(0.7, 1.3)  # noqa: S311 - jitter, so that a fleet does not ask in step
+        left = self._patience - (monotonic() - min(self._since.values(), default=monotonic()))
+        return max(0.0, min(found, left))

@@ -49,6 +49,11 @@ class LiveFile:
         return [one.token for one in (self.told, self.next) if one is not None]
 
     @property
+    def seen(self) -> Stamp | None:
+        """As it looked last."""
+        return self._kept.seen
+
+    @property
     def moving(self) -> bool:
         """Whether it has changed and is not taken."""
         return self._kept.seen != self._kept.kept

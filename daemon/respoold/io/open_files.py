@@ -1,18 +1,22 @@
-"""Who has a file open, as far as /proc shows it to us."""
+"""Which files are open, as far as /proc shows it to us."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
+Identity = tuple[int, int]
+"""Device and inode."""
 
-def is_written(path: str) -> bool:
-    """Whether any process that we may look at has this file open for writing."""
-    try:
-        wanted = os.stat(path)
-    except OSError:
-        return False
-    return any(os.path.samestat(status, wanted) and _writes(pid, fd) for pid, fd, status in _descriptors())
+
+def written() -> set[Identity]:
+    """The regular files that any process which we may look at has open for writing."""
+    return {
+        (status.st_dev, status.st_ino)
+        for pid, fd, status in _descriptors()
+        if stat.S_ISREG(status.st_mode) and _writes(pid, fd)
+    }
 
 
 def _descriptors() -> Iterator[tuple[str, str, os.stat_result]]:

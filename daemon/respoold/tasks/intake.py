@@ -49,7 +49,7 @@ from respoold.tasks.keys import lend
 from respoold.tasks.purge import answer as answer_spool
 from respoold.tasks.restore import restore
 from respoold.tasks.status import status
-from respoold.tasks.voices import standing
+from respoold.tasks.voices import WITHDRAWN, standing
 from respoold.tasks.warden import Warden
 
 NO_HUB = "this daemon has no hub; `respool login URL` names one"
@@ -235,7 +235,8 @@ class Client:
             return
         self._take(attempt, message.writer, message.key)
         self.queue(Reattached(attempt.id), request)
-        for notice in standing(attempt):
+        # It may have heard of one from the daemon before, which was withdrawn when nobody could tell it.
+        for notice in standing(attempt) if attempt.notice else [*standing(attempt), WITHDRAWN]:
             self.queue(notice)
         if self.reader is not None:
             await self._spare(self.reader, message.segment + 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NoReturn
@@ -33,6 +34,8 @@ LOOK_SECONDS = 0.5
 RESCAN_SECONDS = 5.0
 MOST = 1024
 """Live files of one writer."""
+TOLD_AT_ONCE = 16
+"""Versions that a writer is told of and has not recorded: a connection on which too much waits is given up."""
 
 Key = tuple[str, int, str]
 """Attempt, writer, and the file's name in the run."""
@@ -75,6 +78,8 @@ class LiveFiles:
             one.recorded(attempt.files)
             version = None if attempt.end_of(reader.writer).ended else one.last(_newest(attempt, key))
             kept = version is not None and _record(reader, one.name, version)
+            while self._keeper.look(reader):  # the next one goes behind it
+                await trio.lowlevel.checkpoint()
             held = [token for token in one.held if version is None or not kept or token != version.token]
             await self._delete(attempt, held)
 
@@ -86,6 +91,7 @@ class LiveFiles:
 
     async def _grant(self) -> None:
         wishes, self._wishes = self._wishes, []
+        granted: dict[tuple[str, int], list[str]] = {}
         for reader, message in wishes:
             key = (reader.attempt.id, reader.writer, message.name)
             known = self._files.get(key)
@@ -95,14 +101,17 @@ class LiveFiles:
                     await trio.lowlevel.checkpoint()
                 known.recorded(reader.attempt.files)
             if known is not None and (known.path, known.base) == (message.path, message.token):
-                self._say(key, Watched([message.name]), known.news(again=True))
+                granted.setdefault(key[:2], []).append(message.name)
+                self._say(key[:2], known.news(again=True))
                 continue
             if known is not None:
                 await self._delete(reader.attempt, self._files.pop(key).held)
             if _makes_sense(message) and self._may(reader):
                 stamp = Stamp(*message.stamp)
                 self._files[key] = LiveFile(message.path, message.name, message.token, stamp)
-                self._say(key, Watched([message.name]))
+                granted.setdefault(key[:2], []).append(message.name)
+        for writer, names in granted.items():
+            self._say(writer, Watched(names))
 
     def _may(self, reader: Reader) -> bool:
         """A path means to the writer what it means here, not as in a container; and there are not too many of them."""
@@ -122,14 +131,24 @@ class LiveFiles:
     async def _look(self) -> None:
         paths = {key: one.path for key, one in self._files.items()}
         stamps = await trio.to_thread.run_sync(_stamps, paths, limiter=self._limiter)
-        for key, attempt, one in list(self._living()):
-            if self._files.get(key) is not one:
-                continue
+        now = trio.current_time()
+        settled = [(attempt, one) for key, attempt, one in self._living() if one.looked(stamps.get(key), now)]
+        if settled:
+            busy = await trio.to_thread.run_sync(open_files.written, limiter=self._limiter)
+            for attempt, one in settled:
+                await self._take(attempt, one, busy)
+        self._tell()
+
+    def _tell(self) -> None:
+        """What there is for each writer to record, a few at a time: it may read nothing for long."""
+        told = Counter[tuple[str, int]]()
+        for key, attempt, one in self._living():
             one.recorded(attempt.files)
-            stamp = stamps.get(key)
-            if stamp is not None and one.looked(stamp, trio.current_time()):
-                await self._take(attempt, one, stamp)
-            self._say(key, one.news())
+            told[key[:2]] += one.told is not None
+        for key, _, one in self._living():
+            if told[key[:2]] < TOLD_AT_ONCE and (news := one.news()) is not None:
+                told[key[:2]] += 1
+                self._say(key[:2], news)
 
     def _living(self) -> Iterator[tuple[Key, Attempt, LiveFile]]:
         for key, one in self._files.items():
@@ -137,7 +156,10 @@ class LiveFiles:
             if attempt is not None and _lives(attempt, key[1]):
                 yield key, attempt, one
 
-    async def _take(self, attempt: Attempt, one: LiveFile, stamp: Stamp) -> None:
+    async def _take(self, attempt: Attempt, one: LiveFile, busy: set[open_files.Identity]) -> None:
+        stamp = one.seen
+        if stamp is None or not any(known is one for _, _, known in self._living()):
+            return
         refusal = await vault.make_room(self._keeper, attempt.file.uid, stamp.size)
         if refusal is not None:
             one.passed(stamp)
@@ -147,7 +169,7 @@ class LiveFiles:
         token = f"l{os.getpid()}-{time.time_ns():x}-{self._count}"
         begin = trio.current_time()
         version = await trio.to_thread.run_sync(
-            _snapshot, attempt.directory, token, one.path, stamp, limiter=self._limiter
+            _snapshot, attempt.directory, token, one.path, stamp, busy, limiter=self._limiter
         )
         now = trio.current_time()
         if version is None:
@@ -158,11 +180,9 @@ class LiveFiles:
         replaced = one.taken(version, now - begin, now) if current else [token]
         await self._delete(attempt, replaced)
 
-    def _say(self, key: Key, *messages: Message | None) -> None:
-        for listener in self._keeper.voices.of(*key[:2]):
-            for message in messages:
-                if message is not None:
-                    listener(message, 0, [])
+    def _say(self, writer: tuple[str, int], message: Message | None) -> None:
+        for listener in self._keeper.voices.of(*writer) if message is not None else ():
+            listener(message, 0, [])
 
     async def _delete(self, attempt: Attempt, tokens: list[str]) -> None:
         for token in (one for one in tokens if one not in attempt.files):
@@ -204,15 +224,18 @@ def _record(reader: Reader, name: str, version: Version) -> bool:
         return False  # its disk failed: that is told of where its records are read
 
 
-def _snapshot(directory: str, token: str, path: str, stamp: Stamp) -> Version | None:
-    """A file as it is, if it is what it was and nobody is about to write to it. For a thread."""
-    if open_files.is_written(path):
-        return None
+def _snapshot(
+    directory: str, token: str, path: str, stamp: Stamp, busy: set[open_files.Identity]
+) -> Version | None:
+    """A file as it is, if it is what it was and nobody was about to write to it. For a thread."""
     try:
         source = open_source(path)
     except SnapshotError:
         return None
     try:
+        status = os.fstat(source)
+        if (status.st_dev, status.st_ino) in busy:
+            return None
         target = blobs.create(directory, token)
         try:
             _, how = snapshot(source, target)

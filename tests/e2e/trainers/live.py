@@ -4,6 +4,7 @@ write TEXT    write `w` and close it
 replace TEXT  write another file and rename it to `w`
 open TEXT     write to `w` and keep it open
 save TEXT     write `w` and save() it
+many TEXT     write and save() MANY files, then write TEXT into each, and close it
 log           one row
 end           finish()
 """
@@ -16,6 +17,7 @@ import time
 from notes import begin, parser
 
 NAME = "w"
+MANY = 80
 
 
 def write(text: str, name: str = NAME) -> None:
@@ -48,6 +50,13 @@ def main() -> None:
             case "save":
                 write(text)
                 run.save(NAME, policy="live")
+            case "many":
+                names = [f"m{one}" for one in range(MANY)]
+                for name in names:
+                    write("before", name)
+                run.save("m*", policy="live")
+                for name in names:
+                    write(text, name)
             case "log":
                 run.log({"a": number})
             case _:

@@ -79,7 +79,7 @@ async def test_what_settles_is_snapshotted_and_told_until_a_record_names_it(
         assert (told.name, told.base, told.file["size"]) == ("x", "t0", 6)
         assert Path(blobs.path_of(scene.attempt.directory, told.token)).read_bytes() == b"second"
         scene.wish()
-        await until(lambda: scene.said[2:] == [Watched(["x"]), told])
+        await until(lambda: scene.said[2:] == [told, Watched(["x"])])
         scene.wish(path="")
         await until(lambda: not scene.held)
 

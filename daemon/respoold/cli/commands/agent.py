@@ -25,7 +25,7 @@ from time import monotonic
 from respool.sweeping.assignment import NAMES, Assignment, variables
 from respool.sweeping.flapping import Flapping
 from respool.sweeping.foreman import PATIENCE, Foreman
-from respool.sweeping.path import resolve
+from respool.sweeping.path import awaited, resolve
 from respool.sweeping.renewal import Renewal
 from respoold.cli import sweep_command
 from respoold.cli.arguments import failure, positive, seconds
@@ -82,8 +82,11 @@ def run(args: Namespace, screen: Screen) -> int:
     places = here()
     with asking(args.hub, places.environ) as hub, attending(places, screen, args.patience) as daemon:
         environ = environment_of(places.environ, daemon.socket)
-        path = resolve(hub, args.sweep, environ.get("RESPOOL_ENTITY"), environ.get("RESPOOL_PROJECT"))
         agent = _Agent(args, screen, daemon, environ)
+        where = environ.get("RESPOOL_ENTITY"), environ.get("RESPOOL_PROJECT")
+        path = awaited(lambda: resolve(hub, args.sweep, *where), args.patience, agent.pause)
+        if path is None:
+            return agent.ended
         name = f"{socket.gethostname()}:{os.getpid()}"
         foreman = Foreman(hub, path, name, patience=args.patience, pause=agent.pause)
         return agent.work(foreman)
@@ -122,6 +125,11 @@ class _Agent:
             flapping.ended(0 if stopped else end.code, seconds)
             if flapping.given_up:
                 return Exit.BAD
+        return self.ended
+
+    @property
+    def ended(self) -> int:
+        """The exit code of one that a signal ended, or that had nothing left to do."""
         return 128 + self._signalled if self._signalled else Exit.DONE
 
     def _unstarted(self, foreman: Foreman, work: Assignment, error: CommandError) -> None:
