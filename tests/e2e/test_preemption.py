@@ -70,6 +70,17 @@ def test_a_notice_that_is_withdrawn_is_forgotten_by_hub_and_trainer(noticed: Sit
     becomes(noticed, "crashed")
 
 
+def test_a_notice_that_is_withdrawn_while_the_daemon_is_dead_is_forgotten_too(noticed: Site) -> None:
+    life = noticed.node.train("leaving.py", watch=1).reach(20)
+    announce(noticed)
+    life.remark("warned")
+    noticed.node.daemon.kill()
+    os.unlink(noticed.path("going"))
+    noticed.node.daemon.start()
+    life.remark("withdrawn", 20)
+    becomes(noticed, "running")
+
+
 def test_a_run_that_begins_while_a_notice_stands_is_told_too(noticed: Site) -> None:
     announce(noticed)
     noticed.node.train("leaving.py", heed=1)

@@ -145,9 +145,12 @@ def test_an_agent_rides_out_a_hub_that_is_away_and_gives_up_when_it_stays_away(s
     site.drained(run_id=f"{sweep}-2")
     check_whole(site, sweep, 2)
     site.hub.kill()
-    late = agent(site, sweep, 2, "--patience", "1").launch()
+    late, patient = agent(site, sweep, 2, "--patience", "1").launch(), agent(site, sweep, 3).launch()
     assert late.wait(60) == 3, late.words()
     assert any("does not answer" in line for line in late.lines())
+    until(lambda: any("Asking again" in line for line in patient.lines()), "its patience", why=patient.words)
+    site.hub.start()
+    assert patient.wait(60) == 0, patient.words()
 
 
 @pytest.mark.slow

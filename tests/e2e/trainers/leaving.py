@@ -19,7 +19,7 @@ def main() -> None:
     start, steps = run.step, options.steps
     if run.resumed and options.more:
         start, steps = max(0, run.step - options.back), run.step + options.more
-    told = False
+    told = warned = False
     for step in range(start, steps):
         value = value_of(run.attempt_id, step)
         run.log({"value": value}, step=step)
@@ -27,6 +27,9 @@ def main() -> None:
         if run.superseded and not told:
             told = True
             notes.remark("superseded")
+        if options.watch and run.preempting != warned:
+            warned = run.preempting
+            notes.remark("warned" if warned else "withdrawn")
         if options.heed and run.preempting:
             notes.remark(f"preempting; {run.seconds_left}")
             break
@@ -55,6 +58,7 @@ def parse():
     made.add_argument("--callback", type=int, default=0)
     made.add_argument("--signal", default="")
     made.add_argument("--heed", type=int, default=0)
+    made.add_argument("--watch", type=int, default=0, help="note when run.preempting changes")
     ends = ["fall", "exit", "system-exit", "os-exit", "finish", "finish-unless-preempting"]
     made.add_argument("--end", choices=ends, default="fall")
     made.add_argument("--code", type=int, default=0)
