@@ -270,6 +270,9 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
             return
         self._listen_no_more()
         self._handle_no_more()
+        tether = self._keeper.tether
+        if tether is not None:
+            tether.upkeep()  # a notice that came since the last call counts
         # Who catches a notice's signal and falls off its end with 0 is not done, unless it says so.
         done = exit_code == 0 and (reason == "finish" or self._marked or not self._preempting)
         # A signal handler that interrupted log() holds its lock: that call will still use the descriptors.
@@ -281,7 +284,6 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
         self._writer.record(Kind.STATE, {"state": "ended", "exit_code": exit_code, "reason": reason})
         self._writer.settle()
         self._state, self._off = FINISHED, True
-        tether = self._keeper.tether
         if tether is not None:
             tether.upkeep(urgent=True)
         safe = ending.synced(self._writer, tether)

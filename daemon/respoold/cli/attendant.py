@@ -112,6 +112,7 @@ class Attendant:
                 self._screen.note(f"respool: sending what waits for the hub, {bound}.")
             if fetch(_POLL_SECONDS) == signal.SIGINT:
                 self.hurry()
+        self.hurry()
 
     def hurry(self) -> None:
         """No further wait for the hub; one line says what it does not have yet. That stays in the spool."""

@@ -48,3 +48,16 @@ def test_ctrl_c_ends_the_wait_for_a_hub_and_a_second_sigterm_does_not(
     assert len(screen.notes) == 2
     assert "at most 500 s; Ctrl-C" in screen.notes[0]
     assert "not sent yet: p/r 7 records (2.0 KiB)" in screen.notes[1]
+
+
+def test_what_is_not_sent_when_the_time_is_over_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("respoold.cli.attendant.fetch", lambda _: None)
+    monkeypatch.setattr("respoold.cli.attendant.open_daemon", laden)
+    screen: Any = Quiet()
+    with ExitStack() as stack:
+        attendant = Attendant(None, screen, stack, socket="")  # type: ignore[arg-type]
+        for _ in range(2):
+            attendant.drained(0.05)
+    assert screen.notes == [
+        "respool: not sent yet: p/r 7 records (2.0 KiB); it stays in the spool, the daemon goes on."
+    ]

@@ -281,3 +281,12 @@ def test_who_leaves_with_0_under_a_notice_is_found_again_by_the_next_one_unless_
     run._end(0, reason)
     assert os.path.exists("respool/respool-resume.json") == left
     assert ("was preempted" if left else "finished") in capsys.readouterr().err
+
+
+def test_a_notice_that_came_since_the_last_call_counts_at_the_end(daemon, capsys):
+    run = respool.init(project="p", id="r")
+    run.log({"a": 1})
+    daemon.tell(Notice("preempting", SOON, {"source": "file"}))
+    time.sleep(0.2)
+    run._end(0, "exit")
+    assert "was preempted" in capsys.readouterr().err
