@@ -125,8 +125,11 @@ class Client:
 
     def queue(self, message: Message, request: int = 0, fds: list[int] | None = None) -> None:
         """Queue a message; its descriptors are closed once they were sent. A client that reads nothing loses
-        its connection, not our memory.
+        its connection, not our memory; one that has just hung up, of which not all know yet, gets nothing.
         """
+        if self.protocol.state is State.CLOSED:
+            _close_all(fds or [])
+            return
         data = self.protocol.send(message, request=request, fds=len(fds or []))
         try:
             self._out_send.send_nowait((data, fds or []))
@@ -215,8 +218,7 @@ class Client:
 
     def _take_over(self, message: Adopt, request: int, fds: list[int]) -> None:
         def reply(answer: Message) -> None:
-            if self.protocol.state is State.OPEN:  # who does not stay for the answer asks another time
-                self.queue(answer, request)
+            self.queue(answer, request)  # who does not stay for the answer asks another time
 
         if self.keeper.handover is None:
             _close_all(fds)
