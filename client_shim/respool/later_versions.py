@@ -47,7 +47,7 @@ class LaterVersions:
         if policy != "now":
             self._files[name] = Kept(os.path.abspath(path), name, policy, stamp, token, stamp)
         if policy == "live" and stamp is not None:
-            return self._wish(self._files[name]) if len(self._files) <= MOST else None
+            return self._wish(self._files[name]) if _tellable(path) and len(self._files) <= MOST else None
         return Watch(name) if before is not None and before.policy == "live" else None
 
     def forgotten(self, returns: int) -> list[Watch]:
@@ -60,7 +60,7 @@ class LaterVersions:
         for one in self._files.values():
             self._files[one.name] = one._replace(watched=False)
         live = [one for one in self._files.values() if one.policy == "live" and one.kept is not None]
-        return [self._wish(one) for one in live[:MOST]]
+        return [self._wish(one) for one in live[:MOST] if _tellable(one.path)]
 
     def _wish(self, one: Kept) -> Watch:
         return Watch(one.name, one.path, one.token, list(one.kept or ()))
@@ -126,6 +126,15 @@ class LaterVersions:
                 fresh = abs(now - stamp.changed / 1e9) < SETTLED_SECONDS
                 (doubtful if torn and fresh else keep).append(one)
         return keep, doubtful
+
+
+def _tellable(path: str) -> bool:
+    """Whether a message can name it: a file's name may be no text."""
+    try:
+        os.path.abspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

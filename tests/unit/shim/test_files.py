@@ -14,6 +14,7 @@ from respool.later_versions import AT_ONCE, LaterVersions, stamp_at
 from respool.wire import codec
 from respool.wire.file_messages import Changed, Watch, Watched
 from respool.wire.frames import Kind
+from respool.wire.messages import Reattach
 from respool.wire.settling import QUIET_SECONDS
 from unit.shim.waits import until
 
@@ -444,3 +445,18 @@ def test_a_daemon_that_never_takes_it_leaves_it_to_the_script_and_one_that_came_
     run.save("log", policy="now")
     until(lambda: pass_time(run, ticking, 1) or not daemon.of(Watch)[-1].path)
     run.finish()
+
+
+def test_a_live_file_whose_name_is_no_text_is_left_to_the_script(ticking, daemon):
+    run = respool.init(project="p", id="r", settings={"strict": True})
+    name = os.fsdecode(b"\xff.pt")
+    write(name, b"one")
+    assert run.save(name, policy="live") == [name]
+    write(name, b"two!")
+    pass_time(run, ticking, 6)
+    daemon.die()
+    daemon.start()
+    until(lambda: pass_time(run, ticking, 1) or daemon.of(Reattach))
+    pass_time(run, ticking, 2)
+    assert names(run) == ["\\udcff.pt"] * 2
+    assert daemon.of(Watch) == []
