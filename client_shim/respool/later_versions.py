@@ -9,6 +9,7 @@ being written when its process died is never a version.
 from __future__ import annotations
 
 import os
+import threading
 
 from respool.wire.file_messages import Changed, Watch
 from respool.wire.settling import QUIET_SECONDS, SETTLED_SECONDS, Kept, Stamp
@@ -27,13 +28,16 @@ MOST = 256
 
 
 class LaterVersions:
-    """The files of a run that may get further versions, by name in the run."""
+    """The files of a run that may get further versions, by name in the run. Any thread may ask: the lock is held for no
+    look at a file.
+    """
 
     def __init__(self) -> None:
         self._files: dict[str, Kept] = {}
         self._looked = float("-inf")
         self._rest_until = float("-inf")
-        self._turn = 0
+        self._next = 0
+        self._turn = threading.RLock()
         self._returns = 0
 
     def __len__(self) -> int:
@@ -43,11 +47,13 @@ class LaterVersions:
         """This file was kept as it was at `stamp`, by the record of `token`; None: it could not be, and may be once it
         has changed again. Returns what the daemon is to hear of it, if anything.
         """
-        before = self._files.pop(name, None)
-        if policy != "now":
-            self._files[name] = Kept(os.path.abspath(path), name, policy, stamp, token, stamp)
+        kept = Kept(os.path.abspath(path), name, policy, stamp, token, stamp)
+        with self._turn:
+            before = self._files.pop(name, None)
+            if policy != "now":
+                self._files[name] = kept
         if policy == "live" and stamp is not None:
-            return self._wish(self._files[name]) if _tellable(path) and len(self._files) <= MOST else None
+            return self._wish(kept) if _tellable(path) and len(self._files) <= MOST else None
         return Watch(name) if before is not None and before.policy == "live" else None
 
     def forgotten(self, returns: int) -> list[Watch]:
@@ -57,9 +63,9 @@ class LaterVersions:
         if returns == self._returns:
             return []
         self._returns = returns
-        for one in self._files.values():
-            self._files[one.name] = one._replace(watched=False)
-        live = [one for one in self._files.values() if one.policy == "live" and one.kept is not None]
+        for one in self._all():
+            self._put(one, one._replace(watched=False))
+        live = [one for one in self._all() if one.policy == "live" and one.kept is not None]
         return [self._wish(one) for one in live[:MOST] if _tellable(one.path)]
 
     def _wish(self, one: Kept) -> Watch:
@@ -68,8 +74,9 @@ class LaterVersions:
     def watched(self, names: list[str]) -> None:
         """The daemon looks at these from now on."""
         for name in names:
-            if name in self._files:
-                self._files[name] = self._files[name]._replace(watched=True)
+            one = self._files.get(name)
+            if one is not None:
+                self._put(one, one._replace(watched=True))
 
     def changed(self, news: Changed) -> str | None:
         """The daemon snapshotted a later version. The policy to record it with; None when another one is known by now,
@@ -84,8 +91,7 @@ class LaterVersions:
         ):
             return None
         stamp = Stamp(*news.stamp)
-        self._files[one.name] = one._replace(kept=stamp, seen=stamp, token=news.token)
-        return one.policy
+        return one.policy if self._put(one, one._replace(kept=stamp, seen=stamp, token=news.token)) else None
 
     def due(self, now: float, *, attended: bool = False) -> Kept | None:
         """A live file whose new content has settled; None most of the time. Looks at some of them; those that the
@@ -94,16 +100,27 @@ class LaterVersions:
         if 0.0 <= now - self._looked < LOOK_SECONDS or self._resting(now):
             return None
         self._looked = now
-        live = [one for one in self._files.values() if one.policy == "live"]
-        chosen = [live[(self._turn + index) % len(live)] for index in range(min(AT_ONCE, len(live)))]
-        self._turn += len(chosen)
+        live = [one for one in self._all() if one.policy == "live"]
+        chosen = [live[(self._next + index) % len(live)] for index in range(min(AT_ONCE, len(live)))]
+        self._next += len(chosen)
         settled = [one for one in chosen if self._look(one, now, attended=attended)]
         return settled[0] if settled else None
 
     def _look(self, one: Kept, now: float, *, attended: bool) -> bool:
         seconds = QUIET_SECONDS if attended and one.watched else SETTLED_SECONDS
-        self._files[one.name], settled = one.looked(stamp_at(one.path), now, seconds)
-        return settled
+        looked, settled = one.looked(stamp_at(one.path), now, seconds)
+        return self._put(one, looked) and settled
+
+    def _all(self) -> list[Kept]:
+        return list(self._files.values())
+
+    def _put(self, one: Kept, new: Kept) -> bool:
+        """Have `new` in the place of `one`, unless another thread was faster: what it knows is later."""
+        with self._turn:
+            current = self._files.get(one.name) is one
+            if current:
+                self._files[one.name] = new
+        return current
 
     def took(self, seconds: float, now: float) -> None:
         """A copy was made in passing: how long until the next one."""
@@ -120,7 +137,7 @@ class LaterVersions:
         """
         keep: list[Kept] = []
         doubtful: list[Kept] = []
-        for one in self._files.values():
+        for one in self._all():
             stamp = stamp_at(one.path)
             if stamp is not None and stamp != one.kept:
                 fresh = abs(now - stamp.changed / 1e9) < SETTLED_SECONDS

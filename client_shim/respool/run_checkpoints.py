@@ -83,7 +83,8 @@ class RunCheckpoints(RunStaging):
 
     def _repeat(self, *which: Any) -> int:
         """How often the rank began to save that name and step before."""
-        found = self._saves[which] = self._saves.get(which, -1) + 1
+        with self._lock:
+            found = self._saves[which] = self._saves.get(which, -1) + 1
         return found
 
     def _checkpoint_name(self, name: Any) -> str:
@@ -187,9 +188,10 @@ class RunCheckpoints(RunStaging):
 
         if self._keeper.tether is not None:
             return None
-        if self._local_retention is None:
-            self._local_retention = LocalRetention(self._earlier_checkpoints)
-        return self._local_retention
+        with self._lock:
+            if self._local_retention is None:
+                self._local_retention = LocalRetention(self._earlier_checkpoints)
+            return self._local_retention
 
     def _earlier_checkpoints(self) -> list[Handed]:
         from respool.local_checkpoints import earlier  # noqa: PLC0415 - only a full spool asks for it

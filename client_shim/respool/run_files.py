@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -101,8 +103,7 @@ class RunFiles(RunRecords):
             return
         for wish in self._later.forgotten(tether.returns):
             tether.say(wish)
-        while tether.news:
-            news = tether.news.popleft()
+        for news in _taken(tether.news):
             if isinstance(news, Watched):
                 self._later.watched(news.names)
             else:
@@ -159,3 +160,10 @@ class RunFiles(RunRecords):
     def _tell(self, wish: Watch | None) -> None:
         if wish is not None and self._keeper.tether is not None:
             self._keeper.tether.say(wish)
+
+
+def _taken(news: deque[Watched | Changed]) -> Iterator[Watched | Changed]:
+    """One after the other, each by one thread."""
+    with suppress(IndexError):
+        while True:
+            yield news.popleft()

@@ -55,7 +55,7 @@ class Tether:
         self._lock = threading.Lock()
         self._holder = 0
         self._reattaching = False
-        self._outbox: list[Any] = []
+        self._outbox: deque[Any] = deque()
         self._failures = 0
         self._next_try = 0.0
         self._lost_at = 0.0
@@ -170,8 +170,8 @@ class Tether:
 
     def _flush(self) -> None:
         """Send what was put aside. While the daemon is away it is dropped: Reattach says it all."""
-        outbox, self._outbox = self._outbox, []
-        for message in outbox:
+        while self._outbox:
+            message = self._outbox.popleft()
             if self._link is not None and self.attached:
                 self._link.send(message)
         if self._owing and self._link is not None and self.attached:

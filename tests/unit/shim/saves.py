@@ -9,9 +9,9 @@ from respool.wire import codec
 from respool.wire.frames import Kind
 
 
-def records(run):
+def records(run, kind=Kind.CHECKPOINT):
     frames = frames_in(run._keeper.attached.directory)
-    found = [frame for frame in frames if frame.kind == Kind.CHECKPOINT]
+    found = [frame for frame in frames if frame.kind == kind]
     return [codec.unpack(frame.payload) for frame in found]
 
 
