@@ -156,20 +156,36 @@ def _undo(tx: Transaction, run: RunRow) -> OrderRow:
     if not standing:
         raise refuse("missing", "No order stands that could be undone.", "See `respool lineage RUN`.")
     last = standing[-1]
+    if last.what == "head" and run.head != last.attempt_id:
+        raise _moved_on(tx, run, last)
     for attempt_id, marks in (last.before.get("attempts") or {}).items():
         row = tx.attempt(attempt_id)
         if row is not None:
-            tx.put_attempt(row._replace(**marks))
+            tx.put_attempt(row._replace(**{key: marks[key] for key in _CHANGES[last.what] if key in marks}))
     if "head" in last.before:
         tx.put_run(tx.run_of(run.id)._replace(head=last.before["head"]))
     tx.undo_order(last.id)
     return last._replace(undone=True)
 
 
+def _moved_on(reader: Reader, run: RunRow, order: OrderRow) -> RefusalError:
+    # The head is the trainer's who took it since: to undo what it built on would hide all that it logs.
+    numbers = {row.attempt_id: row.number for row in reader.attempts(run.id)}
+    made, now = numbers.get(order.attempt_id), numbers.get(run.head or "")
+    said = f"The last order made attempt {made} the head, and attempt {now} has become it since."
+    return refuse("conflict", said, "If another is to be the head, say which: `respool lineage RUN --head N`.")
+
+
+_CHANGES = {
+    "head": ("claimed", "branch", "was_head", "superseded"),
+    "graft": ("parent", "parent_known", "branch"),
+    "cut": ("ordered",),
+}
+"""What of an attempt an order changes, and its undoing gives back. All else may have changed since."""
+
+
 def _marks(row: AttemptRow) -> dict[str, Any]:
-    """What of an attempt an order may change."""
-    names = ("parent", "parent_known", "claimed", "branch", "was_head", "superseded", "ordered")
-    return {name: getattr(row, name) for name in names}
+    return {name: getattr(row, name) for names in _CHANGES.values() for name in names}
 
 
 def checked(body: dict[str, Any]) -> Wish:

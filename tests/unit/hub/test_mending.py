@@ -58,6 +58,32 @@ def test_the_head_may_be_another_attempt_and_undo_gives_it_back(branched):
     order(branched, "undo", 404)
 
 
+def test_an_order_that_a_trainer_has_gone_on_from_is_not_undone_below_it(branched):
+    order(branched, "head", attempt="1")
+    fourth = name(4)
+    branched.attach(fourth, dead=[C])
+    branched.append(fourth, 0, rows(0, range(10, 13), who=4))
+    history = [*((step, 1) for step in range(10)), *((step, 4) for step in range(10, 13))]
+    assert shown(branched) == history
+    refused = order(branched, "undo", 409)
+    assert "attempt 4 has become it since" in refused["cause"]
+    assert shown(branched) == history
+    order(branched, "head", attempt="3")
+    order(branched, "undo")
+    assert shown(branched) == history
+
+
+def test_undoing_a_cut_brings_no_attempt_back_that_was_superseded_since(web):
+    web.attach(A)
+    web.append(A, 0, rows(0, range(5), who=1))
+    order(web, "cut", attempt="1", step=2)
+    web.attach(B, takeover=True)
+    web.append(B, 0, rows(0, range(5, 8), who=2))
+    assert web.json("GET", RUN + "/lineage")["attempts"][0]["state"] == "superseded"
+    tree = order(web, "undo")
+    assert (tree["attempts"][0]["state"], tree["attempts"][0]["ordered"]) == ("superseded", None)
+
+
 def test_a_graft_joins_two_histories_and_a_cut_says_from_where(branched):
     order(branched, "graft", attempt="2", parent=A[:8] + A[8:])
     assert shown(branched)[:4] == [(0, 2), (1, 2), (2, 2), (3, 3)]
