@@ -18,13 +18,14 @@ from typing import Any
 from respool.wire import codec
 from respool.wire.axes import KNOWN, Axis, advance, names_of
 from respool.wire.errors import WireError
-from respool.wire.frames import NO_STEP, Frame, Kind
+from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Frame, Kind
 from respool.wire.limits import MAX_ALERTS
 from respool.wire.summing import merge_summary, number, takes_first
 
 
 class View:
-    """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows. `preempting`:
+    """The state that a sequence of one attempt's frames leads to. `last_step` is NO_STEP without rows.
+    `named`: the script named the step of a row. `preempting`:
     the script marked itself; `noticed`: the source of a notice that it caught itself, "" for none.
     """
 
@@ -44,6 +45,7 @@ class View:
         "last_step",
         "lost",
         "meta",
+        "named",
         "noticed",
         "preempting",
         "rows",
@@ -56,6 +58,7 @@ class View:
         self.summary: dict[str, Any] = {}
         self.meta: dict[str, Any] = {}
         self.last_step = NO_STEP
+        self.named = False
         self.first_steps: list[int] = []
         self.rows = 0
         self.lost = 0
@@ -115,6 +118,7 @@ class View:
         advance(self.axes, self._axis_names, row, frame)
         self.rows += 1
         self.last_step = max(self.last_step, frame.step)
+        self.named = self.named or bool(frame.flags & EXPLICIT_STEP)
         if len(self.first_steps) < 2:
             self.first_steps.append(frame.step)
         if self._first_names:

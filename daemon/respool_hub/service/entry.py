@@ -13,6 +13,7 @@ from respool_hub.service.fold import finite
 from respool_hub.service.head import arrive
 from respool_hub.service.lives import grafted
 from respool_hub.service.standing import ancestors
+from respool_hub.service.story import tell
 from respool_hub.store.ports import Reader, Transaction
 from respool_hub.store.rows import AttemptRow, RunRow
 from respoold.core.hubapi import AttachRequest
@@ -75,12 +76,20 @@ def enter_attempt(
         was_head=run.head is None,
         identity=request.identity,
         generation=generation,
+        believed=decided.parent,
+        base=0 if request.offline else _base(tx, run, others, decided.parent),
     )
     tx.add_attempt(attempt)
     if run.head is None:
         tx.put_run(run._replace(head=attempt.attempt_id))
         return attempt
     return _arrived(tx, run, attempt) if request.offline else attempt
+
+
+def _base(tx: Transaction, run: RunRow, others: list[AttemptRow], parent: str | None) -> int:
+    """By how much the steps of the parent are shifted now, and with them the step that this one is told."""
+    shifted = any(row.base or row.parent != row.believed for row in others)
+    return tell(tx, run.id, parent).of(parent).shift if parent is not None and shifted else 0
 
 
 def _acyclic(parent: str | None, attempt_id: str, others: list[AttemptRow]) -> str | None:

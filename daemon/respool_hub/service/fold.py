@@ -66,7 +66,7 @@ class Fold:
         self.whole = values.get("whole") is True
         view.firsts = map_of(values.get("firsts"))
         view.rows, view.lost, view.last_step = row.rows, row.lost, row.last_step
-        view.first_steps, view.cut = list(row.steps), row.cut
+        view.first_steps, view.cut, view.named = list(row.steps), row.cut, row.named
 
     def dump(self) -> bytes:
         """What `kept` takes."""
@@ -88,9 +88,15 @@ class Fold:
         """The writer's row after these frames."""
         view, row = self.view, self.row
         time = row.first_time if row.first_time is not None else first_time
-        steps = tuple(view.first_steps)
-        return WriterRow(
-            row.attempt_id, row.writer, next_seq, view.rows, view.lost, view.last_step, steps, view.cut, time
+        return row._replace(
+            next_seq=next_seq,
+            rows=view.rows,
+            lost=view.lost,
+            last_step=view.last_step,
+            steps=tuple(view.first_steps),
+            cut=view.cut,
+            first_time=time,
+            named=view.named,
         )
 
     def _summary(self, frame: Frame) -> None:

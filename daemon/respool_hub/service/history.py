@@ -29,6 +29,11 @@ class Asked(NamedTuple):
     min_step: int | None = None
     max_step: int | None = None
 
+    def moved(self, by: int) -> Asked:
+        """The same for steps that are greater by so many."""
+        low, high = self.min_step, self.max_step
+        return Asked(self.keys, None if low is None else low + by, None if high is None else high + by)
+
 
 class Place(NamedTuple):
     """A row in the order of a history: step, age of its attempt, the primary last, seq, writer."""
@@ -45,6 +50,7 @@ class _Part(NamedTuple):
     attempt: int
     rank: int
     limit: int | None
+    shift: int = 0
 
 
 def merged(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> Iterator[str]:
@@ -67,7 +73,9 @@ def merged(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
 
 
 def every(reader: Reader, story: Story, only: str | None, asked: Asked) -> Iterator[str]:
-    """Lines of JSON, one per row of every attempt (or of `only`), by attempt number, writer and seq."""
+    """Lines of JSON, one per row of every attempt (or of `only`), by attempt number, writer and seq. Steps are what the
+    trainer counted.
+    """
     limits = {visible.attempt_id: visible for visible in story.chain}
     start = _start(story, story.chain)
     for attempt in story.attempts.values():
@@ -104,11 +112,12 @@ def _parts(reader: Reader, story: Story, chain: list[Visible], asked: Asked) -> 
     parts: list[_Part] = []
     for age, shown in enumerate(chain):
         primary = min((row.writer for row in story.writers[shown.attempt_id]), default=0)
+        own = asked.moved(-shown.shift)
         for batch in reader.batches(shown.attempt_id):
             limit = story.limit(shown, batch.writer)
-            if batch.rows and _overlaps(batch, limit, asked):
-                parts.append(_Part(batch, age, -abs(batch.writer - primary), limit))
-    return sorted(parts, key=lambda part: part.batch.min_step)
+            if batch.rows and _overlaps(batch, limit, own):
+                parts.append(_Part(batch, age, -abs(batch.writer - primary), limit, shown.shift))
+    return sorted(parts, key=_first)
 
 
 def _overlaps(batch: BatchRow, limit: int | None, asked: Asked) -> bool:
@@ -124,7 +133,7 @@ def _in_order(reader: Reader, parts: list[_Part], asked: Asked) -> Iterator[Plac
     for index, part in enumerate(parts):
         waiting += _places(reader, part, asked)
         waiting.sort(key=_key)
-        following = parts[index + 1].batch.min_step if index + 1 < len(parts) else None
+        following = _first(parts[index + 1]) if index + 1 < len(parts) else None
         ready = len(waiting) if following is None else bisect_left(waiting, following, key=_step)
         yield from waiting[:ready]
         del waiting[:ready]
@@ -132,12 +141,16 @@ def _in_order(reader: Reader, parts: list[_Part], asked: Asked) -> Iterator[Plac
 
 def _places(reader: Reader, part: _Part, asked: Asked) -> list[Place]:
     return [
-        Place(frame.step, part.attempt, part.rank, frame.seq, frame)
+        Place(frame.step + part.shift, part.attempt, part.rank, frame.seq, frame)
         for frame in frames(reader.batch(part.batch.id))
         if frame.kind == Kind.ROW
         and (part.limit is None or frame.step < part.limit)
-        and _wanted(frame.step, asked)
+        and _wanted(frame.step + part.shift, asked)
     ]
+
+
+def _first(part: _Part) -> int:
+    return part.batch.min_step + part.shift
 
 
 def _key(place: Place) -> tuple[int, int, int, int]:

@@ -79,19 +79,19 @@ def tree(reader: Reader, run: RunRow, quiet: Quiet) -> dict[str, Any]:
 
 def _twig(story: Story, run: RunRow, row: AttemptRow, quiet: Quiet) -> dict[str, Any]:
     link = story.links[row.attempt_id]
-    limits = {shown.attempt_id: shown.limit for shown in story.chain}
+    own = story.of(row.attempt_id)
     return {
         "attempt_id": row.attempt_id,
         "number": row.number,
         "state": state(row, quiet).value,
         "parent": row.parent,
         "head": row.attempt_id == run.head,
-        "on_lineage": row.attempt_id in limits,
+        "on_lineage": row.attempt_id in story.cuts,
         "branch": row.branch,
-        "first_step": number_or_none(link.first_steps[0]) if link.first_steps else None,
-        "last_step": number_or_none(link.last_step),
+        "first_step": own.seen(link.first_steps[0]) if link.first_steps else None,
+        "last_step": own.seen(number_or_none(link.last_step)),
         "cut": story.cuts.get(row.attempt_id),
-        "hidden_from": limits.get(row.attempt_id),
+        "hidden_from": own.seen(own.limit),
         "ordered": row.ordered,
         "rows": sum(writer.rows for writer in story.writers[row.attempt_id]),
         "node": row.node,
@@ -173,7 +173,9 @@ def _moved_on(reader: Reader, run: RunRow, order: OrderRow) -> RefusalError:
     numbers = {row.attempt_id: row.number for row in reader.attempts(run.id)}
     made, now = numbers.get(order.attempt_id), numbers.get(run.head or "")
     said = f"The last order made attempt {made} the head, and attempt {now} has become it since."
-    return refuse("conflict", said, "If another is to be the head, say which: `respool lineage RUN --head N`.")
+    return refuse(
+        "conflict", said, "If another is to be the head, say which: `respool lineage RUN --head N`."
+    )
 
 
 _CHANGES = {

@@ -90,7 +90,7 @@ def full(reader: Reader, run: RunRow, quiet: Quiet, url: str | None) -> dict[str
 
 def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet, slots: list[SlotRow]) -> dict[str, Any]:
     writers = story.writers[attempt.attempt_id]
-    link = story.links[attempt.attempt_id]
+    link, own = story.links[attempt.attempt_id], story.of(attempt.attempt_id)
     return {
         "attempt_id": attempt.attempt_id,
         "number": attempt.number,
@@ -102,8 +102,8 @@ def _attempt(story: Story, attempt: AttemptRow, quiet: Quiet, slots: list[SlotRo
         "started_at": attempt.started_at or attempt.registered_at,
         "ended_at": attempt.ended_at,
         "exit_code": attempt.exit_code,
-        "first_step": number_or_none(link.first_steps[0]) if link.first_steps else None,
-        "last_step": number_or_none(link.last_step),
+        "first_step": own.seen(link.first_steps[0]) if link.first_steps else None,
+        "last_step": own.seen(number_or_none(link.last_step)),
         "rows": sum(row.rows for row in writers),
         "lost": sum(row.lost for row in writers),
         "heartbeat_at": attempt.heartbeat_at,

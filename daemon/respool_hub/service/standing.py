@@ -56,12 +56,13 @@ def links(
     """The attempts of a run as the lineage sees them. The primary is the lowest writer; who came without a rank, and
     the daemon's own, never are. Guests do not count at all.
     """
-    found: dict[str, Link] = {a.attempt_id: Link(a.attempt_id, a.parent, ordered=a.ordered) for a in attempts}
+    found = {row.attempt_id: _bare(row) for row in attempts}
     seen: set[str] = set()
     for row in writers:
         if (row.attempt_id, row.writer) in guests:
             continue
         link = found[row.attempt_id]
+        link = link._replace(named=link.named or row.named)
         last = max(link.last_step, row.last_step)
         if row.attempt_id in seen or row.writer >= FIRST_JOINED:
             found[row.attempt_id] = link._replace(last_step=last)
@@ -69,6 +70,12 @@ def links(
         seen.add(row.attempt_id)
         found[row.attempt_id] = link._replace(last_step=last, first_steps=row.steps, rewound=row.cut)
     return found
+
+
+def _bare(attempt: AttemptRow) -> Link:
+    floats = attempt.parent is not None and attempt.parent != attempt.believed
+    found = Link(attempt.attempt_id, attempt.parent, ordered=attempt.ordered)
+    return found._replace(named=False, floats=floats, base=attempt.base)
 
 
 def ancestors(attempts: Mapping[str, AttemptRow], attempt_id: str) -> list[str]:

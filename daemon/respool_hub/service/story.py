@@ -18,7 +18,7 @@ from respool_hub.service.reach import Reach
 from respool_hub.service.standing import links
 from respool_hub.store.ports import Reader
 from respool_hub.store.rows import AttemptRow, BatchRow, WriterRow
-from respoold.core.lineage import Link, Visible, cuts_of, last_step, limited, lineage
+from respoold.core.lineage import Link, Placed, Visible, last_step, limited, lineage, placed
 
 
 class Story(NamedTuple):
@@ -37,6 +37,11 @@ class Story(NamedTuple):
     def limit(self, shown: Visible, writer: int) -> int | None:
         """The step from which what this writer of the attempt logged is hidden; None: nothing of it is."""
         return shown.guests if (shown.attempt_id, writer) in self.guests else shown.limit
+
+    def of(self, attempt_id: str) -> Visible:
+        """What shows of an attempt; of one that is not on the lineage all, as it was written."""
+        found = (one for one in self.chain if one.attempt_id == attempt_id)
+        return next(found, Visible(attempt_id, None))
 
 
 class Totals(NamedTuple):
@@ -58,16 +63,16 @@ def tell(reader: Reader, run: int, tip: str | None) -> Story:
     for row in rows:
         writers[row.attempt_id].append(row)
     chain = lineage(known, tip)
-    found = _cuts(reader, chain, writers)
-    cuts = dict(zip((link.attempt_id for link in chain), found, strict=True))
+    found = _places(reader, chain, writers)
+    cuts = {link.attempt_id: place.cut for link, place in zip(chain, found, strict=True)}
     return Story(attempts, writers, known, limited(chain, found), cuts, last_step(chain), guests)
 
 
-def _cuts(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]) -> list[int | None]:
+def _places(reader: Reader, chain: list[Link], writers: dict[str, list[WriterRow]]) -> list[Placed]:
     if len(chain) < 2:
-        return cuts_of(chain)
+        return placed(chain)
     reach = Reach(reader, writers)
-    return cuts_of([link._replace(axes=reach.firsts(link.attempt_id)) for link in chain], reach.step)
+    return placed([link._replace(axes=reach.firsts(link.attempt_id)) for link in chain], reach.step)
 
 
 def about(reader: Reader, story: Story, attempt_id: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from respool_hub.store.rows import (
 from respool_hub.store.slot_queries import SlotReader, SlotTransaction
 from respool_hub.store.sweep_queries import SweepReader, SweepTransaction
 
-_WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time"
+_WRITER = "attempt_id, w.writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time, named"
 _BATCH = "id, attempt_id, writer, first_seq, next_seq, rows, min_step, max_step"
 _FILE = "f.attempt_id, writer, seq, name, digest, size, step, time, metadata"
 _BOOLS = ("parent_known", "offline", "attended", "alive", "marked", "ended", "gone", "claimed", "branch")
@@ -164,8 +164,8 @@ class SqliteTransaction(
 
     def put_writer(self, writer: WriterRow, view: bytes) -> None:
         steps = (*writer.steps, None, None)[:2]
-        values = (*writer[:6], *steps, writer.cut, writer.first_time, view)
-        self._db.execute(f"INSERT OR REPLACE INTO writers VALUES ({', '.join('?' * 11)})", values)
+        values = (*writer[:6], *steps, writer.cut, writer.first_time, view, writer.named)
+        self._db.execute(f"INSERT OR REPLACE INTO writers VALUES ({', '.join('?' * 12)})", values)
 
     def add_batch(self, batch: BatchData) -> None:
         self._db.execute(_INSERT_BATCH, batch)
@@ -187,6 +187,6 @@ def _attempt(row: Any) -> AttemptRow:
 
 
 def _writer(row: Any) -> WriterRow:
-    attempt_id, writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time = row
+    attempt_id, writer, next_seq, rows, lost, last_step, step_1, step_2, cut, first_time, named = row
     steps = tuple(step for step in (step_1, step_2) if step is not None)
-    return WriterRow(attempt_id, writer, next_seq, rows, lost, last_step, steps, cut, first_time)
+    return WriterRow(attempt_id, writer, next_seq, rows, lost, last_step, steps, cut, first_time, bool(named))

@@ -74,7 +74,8 @@ class AttemptRow(NamedTuple):
     `was_head`, `superseded`: it had the head; it lost it while it was not known to be dead. `alive`, `ended`,
     `exit_code`, `explicit` and `gone` are what its writers' slots amount to. `noticed`: a preemption notice of
     `source` stands, which expires at `deadline` (seconds since the epoch, 0: unknown). `ordered`: a cut that was
-    set by hand, NO_CUT for none at all.
+    set by hand, NO_CUT for none at all. `believed`: the parent that its first answer named; `base`: by how much that
+    one's steps were shifted then (`respoold.core.lineage`).
     """
 
     attempt_id: str
@@ -111,6 +112,8 @@ class AttemptRow(NamedTuple):
     source: str = ""
     deadline: float = 0.0
     ordered: int | None = None
+    believed: str | None = None
+    base: int = 0
 
 
 class OrderRow(NamedTuple):
@@ -215,7 +218,9 @@ class NodeRow(NamedTuple):
 
 
 class WriterRow(NamedTuple):
-    """What the fold of one writer's records has come to. `steps` are its first two rows' steps."""
+    """What the fold of one writer's records has come to. `steps` are its first two rows' steps; `named`: the trainer
+    named the step of a row.
+    """
 
     attempt_id: str
     writer: int
@@ -226,6 +231,7 @@ class WriterRow(NamedTuple):
     steps: tuple[int, ...] = ()
     cut: int | None = None
     first_time: float | None = None
+    named: bool = False
 
 
 class BatchRow(NamedTuple):

@@ -142,7 +142,23 @@ REPEATS = """
 ALTER TABLE checkpoints ADD COLUMN repeat INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1, CHECKPOINTS, PEOPLE, SLOTS, ORDERS, SWEEPS, REPEATS)
+SHIFTS = """
+ALTER TABLE attempts ADD COLUMN believed TEXT;
+ALTER TABLE attempts ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET believed = parent;
+ALTER TABLE writers ADD COLUMN named INTEGER NOT NULL DEFAULT 1;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    VERSION_1,
+    CHECKPOINTS,
+    PEOPLE,
+    SLOTS,
+    ORDERS,
+    SWEEPS,
+    REPEATS,
+    SHIFTS,
+)
 """The step to version n is at index n - 1."""
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from respool.wire.axes import First
 from respool.wire.frames import NO_STEP
-from respoold.core.lineage import Link, Reach, Visible, cut_of, cuts_of, last_step, lineage, visible
+from respoold.core.lineage import Link, Reach, Visible, cut_of, last_step, lineage, placed, visible
 
 
 class Life(NamedTuple):
@@ -18,6 +18,10 @@ class Life(NamedTuple):
     steps: tuple[int, ...] = ()
     rewound: int | None = None
     ordered: int | None = None
+
+
+def cuts_of(links: list[Link], reach: Reach | None = None) -> list[int | None]:
+    return [place.cut for place in placed(links, reach)]
 
 
 def links_of(lives: list[Life]) -> list[Link]:

@@ -10,7 +10,7 @@ import httpx
 import uvloop
 
 from respool.wire import codec
-from respool.wire.frames import NO_STEP, Kind, encode
+from respool.wire.frames import EXPLICIT_STEP, NO_STEP, Kind, encode
 from respool_hub.api.records import _body
 from respool_hub.app import Server, settings
 from respool_hub.config import HubConfig
@@ -50,19 +50,20 @@ def name(number):
     return f"{number:032x}"
 
 
-def record(kind, seq, value, step=NO_STEP, span=1, time=None):
-    return encode(
-        kind, codec.pack(value), seq=seq, step=step, span=span, time=1000.0 + seq if time is None else time
-    )
+def record(kind, seq, value, step=NO_STEP, span=1, time=None, flags=0):
+    at = 1000.0 + seq if time is None else time
+    return encode(kind, codec.pack(value), seq=seq, step=step, span=span, time=at, flags=flags)
 
 
-def row(seq, step, time=None, **values):
-    return record(Kind.ROW, seq, values or {"loss": float(seq)}, step, time=time)
+def row(seq, step, time=None, named=False, **values):
+    """A row with this step; `named`: by the script."""
+    flags = EXPLICIT_STEP if named else 0
+    return record(Kind.ROW, seq, values or {"loss": float(seq)}, step, time=time, flags=flags)
 
 
-def rows(first_seq, steps, **values):
+def rows(first_seq, steps, named=True, **values):
     """Rows with these steps, one after the other."""
-    return b"".join(row(first_seq + index, step, **values) for index, step in enumerate(steps))
+    return b"".join(row(first_seq + index, step, named=named, **values) for index, step in enumerate(steps))
 
 
 def asked(attempt, run_id="run", resume="allow", **more):

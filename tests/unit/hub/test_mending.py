@@ -6,7 +6,7 @@ import json
 import pytest
 
 from respoold.core import hubapi
-from unit.hub.kit import name, rows, served
+from unit.hub.kit import name, row, rows, served
 from unit.hub.test_http import RUN, Web
 
 A, B, C = name(1), name(2), name(3)
@@ -159,6 +159,74 @@ def test_lives_of_one_job_are_one_history_whichever_came_first(web, arrival, tog
     expected = [(s, 0) for s in range(3)] + [(s, 1) for s in range(3, 7)] + [(s, 2) for s in range(7, 12)]
     assert shown(web) == expected
     assert web.json("GET", RUN)["diverged"] is False
+
+
+def trained(numbers, told=0):
+    """The rows of a trainer that never names a step and was told `told`."""
+    made = (
+        row(at, told + at, **{"trainer/global_step": number, "who": numbers[0]})
+        for at, number in enumerate(numbers)
+    )
+    return b"".join(made)
+
+
+def progress(web, asked=""):
+    lines = [json.loads(line) for line in web.ask("GET", f"{RUN}/history{asked}").text.splitlines()]
+    assert [line["_step"] for line in lines] == sorted({line["_step"] for line in lines})
+    return [line["trainer/global_step"] for line in lines]
+
+
+def life(web, number, **more):
+    told = {"identity": "slurm:c:1", "restart_count": number, "launch": f"l{number}", "node": f"n{number}"}
+    return web.attach(name(number + 1), **(told | more))
+
+
+@pytest.mark.parametrize("arrival", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("together", [True, False])
+def test_lives_that_name_no_step_are_one_history_though_each_counts_from_where_its_node_knew(
+    web, arrival, together
+):
+    """As above, and the last life's node knew of the first one alone."""
+    batches = [trained(range(5)), trained(range(3, 9)), trained(range(7, 12), told=5)]
+
+    def attach(number):
+        parent = {2: {"parent": name(1)}}.get(number, {"parent_known": number == 0})
+        life(web, number, offline=True, **parent)
+
+    for number in arrival if together else ():
+        attach(number)
+    for number in arrival:
+        if not together:
+            attach(number)
+        web.append(name(number + 1), 0, batches[number])
+    assert progress(web) == list(range(12))
+    tree = web.json("GET", RUN + "/lineage")
+    assert tree["last_step"] == 15
+    found = {one["attempt_id"]: (one["first_step"], one["last_step"], one["cut"]) for one in tree["attempts"]}
+    assert [found[name(number)] for number in (1, 2, 3)] == [(0, 4, None), (5, 10, 3), (11, 15, 9)]
+    run = web.json("GET", RUN)
+    assert [one["last_step"] for one in sorted(run["attempts"], key=lambda one: one["attempt_id"])] == [
+        4,
+        10,
+        15,
+    ]
+    assert progress(web, "?min_step=8&max_step=12") == [6, 7, 8]
+
+
+def test_who_was_told_online_where_a_life_ends_is_shifted_with_it_when_an_earlier_one_comes(web):
+    life(web, 1, offline=True, parent_known=False)
+    web.append(B, 0, trained(range(3, 9)))
+    told = life(web, 2, dead=[B])
+    assert (told["step"], told["resumed"]) == (6, True)
+    web.append(C, 0, trained(range(8, 11), told=6))
+    assert progress(web) == [3, 4, 5, 6, 7, 8, 9, 10]
+    life(web, 0, offline=True)
+    web.append(A, 0, trained(range(5)))
+    assert progress(web) == list(range(11))
+    told = life(web, 3, dead=[C])
+    assert told["step"] == 14
+    web.append(name(4), 0, trained(range(10, 13), told=14))
+    assert progress(web) == list(range(13))
 
 
 def test_two_lives_at_once_of_no_one_job_are_a_branch_that_is_flagged(web):
