@@ -29,6 +29,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     # W&B 7951: each life goes back to the last whole epoch, however often, and never says a step.
     "rewound": {"restart": "rewind", "every": 10, "end": "hang"},
 }
+UNNAMED = {"restart": "axis", "every": 10, "end": "hang"}
 
 
 @pytest.fixture
@@ -49,10 +50,11 @@ def job(number: int, restarts: int = 0) -> dict[str, str]:
 def life(site: Site, node: Node, script: str, number: int, environ: dict[str, str] | None = None) -> Life:
     """The next life of the run, over when this returns; of one requeued job unless `environ` says another."""
     last = ROWS * (number + 1)
-    options = {"id": "mine", "checkpoint": site.path("shared.ckpt"), "steps": last, **SCRIPTS[script]}
+    how = SCRIPTS.get(script, UNNAMED)
+    options = {"id": "mine", "checkpoint": site.path("shared.ckpt"), "steps": last, **how}
     made = node.rows(environ=environ or job(9, number), **options)
-    made.reach(last - 1)
-    if "end" in SCRIPTS[script]:
+    made.remark("done")
+    if "end" in how:
         made.process.kill()
     assert made.process.wait() in {0, -9}, made.process.words()
     return made
@@ -118,6 +120,26 @@ def test_on_two_nodes_it_is_one_history_whichever_comes_back_first(
     for name in order:
         sent(nodes[name])
     one_history(land, lives)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), slowly(("b", "a"))])
+@pytest.mark.parametrize("where", ["aba", slowly("abba")])
+def test_loggers_that_name_no_step_are_one_history_though_neither_node_knows_how_far_the_run_was(
+    land: Site, where: str, order: tuple[str, ...]
+) -> None:
+    nodes = dict(zip("ab", land.nodes, strict=True))
+    for node in land.nodes:
+        alone(node)
+    lives = [life(land, nodes[name], "unnamed", number) for number, name in enumerate(where)]
+    for name in order:
+        sent(nodes[name])
+    run = land.view.show(PROJECT, "mine")
+    assert run is not None
+    assert not run["diverged"], run["attempts"]
+    rows = land.view.history(PROJECT, "mine")
+    assert [row["trainer/global_step"] for row in rows] == list(range(ROWS * len(where)))
+    assert [row["_step"] for row in rows] == sorted({row["_step"] for row in rows})
+    account(land.view, PROJECT, "mine", lives, linear=False)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations("ab")))

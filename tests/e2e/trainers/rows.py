@@ -23,11 +23,12 @@ def main() -> None:
     slowest = 0.0
     pad = {"pad": "x" * options.pad} if options.pad else {}
     for step in range(begin_at, options.steps):
-        value = value_of(run.attempt_id, step)
+        at, far = (run.step, {"trainer/global_step": step}) if options.restart == "axis" else (step, {})
+        value = value_of(run.attempt_id, at)
         before = time.perf_counter()
-        run.log({"value": value, "copy": step, **pad}, **({"step": step} if explicit else {}))
+        run.log({"value": value, "copy": step, **far, **pad}, **({"step": step} if explicit else {}))
         slowest = max(slowest, time.perf_counter() - before)
-        notes.row(step, value)
+        notes.row(at, value)
         if options.every and (step + 1) % options.every == 0:
             keep(options.checkpoint, step)
         if step == options.hang_at:
@@ -79,7 +80,7 @@ def parse():
     made.add_argument("--steps", type=int, default=100)
     made.add_argument("--pad", type=int, default=0, help="bytes to make each row larger by")
     made.add_argument("--pace", type=float, default=0.0)
-    made.add_argument("--restart", choices=["step", "checkpoint", "rewind"], default="step")
+    made.add_argument("--restart", choices=["step", "checkpoint", "rewind", "axis"], default="step")
     made.add_argument("--checkpoint", default="steps.checkpoint")
     made.add_argument("--every", type=int, default=0)
     made.add_argument("--hang-at", type=int, default=-1)

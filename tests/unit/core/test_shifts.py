@@ -9,6 +9,8 @@ from respool.wire.axes import First
 from respool.wire.frames import NO_STEP
 from respoold.core.lineage import Link, last_step, placed, visible
 
+SHOWN = ((range(10), 0), (range(10, 20), 12), (range(20, 47), 25))
+
 
 class Told(NamedTuple):
     """A life that names no step: it counts on from what it was told, and repeats nothing or tells so on an axis."""
@@ -51,7 +53,8 @@ def joined(lives: list[Told]) -> list[tuple[int, int]]:
 
 def test_a_life_that_nobody_could_tell_where_the_run_is_comes_behind_it_whatever_it_counts_from() -> None:
     lives = [Told(22, 0), Told(23, 0, floats=True, axis=10), Told(27, 22, floats=True, axis=20)]
-    assert joined(lives) == [*zip(range(10), range(10)), *((22 + n, 10 + n) for n in range(10)), *((45 + n, 20 + n) for n in range(27))]  # fmt: skip
+    first, second, third = ([(step + by, step) for step in steps] for steps, by in SHOWN)
+    assert joined(lives) == first + second + third
     assert last_step([life.link(number) for number, life in enumerate(lives)]) == 71
 
 
