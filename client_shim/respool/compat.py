@@ -77,6 +77,18 @@ def absent(name: str) -> Absent:
     return Absent(name)
 
 
+def module_of(package: str, name: str) -> Any:
+    """The module `name` of one of our packages, or the stand-in for W&B's. Raises AttributeError for private names."""
+    from importlib import import_module  # noqa: PLC0415 - only for who asks
+
+    if name.startswith("_"):
+        raise AttributeError(name)
+    try:
+        return import_module(f"respool.{package}.{name}")
+    except ImportError:
+        return absent(f"{package}.{name}")
+
+
 def absent_of(kind: str, name: str) -> Absent:
     """The stand-in for what W&B's media of this kind have. Raises AttributeError for any other name: libraries tell
     arrays and figures by their attributes.

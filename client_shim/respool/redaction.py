@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 HIDDEN = "<redacted>"
 
@@ -22,16 +23,27 @@ _WHOLE = (
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
 )
 _NAME = r"(?:secret|passw(?:or)?d|api[_-]?key|access[_-]?key(?:[_-]?id)?|(?:api|auth|access)[_-]?token)"
-_SHAPES = (
-    re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_WHOLE)})"),
-    re.compile(rf"(?i)({_NAME}[\w-]{{0,40}}[\"']?\s*[=:]\s*[\"']?)[^\s\"',;)}}\]]{{6,}}"),
-    re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}"),
-    re.compile(r"([a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:)[^\s/@]{1,200}(?=@)"),
-)
+
+
+@cache
+def _shapes() -> tuple[re.Pattern[str], ...]:
+    # Ten milliseconds, which init() need not pay: few command lines have a word that hints at a secret.
+    return (
+        re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_WHOLE)})"),
+        re.compile(rf"(?i)({_NAME}[\w-]{{0,40}}[\"']?\s*[=:]\s*[\"']?)[^\s\"',;)}}\]]{{6,}}"),
+        re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}"),
+        re.compile(r"([a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:)[^\s/@]{1,200}(?=@)"),
+    )
+
+
+@cache
+def _option() -> re.Pattern[str]:
+    return re.compile(rf"(?i)--?[\w-]*(?:{_NAME}|token|key)")
+
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 _END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----")
-_OPTION = re.compile(rf"(?i)--?[\w-]*(?:{_NAME}|token|key)")
 _HINTS = (
     *(
         "sk-",
@@ -48,17 +60,16 @@ _HINTS = (
         "akia",
         "asia",
     ),
-    *("aiza", "ya29", "npm_", "pypi-", "eyj", "secret", "passw", "key", "token", "bearer", "basic", "://"),
+    *("aiza", "ya29", "npm_", "pypi-", "eyj", "secret", "passw", "key", "token", "bearer", "basic"),
 )
 """Every shape has one of these in it, and most lines have none: a look for each shape would cost them."""
 
 
 def redacted(text: str) -> str:
     """One line without its secrets."""
-    low = text.lower()
-    if not any(hint in low for hint in _HINTS):
+    if not _hinted(text):
         return text
-    for shape in _SHAPES:
+    for shape in _shapes():
         text = shape.sub(_hide, text)
     return text
 
@@ -72,9 +83,18 @@ def arguments(argv: list[str]) -> list[str]:
     """A command line without its secrets, those too that stand behind the option that names them."""
     found: list[str] = []
     for index, word in enumerate(argv):
-        named = index > 0 and _OPTION.fullmatch(argv[index - 1]) is not None
+        named = index > 0 and _names_secret(argv[index - 1])
         found.append(HIDDEN if named and not word.startswith("-") else redacted(word))
     return found
+
+
+def _hinted(text: str) -> bool:
+    low = text.lower()
+    return any(hint in low for hint in _HINTS) or ("://" in low and "@" in low)
+
+
+def _names_secret(word: str) -> bool:
+    return word.startswith("-") and _hinted(word) and _option().fullmatch(word) is not None
 
 
 class Redactor:

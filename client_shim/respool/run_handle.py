@@ -253,6 +253,7 @@ class Run(RunPreemption, RunArtifacts, RunCheckpoints):
     def _begin_again(self, keeper: Keeper) -> None:
         self._attached = keeper.attached
         self._begin(keeper)
+        self._say_how_begun()
 
     def _leave(self) -> None:
         """Let go of the present attempt's keeper; its records are synced first."""

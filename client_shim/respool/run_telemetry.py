@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from respool.surroundings import DirtyCheck
 
 LOOK_AROUND_SECONDS = 1.0
-"""A script that is younger has other things to do than to hear what it was started with."""
+"""A script that is younger has other things to do than to start git and to list packages."""
+
+DIRTY_SECONDS = 0.5
+"""How long the end of a short script waits for git."""
 
 
 class RunTelemetry(RunInstruments):
@@ -33,6 +36,7 @@ class RunTelemetry(RunInstruments):
             from respool.console import Console  # noqa: PLC0415 - not at import time
 
             self._console = Console(self._keep_line, self._cannot_keep)
+        self._say_how_begun()
 
     @property
     def _primary(self) -> bool:
@@ -62,7 +66,7 @@ class RunTelemetry(RunInstruments):
         self._look_around()
         dirty, self._dirty = self._dirty, None
         if dirty is not None:
-            self._tell_dirty(dirty.poll())
+            self._tell_dirty(dirty.wait(DIRTY_SECONDS))
             dirty.close()
 
     def _in_passing(self, row: dict[str, Any], at: int, flags: int, now: float) -> None:
@@ -74,25 +78,29 @@ class RunTelemetry(RunInstruments):
             if self._dirty.over:
                 self._dirty = None
 
-    def _look_around(self) -> None:
-        """Record what the attempt was started with, once."""
+    def _say_how_begun(self) -> None:
+        """Record what the attempt was started with: at once, for one that dies young is the one it is asked of."""
         watched = self._place.watched
-        if self._told or not self._primary or not watched & {"about", "git"}:
+        if not self._primary or not watched & {"about", "git"}:
+            return
+        if self._about is None:
+            from respool import surroundings  # noqa: PLC0415 - not at import time
+
+            self._about = surroundings.facts() if "about" in watched else {}
+            git = surroundings.git_facts(_program_folder()) if "git" in watched else None
+            self._about |= {"git": git} if git is not None else {}
+        self._record(about=self._about)
+
+    def _look_around(self) -> None:
+        """What takes longer to find out, once: whether the work tree is dirty, and the packages."""
+        if self._told or not self._primary or self._about is None:
             return
         self._told = True
-        if self._about is not None:
-            self._record(about=self._about)
-            return
         from respool import surroundings  # noqa: PLC0415 - not at import time
 
-        self._about = surroundings.facts() if "about" in watched else {}
-        folder = _program_folder()
-        git = surroundings.git_facts(folder) if "git" in watched else None
-        if git is not None:
-            self._about["git"] = git
-            self._dirty = surroundings.DirtyCheck(folder)
-        self._record(about=self._about)
-        if "about" in watched:
+        if "git" in self._about and "dirty" not in self._about["git"]:
+            self._dirty = surroundings.DirtyCheck(_program_folder())
+        if "about" in self._place.watched:
             self._record(packages=surroundings.packages())
 
     def _tell_dirty(self, dirty: bool | None) -> None:

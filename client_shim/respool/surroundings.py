@@ -104,6 +104,18 @@ class DirtyCheck:
             self.close()
         return None
 
+    def wait(self, seconds: float) -> bool | None:
+        """As `poll`, waiting for the answer."""
+        import select  # noqa: PLC0415 - a library that init() need not load
+
+        deadline, answer = monotonic() + seconds, self.poll()
+        while answer is None and not self.over and self._child is not None and monotonic() < deadline:
+            ready = select.poll()
+            ready.register(self._child.stdout or -1, select.POLLIN)
+            ready.poll(1000 * (deadline - monotonic()))
+            answer = self.poll()
+        return answer
+
     def close(self) -> None:
         """Wait for no answer any more."""
         if not self.over and self._child is not None:

@@ -28,6 +28,17 @@ def spread(rows: Iterator[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     return [kept[round(index * step)] for index in range(most)]
 
 
+def flattened(sample: dict[str, Any], prefix: str = "system.") -> Iterator[tuple[str, Any]]:
+    """The values of a sample of load, by names like `system.cpu` and `system.gpus.0.utilization`."""
+    for key, value in sample.items():
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            for at, one in enumerate(value):
+                rest = {name: item for name, item in one.items() if name != "index"}
+                yield from flattened(rest, f"{prefix}{key}.{one.get('index', at)}.")
+        else:
+            yield key if key.startswith("_") else f"{prefix}{key}", value
+
+
 def framed(rows: list[dict[str, Any]]) -> Any:
     """A pandas DataFrame; the list itself where pandas is not installed, which is said once."""
     try:

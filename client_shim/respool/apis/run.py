@@ -10,9 +10,11 @@ from typing import Any
 from respool import notices
 from respool.apis.file import File
 from respool.apis.hub import Hub, file_url, run_url
-from respool.apis.rows import framed, spread
+from respool.apis.rows import flattened, framed, spread
 from respool.compat import absent
 from respool.errors import NotFoundError
+
+_LOAD = frozenset({"system", "events"})
 
 
 class Summary(dict[str, Any]):
@@ -128,12 +130,13 @@ class Run:
         keys: list[str] | None = None,
         x_axis: str = "_step",  # noqa: ARG002 - W&B's signature
         pandas: bool = True,
-        stream: str = "default",  # noqa: ARG002 - W&B's signature
+        stream: str = "default",
     ) -> Any:
         """At most `samples` rows, evenly spread, each with `_step`, `_timestamp`, `_runtime`; with `keys` those rows
-        that have all of them. A DataFrame if pandas is installed and wanted, else a list of dicts.
+        that have all of them. `stream` "system" or "events": the load of its processes and their machine instead, as
+        `system.cpu`. A DataFrame if pandas is installed and wanted, else a list of dicts.
         """
-        rows = spread(self.scan_history(keys), samples)
+        rows = spread(self._load(keys) if stream in _LOAD else self.scan_history(keys), samples)
         return framed(rows) if pandas else rows
 
     def scan_history(
@@ -155,6 +158,12 @@ class Run:
                 yield row
             elif all(key in row for key in keys):
                 yield {key: row[key] for key in keys}
+
+    def _load(self, keys: list[str] | None) -> Iterator[dict[str, Any]]:
+        for sample in self._hub.lines(self._url("beside", "system")):
+            row = dict(flattened(sample))
+            if all(key in row for key in keys or ()):
+                yield {key: row[key] for key in keys} if keys else row
 
     def files(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, ClassVar
 
+from respool import notices
 from respool.media import png
 from respool.media.base import Media, Source, path_of, suffix_of
 from respool.row_media import library_of
@@ -16,13 +17,16 @@ _MAGIC = (
     (b"RIFF", ".webp"),
     (b"BM", ".bmp"),
 )
+NOT_KEPT = ("classes", "boxes", "masks")
+"""What W&B draws over a picture in the browser."""
+
 _PNG_MODES = frozenset({"1", "L", "LA", "I", "P", "RGB", "RGBA"})
 
 
 class Image(Media):
     """A picture. Arrays are H x W, or H x W x 1 to 4 samples, tensors C x H x W (a batch is laid side by side):
     integers are 0 to 255, floats 0 to 1, and floats below 0 are stretched to the full range. `caption` goes in
-    the reference; boxes, masks and classes have no effect.
+    the reference; boxes, masks and classes are not kept, which is warned of.
     """
 
     kind: ClassVar[str] = "image-file"
@@ -34,11 +38,17 @@ class Image(Media):
         mode: str | None = None,  # noqa: ARG002 - W&B's signature, as what follows `caption`
         caption: str | None = None,
         grouping: int | None = None,  # noqa: ARG002 - as above
-        classes: Any = None,  # noqa: ARG002 - as above
-        boxes: Any = None,  # noqa: ARG002 - as above
-        masks: Any = None,  # noqa: ARG002 - as above
+        classes: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
         file_type: str | None = None,  # noqa: ARG002 - as above
     ) -> None:
+        passed = dict(zip(NOT_KEPT, (classes, boxes, masks), strict=True))
+        given = ", ".join(f"{name}=" for name, value in passed.items() if value is not None)
+        if given:
+            notices.warn(
+                f"image {given}", f"Image({given}): the picture is kept, these are not; draw them into it."
+            )
         super().__init__(lambda: _source(data_or_path), caption)
 
 

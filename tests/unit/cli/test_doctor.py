@@ -190,6 +190,10 @@ def test_a_good_script_is_left_in_peace() -> None:
         ("run.resumed", "run.settings.mode or wandb.keras.WandbCallback or wandb.Settings().a", []),
         ("resume=True", "resume=True, sync_tensorboard=True", [("call", 3)]),
         ("resume=True", "resume=True, fork_from='x?_step=3'", [("call", 3)]),
+        ("resume=True", "resume=True, fork_from='x', monitor_gym=True, x=1", [("call", 3)] * 3),
+        ("run.resumed", "wandb.Image(x, masks={}, boxes={})", [("call", 4)]),
+        ("run.resumed", "wandb.Image(x, caption='y') or wandb.apis.public.Run", []),
+        ("run.resumed", "wandb.apis.public.Nobody", [("call", 4)]),
     ],
 )  # fmt: skip
 def test_each_fault_of_a_script_is_found_in_its_line(

@@ -75,6 +75,20 @@ def test_history_is_every_row_or_some_of_them(hub):
     assert first["loss"] == 10.0
 
 
+def test_the_load_of_a_run_is_a_stream_of_its_own(hub):
+    gpus = [{"index": 0, "utilization": 50.0}, {"index": 3, "utilization": 99.0}]
+    hub.append(A, 12, record(Kind.SYSTEM, 12, {"cpu": 80.0, "gpus": gpus}))
+    run = respool.Api().run("p/good")
+    (sample,) = run.history(stream="system", pandas=False)
+    assert {key: value for key, value in sample.items() if key.startswith("system.")} == {
+        "system.cpu": 80.0,
+        "system.gpus.0.utilization": 50.0,
+        "system.gpus.3.utilization": 99.0,
+    }
+    assert run.history(stream="events", keys=["system.cpu"], pandas=False) == [{"system.cpu": 80.0}]
+    assert run.history(stream="system", keys=["loss"], pandas=False) == []
+
+
 def test_history_is_a_data_frame_where_pandas_is(hub):
     pytest.importorskip("pandas")
     frame = respool.Api().run("p/good").history()

@@ -74,6 +74,14 @@ def test_an_array_becomes_a_png_with_its_pixels(run, samples):
     assert pixels(content(run, found["path"])) == (5, 4, samples, array.tobytes())
 
 
+def test_what_is_not_kept_of_a_picture_is_said(run, capsys):
+    _, found = logged(run, respool.Image(np.zeros((2, 2)), masks={"m": {}}, boxes={"b": {}}))
+    assert found["_type"] == "image-file"
+    assert "Image(boxes=, masks=)" in capsys.readouterr().err
+    logged(run, respool.Image(np.zeros((2, 2)), caption="x"))
+    assert "Image(" not in capsys.readouterr().err
+
+
 def test_floats_of_one_are_white_and_negative_ones_are_stretched(run):
     _, found = logged(run, respool.Image(np.array([[0.0, 1.0, 0.5, np.nan]])))
     assert pixels(content(run, found["path"]))[3] == bytes([0, 255, 128, 0])

@@ -319,6 +319,44 @@ def test_what_a_run_was_started_with_is_recorded_once(spool, monkeypatch):
     assert "do-not-tell" not in str((about, packages))
 
 
+def test_one_that_dies_before_it_logs_has_told_how_it_was_started(spool, tmp_path, monkeypatch):
+    commit = a_repository(tmp_path)
+    monkeypatch.setenv("RESPOOL_GIT", "1")
+    monkeypatch.setenv("RESPOOL_ABOUT", "1")
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py"), "--lr", "3"])
+    run = respool.init(project="p", id="r", mode="spool")
+    (told,) = metas_of(spool)
+    assert told["about"]["argv"][1:] == ["--lr", "3"]
+    assert told["about"]["git"]["commit"] == commit
+    run.finish()
+
+
+@pytest.mark.parametrize("dirty", [True, False])
+def test_a_script_that_ends_at_once_waits_a_moment_for_git(spool, tmp_path, monkeypatch, dirty):
+    a_repository(tmp_path)
+    if dirty:
+        (tmp_path / "train.py").write_text("changed")
+    monkeypatch.setattr("respool.run_telemetry.DIRTY_SECONDS", 20.0)
+    monkeypatch.setenv("RESPOOL_GIT", "1")
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
+    respool.init(project="p", id="r", mode="spool").finish()
+    assert [meta["about"]["git"].get("dirty") for meta in metas_of(spool) if "about" in meta] == [None, dirty]
+
+
+def test_a_git_that_hangs_is_not_waited_for(spool, tmp_path, monkeypatch):
+    a_repository(tmp_path)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("respool.run_telemetry.DIRTY_SECONDS", 0.05)
+    monkeypatch.setenv("RESPOOL_GIT", "1")
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
+    respool.init(project="p", id="r", mode="spool").finish()
+    assert [sorted(meta["about"]) for meta in metas_of(spool) if "about" in meta] == [["git"]]
+
+
 def a_repository(folder):
     git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "one"]):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
+from itertools import chain
 
 import respool
+from respool.media.image import NOT_KEPT
 from respoold.cli.doctor.finding import Finding, Level
 from respoold.cli.doctor.spelled import Spelled, imports
 from respoold.cli.doctor.surface import Kept, verdict
@@ -16,6 +18,7 @@ _TAKEN = frozenset(inspect.signature(respool.init).parameters) | {
     "config_include_keys",
 }
 _RAISES = frozenset({"resume_from", "fork_from"})
+_LOGGING = frozenset({"sync_tensorboard", "monitor_gym"})
 _INSTEAD = {
     "attach": "Say init(join=True) in the further process.",
     "controller": "The hub runs the sweep: respool sweep FILE.",
@@ -32,7 +35,8 @@ _INSTEAD = {
 
 def check(tree: ast.Module, spelled: Spelled) -> list[Finding]:
     """Imports to change, names that keep nothing or are not there, arguments without effect."""
-    return [*_imports(tree), *_lacking(tree, spelled), *_arguments(tree, spelled)]
+    found = (_imports(tree), _lacking(tree, spelled), _arguments(tree, spelled), _parts(tree, spelled))
+    return list(chain.from_iterable(found))
 
 
 def _imports(tree: ast.Module) -> Iterator[Finding]:
@@ -103,6 +107,26 @@ def _arguments(tree: ast.Module, spelled: Spelled) -> Iterator[Finding]:
             cause = f"init({raising[0]}=) raises UsageError in respool."
             advice = "Say resume='allow' with the run's id, then run.rewind(step)."
             yield Finding(Level.BAD, "call", cause, advice, node.lineno)
-        elif given:
-            cause = f"init({', '.join(f'{name}=' for name in given)}) has no effect in respool."
+        logging = [name for name in given if name in _LOGGING]
+        if logging:
+            cause = f"init({_spelled(logging)}) has no effect in respool: nothing is logged by it."
+            yield Finding(Level.WARN, "call", cause, "Log the scalars with log().", node.lineno)
+        others = [name for name in given if name not in _RAISES | _LOGGING]
+        if others:
+            cause = f"init({_spelled(others)}) has no effect in respool."
             yield Finding(Level.NOTE, "call", cause, "Leave it out, or log what you need of it.", node.lineno)
+
+
+def _parts(tree: ast.Module, spelled: Spelled) -> Iterator[Finding]:
+    """Arguments of media that are not kept with them."""
+    for node in ast.walk(tree):
+        path = spelled.path(node.func) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and path == ("Image",):
+            given = [word.arg for word in node.keywords if word.arg in NOT_KEPT]
+            if given:
+                cause = f"Image({_spelled(given)}): the picture is kept, these are not."
+                yield Finding(Level.WARN, "call", cause, "Draw them into the picture.", node.lineno)
+
+
+def _spelled(names: list[str]) -> str:
+    return ", ".join(f"{name}=" for name in names)
