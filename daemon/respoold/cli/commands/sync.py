@@ -61,7 +61,7 @@ def run(args: Namespace, screen: Screen) -> int:
         _tell_of_daemon(screen, places)
         return Exit.DONE
     if _keyless(args.hub, places) and (found := _any_daemon(places)) is not None:
-        return _hand_over(found, spools, args, screen)
+        return _hand_over(found, spools, args, places, screen)
     outcome, code = upload(spools, args.hub, places, screen)
     if args.json:
         screen.emit(outcome._asdict() | {"spools": spools})
@@ -96,11 +96,12 @@ def _any_daemon(places: Places) -> str | None:
         return None
 
 
-def _hand_over(socket: str, spools: list[str], args: Namespace, screen: Screen) -> int:
+def _hand_over(socket: str, spools: list[str], args: Namespace, places: Places, screen: Screen) -> int:
     """Pass what is over to the daemon, and wait until the hub has it."""
     attempts = [one for spool in spools for one in handing_over.ready_in(spool)]
+    url = find_hub(args.hub, places).url
     screen.note(
-        f"There is no key of yours; the daemon at {socket} brings {words.counted(len(attempts), 'attempt')}."
+        f"There is no key of yours for {url}; the daemon at {socket} brings {words.counted(len(attempts), 'attempt')}."
     )
     try:
         left = handing_over.completely(socket, f"respool {__version__}", attempts, HAND_OVER_SECONDS)
