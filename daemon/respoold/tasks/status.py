@@ -130,7 +130,7 @@ def _why_unsent(uplink: Uplink, attempt: Attempt) -> tuple[str | None, str | Non
         return uplink.why, f"run: respool login {uplink.url}"
     if not uplink.open:
         away = f"the hub is away: {uplink.why}"
-        return away, "nothing is lost; it is tried again by itself"
+        return away, "what lies here is safe; it is tried again by itself"
     if attempt.held:
         return attempt.held, "it is tried again by itself; the hub's log says more"
     if attempt.no_room:
