@@ -110,7 +110,7 @@ def test_status_says_what_waits_for_whom_and_why_and_exits_with_one(site: Site) 
     assert [run["run_id"] for run in told["runs"]] == [RUN]
     text = site.node.call("status").stdout
     assert "away" in text
-    assert "nothing is lost" in text
+    assert "what lies here is safe" in text
 
 
 @pytest.mark.slow
