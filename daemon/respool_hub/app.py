@@ -32,6 +32,7 @@ from respool_hub.api import (
     teams,
 )
 from respool_hub.api import bytes as raw
+from respool_hub.api.socket_body import BodyProtocol
 from respool_hub.config import ConfigError, HubConfig, Listen, parse_listen
 from respool_hub.hub import KEY_FILE, Hub, open_hub
 from respool_hub.notify import notify, watchdog_seconds
@@ -80,7 +81,7 @@ def settings(hub: Hub) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(hub),
         loop="uvloop",
-        http="httptools",
+        http=BodyProtocol,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.types import Scope as AsgiScope
 
 from respool_hub.api.answers import packed
 from respool_hub.api.door import Door
+from respool_hub.api.socket_body import SocketBody, body_of
 from respool_hub.hub import Hub
 from respool_hub.service import names
 from respool_hub.service.access import Caller, Scope
@@ -20,6 +22,12 @@ from respool_hub.store.ports import BlobFile, StoreError, StoreFullError, Upload
 from respool_hub.sweeping import Broom
 
 PIECE = 1 << 20
+QUANTUM = 256 << 10
+"""Bytes read, hashed and written at once: what stays in a core's cache meanwhile."""
+
+VISIT = 64 << 20
+"""Bytes after which a thread gives way to others that wait for one."""
+
 MAX_BLOB = 1 << 40
 
 
@@ -77,9 +85,10 @@ async def put(broom: Broom, hub: Hub, _: Caller, request: Request) -> Response:
 
 
 class Intake:
-    """A body on its way to the store. What came is handed over as it is, PIECE bytes and more at a time, and the last
-    of it together with the commit: joining it, and each hop to a thread, cost more than the hash. `open`: there is
-    something to abort, or to suspend. `offset`: the bytes that came before.
+    """A body on its way to the store. A thread hashes and writes what came, and reads on from the socket where it may
+    for as long as there is more; else PIECE bytes and more are handed over at a time, the last of it together with the
+    commit: joining it, and each hop to a thread, cost more than the hash. `open`: there is something to abort, or to
+    suspend. `offset`: the bytes that came before.
     """
 
     def __init__(self, hub: Hub, digest: str, expected: int | None, offset: int = 0) -> None:
@@ -93,7 +102,8 @@ class Intake:
 
     async def take(self, request: Request) -> bool:
         """Whether it was what its digest says, and is stored durably. Raises RefusalError, StoreError."""
-        held, count = list[bytes](), 0
+        rest = body_of(request)
+        held, count, flows = list[bytes](), 0, rest is not None
         while True:
             message = await request.receive()
             if message["type"] == "http.disconnect":
@@ -105,12 +115,13 @@ class Intake:
             if self.size + count > MAX_BLOB:
                 raise _too_large(self._digest)
             last = not message.get("more_body", False)
-            if last or count >= PIECE:
+            if last or flows or count >= PIECE:
                 self.size += count
-                good = await self._hub.in_thread(partial(self._store, held, last=last))
-                if last:
+                before = self.size
+                good = await self._stored(held, rest, last=last)
+                if good is not None:
                     return good
-                held, count = [], 0
+                held, count, flows = [], 0, self.size - before >= PIECE
 
     def suspend(self) -> None:
         """Keep what came for the next try; in a thread."""
@@ -123,14 +134,36 @@ class Intake:
             self._upload.abort()
             self._upload = None
 
-    def _store(self, held: list[bytes], *, last: bool) -> bool:
-        if self._upload is None:
-            self._upload = self._opened()
+    async def _stored(self, held: list[bytes], rest: SocketBody | None, *, last: bool) -> bool | None:
+        """Whether it was good, None while there is more to come."""
+        if last or rest is None:
+            return await self._hub.in_thread(partial(self._store, held, last=last))
+        rest.pause()
+        try:
+            return await self._hub.in_thread(partial(self._read_on, held, rest))
+        finally:
+            rest.resume()
+
+    def _read_on(self, held: list[bytes], rest: SocketBody) -> bool | None:
+        with closing(rest):
+            upload, buffer, until = self._begin(held), memoryview(bytearray(QUANTUM)), self.size + VISIT
+            while self.size < until and (got := rest.read(buffer)):
+                upload.write(buffer[:got])
+                self.size += got
+        return None if rest.left else self._commit(upload)
+
+    def _store(self, held: list[bytes], *, last: bool) -> bool | None:
+        upload = self._begin(held)
+        return self._commit(upload) if last else None
+
+    def _begin(self, held: list[bytes]) -> Upload:
+        upload = self._upload = self._upload or self._opened()
         for body in held:
-            self._upload.write(body)
-        if not last:
-            return False
-        good = self._upload.commit(self._digest)
+            upload.write(body)
+        return upload
+
+    def _commit(self, upload: Upload) -> bool:
+        good = upload.commit(self._digest)
         self._upload = None
         return good
 
