@@ -67,7 +67,7 @@ def run(size: Size = FULL) -> list[Result]:
         )
     )
     rows += [_log(name, found) for name in ("p50", "p99")]
-    moved = f"{2 * size.rounds * size.state >> 20} MiB up and down"
+    moved = f"{3 * size.rounds * size.state >> 20} MiB up and down"
     for name, grown in found.growth.items():
         rows.append(
             Result(
@@ -88,13 +88,15 @@ def _measured(stand: Stand, size: Size) -> Found:
     upload, floors, busy, quiet = list[float](), list[float](), list[Any](), list[Any]()
     for _ in range(size.rounds):
         saver.ask(do="renew")
-        quiet.append(subject.ask(do="log", calls=size.calls, gap=0.001))
-        upload.append(
-            _uploaded(stand, hub, saver, "checkpoint", subject if size.calls else None, busy, size.calls)
-        )
+        _warm(stand, size)
+        upload.append(_uploaded(stand, hub, saver, "checkpoint"))
+        _warm(stand, size)
         floors.append(copier.copied(f"{stand.folder}/copier", _newest(stand)))
+        quiet.append(subject.ask(do="log", calls=size.calls, gap=0.001))
+        saver.ask(do="renew")
+        _uploaded(stand, hub, saver, "checkpoint", Beside(subject, busy, size.calls))
     stored = _stored(stand)
-    _uploaded(stand, hub, saver, "tune", None, busy, 0)
+    _uploaded(stand, hub, saver, "tune")
     adapter = (_stored(stand) - stored) / os.path.getsize(_newest(stand))
     stand.stop(saver)
     other = _saver(stand, "other", size, restores=True)
@@ -110,28 +112,38 @@ def _saver(stand: Stand, daemon: str, size: Size, *, restores: bool = False) -> 
     return process
 
 
-def _uploaded(
-    stand: Stand,
-    hub: Process,
-    saver: Process,
-    way: str,
-    subject: Process | None,
-    turns: list[Any],
-    calls: int,
-) -> float:
-    """Seconds from the hub's going on until it shows one checkpoint more; `subject` logs meanwhile."""
+class Beside(NamedTuple):
+    """A trainer that logs so often, and where it says how long that took it."""
+
+    subject: Process
+    turns: list[Any]
+    calls: int
+
+
+def _warm(stand: Stand, size: Size) -> None:
+    """Have the machine hold memory for what is written next: where a host takes back what a virtual machine has freed,
+    touching it again costs three times the copy, and whoever comes first pays.
+    """
+    path, piece = os.path.join(stand.folder, "warm"), bytes(1 << 20)
+    with open(path, "wb") as file:
+        file.writelines(piece for _ in range(3 * size.state >> 20))
+    os.unlink(path)
+
+
+def _uploaded(stand: Stand, hub: Process, saver: Process, way: str, beside: Beside | None = None) -> float:
+    """Seconds from the hub's going on until it shows one checkpoint more."""
     with contextlib.closing(connect(stand)) as connection:
         before = _newest_step(connection)
         hub.signal(signal.SIGSTOP)
         try:
             saver.ask(do=way)
-            if subject is not None:
-                subject.tell(do="log", calls=calls, gap=0.001)
+            if beside:
+                beside.subject.tell(do="log", calls=beside.calls, gap=0.001)
         finally:
             hub.signal(signal.SIGCONT)
         taken = until(SECONDS, lambda: _newest_step(connection) > before, pause=0.01)
-    if subject is not None:
-        turns.append(subject.answer())
+    if beside:
+        beside.turns.append(beside.subject.answer())
     return taken
 
 
