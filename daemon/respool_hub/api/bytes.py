@@ -136,9 +136,8 @@ class Intake:
 
     async def _stored(self, held: list[bytes], rest: SocketBody | None, *, last: bool) -> bool | None:
         """Whether it was good, None while there is more to come."""
-        if last or rest is None:
+        if last or rest is None or not rest.pause():
             return await self._hub.in_thread(partial(self._store, held, last=last))
-        rest.pause()
         try:
             return await self._hub.in_thread(partial(self._read_on, held, rest))
         finally:

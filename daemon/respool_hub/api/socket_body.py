@@ -35,12 +35,15 @@ class SocketBody:
         self.left = size
         self.taken = False
 
-    def pause(self) -> None:
-        """From now on the loop reads nothing of it."""
+    def pause(self) -> bool:
+        """From now on the loop reads nothing of it; False when the connection is being closed."""
+        transport = self._protocol.transport
+        if transport.is_closing():
+            return False  # its descriptor may be another connection's by now
         self._protocol.flow.pause_reading()
-        number = self._protocol.transport.get_extra_info("socket").fileno()
         # A descriptor of its own: the loop may close the connection while a thread reads.
-        self._socket = socket.socket(fileno=os.dup(number))
+        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        return True
 
     def read(self, buffer: memoryview) -> int:
         """How many bytes came, which lie in `buffer`; 0 when there are none for now, or none any more."""
