@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -29,15 +30,15 @@ class Begun(NamedTuple):
     pid: int
 
 
-def make(node: Node, points: int, pace: float = 0.1, **more: Any) -> str:
-    """A sweep over a grid of so many points."""
+def make(node: Node, points: int, pace: float = 0.1, wrapper: Sequence[str] = (), **more: Any) -> str:
+    """A sweep over a grid of so many points, whose command line begins with `wrapper`."""
     flags = [f"--lives={os.path.join(node.work, 'lives')}", f"--steps={STEPS}", f"--pace={pace}"]
     config = {
         "method": "grid",
         "metric": {"name": "loss", "goal": "minimize"},
         "parameters": {"x": {"values": list(range(points))}},
         "program": os.path.join(TRAINERS, "sweep_run.py"),
-        "command": ["${interpreter}", "${program}", "${args}", *flags],
+        "command": [*wrapper, "${interpreter}", "${program}", "${args}", *flags],
         **more,
     }
     path = os.path.join(node.work, "sweep.yaml")
@@ -122,15 +123,32 @@ def test_a_preempted_run_is_begun_again_first_and_goes_on_where_it_was(site: Sit
     assert begun[1].step > 0
 
 
-def test_a_command_that_cannot_be_started_fails_its_runs_at_once_and_then_its_agent(site: Site) -> None:
+def test_an_agent_that_cannot_start_its_command_gives_the_run_back_and_ends(site: Site) -> None:
     site.open()
-    sweep = make(site.node, 6, command=["no-such-program", "${args}"])
+    sweep = make(site.node, 2, pace=0.0, wrapper=["./here-only"])
+    one = agent(site, sweep, 1).launch()
+    assert one.wait(60) == 127, one.words()
+    assert any("cannot be started: ./here-only cannot be run" in line for line in one.lines()), one.words()
+    found = shown(site.node, sweep)
+    assert [(row["state"], row["requeues"]) for row in found["runs"]] == [("queued", 0)]
+    assert "1 queued" in site.node.call("show", f"{PROJECT}/{sweep}").stdout
+    path = os.path.join(site.node.work, "here-only")
+    with open(path, "w", encoding="ascii") as file:
+        file.write('#!/bin/sh\nexec "$@"\n')
+    os.chmod(path, 0o755)
+    two = agent(site, sweep, 2).launch()
+    assert two.wait(60) == 0, two.words()
+    site.drained(run_id=f"{sweep}-2")
+    check_whole(site, sweep, 2)
+    assert [(one.x, one.requeued) for one in lives(site.node)] == [(0, False), (1, False)]
+
+
+def test_an_agent_ends_when_all_its_runs_fail_at_once(site: Site) -> None:
+    site.open()
+    sweep = make(site.node, 6, command=["false", "${args}"])
     one = agent(site, sweep, 1).launch()
     assert one.wait(60) == 1, one.words()
-    said = [line for line in one.lines() if "cannot be started: no-such-program cannot be run" in line]
-    assert len(said) == 5, one.words()
-    found = shown(site.node, sweep)
-    assert [row["state"] for row in found["runs"]] == ["failed"] * 5
+    assert [row["state"] for row in shown(site.node, sweep)["runs"]] == ["failed"] * 5
 
 
 def test_an_agent_rides_out_a_hub_that_is_away_and_gives_up_when_it_stays_away(site: Site) -> None:

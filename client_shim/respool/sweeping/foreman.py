@@ -66,10 +66,17 @@ class Foreman:
 
     def report(self, lease: str, code: int) -> None:
         """How its process ended, negative for a signal. Raises AwayError after `patience` without a hub."""
+        self._tell("reports", {"lease": lease, "code": code})
+
+    def give_back(self, lease: str) -> None:
+        """Its process cannot be started here: others get it. Raises AwayError after `patience` without a hub."""
+        self._tell("returns", {"lease": lease})
+
+    def _tell(self, what: str, body: dict[str, Any]) -> None:
         waits = Waits(self._patience)
         while True:
             try:
-                self._ask("reports", {"lease": lease, "code": code}, {"lease"})
+                self._ask(what, body, {"lease"})
             except AwayError:
                 if waits.over("away"):
                     raise

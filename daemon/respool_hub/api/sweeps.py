@@ -36,6 +36,7 @@ def routes(hub: Hub) -> list[Route]:
         Route(one + "/work", Door(hub, Scope.WRITE, ask_for_work), methods=["POST"]),
         Route(one + "/leases", Door(hub, Scope.WRITE, renew_leases), methods=["POST"]),
         Route(one + "/reports", Door(hub, Scope.WRITE, take_report), methods=["POST"]),
+        Route(one + "/returns", Door(hub, Scope.WRITE, take_back), methods=["POST"]),
     ]
 
 
@@ -117,6 +118,12 @@ async def take_report(hub: Hub, caller: Caller, request: Request) -> Response:
         work.report(tx, making.own(tx, caller, *_path(request)), lease, code, hub.now())
 
     await hub.write(report)
+    return as_json({"lease": lease})
+
+
+async def take_back(hub: Hub, caller: Caller, request: Request) -> Response:
+    lease = _text(await json_of(request), "lease")
+    await hub.write(lambda tx: work.give_back(tx, making.own(tx, caller, *_path(request)), lease))
     return as_json({"lease": lease})
 
 

@@ -154,6 +154,7 @@ class AssignmentRow(NamedTuple):
     `lease` names the hold of `agent`; `attempts`: how many its run had when it was leased. `reported`: the exit code
     of its process by the agent's word, negative for a signal. `stopped`: the hub wants it to end early. `outcome`:
     the state of the run once it is done. `value`: of the metric; `marks`: its best ones by band, smaller is better.
+    `requeues`: how often it was begun again; -1 while it is queued and was never begun.
     """
 
     sweep: int

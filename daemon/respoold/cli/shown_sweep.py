@@ -67,7 +67,7 @@ def _undone(sweep: dict[str, Any], counts: dict[str, Any]) -> str:
     named = {
         "at work": int(counts.get("leased") or 0) - ended,
         "ended a moment ago": ended,
-        "to be begun again" if goes_on else "given up": counts.get("queued"),
+        "queued" if goes_on else "given up": counts.get("queued"),
     }
     return "".join(f", {words.count(number)} {name}" for name, number in named.items() if number)
 

@@ -92,6 +92,18 @@ async def test_a_rebalance_is_advice() -> None:
         await heard(Foreseen("ec2-rebalance", likely=True))
 
 
+async def test_advice_that_cannot_be_had_slows_no_notice() -> None:
+    imds, asked = Imds(), list[float]()
+
+    async def handler(one: Asked) -> Said:
+        if one.path == SPOT:
+            asked.append(trio.current_time())
+        return Said(500) if one.path == REBALANCE else await imds(one)
+
+    async with serving(handler) as service, hearing(ec2.Ec2(service.base, lambda: 0.9, 0.01)):
+        await until(lambda: len(asked) >= 8)  # with a backoff of its own the fourth comes after 12 s
+
+
 async def test_a_token_that_has_expired_is_renewed() -> None:
     imds = Imds()
     async with serving(imds) as service, hearing(ec2.Ec2(service.base, no_jitter, 0.01)) as heard:
@@ -335,6 +347,7 @@ async def test_a_file_on_a_share_that_hangs_holds_up_nobody_else(monkeypatch: py
         ("1505722920.5\nnight shift", AT + 0.5),
         ("1505722920000", 0.0),
         ("9" * 64, 0.0),
+        ("30", 0.0),
         ("-5", 0.0),
         ("²", 0.0),
     ],

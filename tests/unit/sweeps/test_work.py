@@ -62,6 +62,9 @@ class Agents:
     def report(self, lease, code):
         self.desk.write(lambda tx: work.report(tx, self.now_of(tx), lease, code, self.desk.hub.now()))
 
+    def give_back(self, lease):
+        self.desk.write(lambda tx: work.give_back(tx, self.now_of(tx), lease))
+
     def renew(self, *leases):
         def do(tx):
             sweep = self.now_of(tx)
@@ -128,6 +131,30 @@ def test_a_run_that_failed_is_done_and_one_that_died_without_a_code_is_tried_aga
     again = agents.ask("d")
     assert (again.row.number, again.again) == (1, True)
     assert agents.states()[0] == "failed"
+
+
+def test_what_an_agent_cannot_begin_counts_as_if_it_had_never_been_given_out(desk):
+    agents = Agents(desk, max_requeues=0)
+    agents.ask("a")
+    for _ in range(2):  # asked again, it is answered again
+        agents.give_back("a")
+    assert agents.states() == ["queued"]
+    assert agents.renew("a") == {"a": "lost"}
+    again = agents.ask("b")
+    assert (again.row.number, again.row.requeues, again.again) == (0, 0, False)
+    agents.give_back("a")
+    assert agents.renew("b") == {"b": "go"}
+
+
+def test_a_requeued_run_that_is_given_back_may_still_die_as_often_as_before(desk):
+    agents = Agents(desk, max_requeues=1)
+    desk.report(agents.begin(agents.ask("a"), [1.0]), "gone")
+    agents.report("a", -9)
+    for lease in "bcd":
+        given = agents.ask(lease)
+        assert (given.row.number, given.row.requeues, given.again) == (0, 1, True)
+        agents.give_back(lease)
+    assert agents.states() == ["queued"]
 
 
 def test_a_job_that_always_dies_is_given_up(desk):

@@ -56,6 +56,8 @@ def judged(reader: Reader, sweep: SweepRow, row: AssignmentRow, metric: str, now
     if row.state == DONE:
         return row
     stands = life(reader, sweep, row, now)
+    if stands is None and row.requeues < 0:
+        return row
     bound = DEAD_SECONDS if stands in {State.CRASHED, None} else LEASE_SECONDS
     expired = row.state == QUEUED or now.ears.quiet(ear_of(row.lease)) > bound
     outcome = _outcome(row, stands, expired=expired)

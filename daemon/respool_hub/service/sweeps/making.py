@@ -131,6 +131,6 @@ def _run(reader: Reader, sweep: SweepRow, row: AssignmentRow, now: Now) -> dict[
         "parameters": clean(row.parameters),
         "state": row.outcome or (undone if stands is None else stands.value),
         "agent": row.agent,
-        "requeues": row.requeues,
+        "requeues": max(0, row.requeues),
         "value": row.value,
     }

@@ -94,6 +94,13 @@ def report(tx: Transaction, sweep: SweepRow, lease: str, code: int, now: Now) ->
         settle(tx, sweep, now)
 
 
+def give_back(tx: Transaction, sweep: SweepRow, lease: str) -> None:
+    """Who holds it could not begin it: it goes out again, and counts as if it had never been handed out to him."""
+    row = tx.assignment(sweep.id, lease)
+    if row is not None and row.state == LEASED:
+        tx.put_assignment(row._replace(state=QUEUED, requeues=row.requeues - 1))
+
+
 def trials(reader: Reader, sweep: SweepRow) -> list[Trial]:
     """What is known of the points so far."""
     metric = sweep_of(sweep.config).metric
@@ -110,7 +117,7 @@ def _next(
             taken = row._replace(
                 state=LEASED, lease=lease, agent=agent, requeues=row.requeues + 1, reported=None
             )
-            return _leased(tx, sweep, taken, now, again=True)
+            return _leased(tx, sweep, taken, now, again=taken.requeues > 0)
     number = tx.assigned(sweep.id)
     parsed = sweep_of(sweep.config)
     most, reached = limit_of(parsed), _reached(tx, sweep, parsed)

@@ -109,11 +109,12 @@ class _Agent:
             try:
                 runner, end, seconds, stopped = self._one(foreman, work)
             except CommandError as error:
-                self._unstarted(foreman, work, error)
-                flapping.ended(error.code, 0.0)
-                if flapping.given_up:
-                    return Exit.BAD
-                continue
+                # No run of the sweep could be started here: each that this agent tried would be lost.
+                foreman.give_back(work.lease)
+                cause = f"Run {work.run_id} cannot be started: {error.cause}"
+                raise CommandError(
+                    error.code, cause, f"{error.advice} The run waits for another agent."
+                ) from error
             foreman.report(work.lease, end.code)
             if end.preempted and not stopped:
                 self._screen.note(
@@ -131,11 +132,6 @@ class _Agent:
     def ended(self) -> int:
         """The exit code of one that a signal ended, or that had nothing left to do."""
         return 128 + self._signalled if self._signalled else Exit.DONE
-
-    def _unstarted(self, foreman: Foreman, work: Assignment, error: CommandError) -> None:
-        """A run whose process never was: nobody waits for the end of its lease."""
-        self._screen.note(f"respool agent: run {work.run_id} cannot be started: {error.cause} {error.advice}")
-        foreman.report(work.lease, error.code)
 
     def pause(self, seconds: float) -> bool:
         """Wait; whether a signal says that this agent is to end."""

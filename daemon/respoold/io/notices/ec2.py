@@ -45,8 +45,9 @@ class Ec2:
         if life != "spot":
             await trio.sleep_forever()
         while True:
-            answers = [await self._question(tell, *one) for one in _QUESTIONS]
-            await self._patience.pause(answered=all(answers))
+            noticed, _ = [await self._question(tell, *one) for one in _QUESTIONS]
+            # Advice that cannot be had slows no notice.
+            await self._patience.pause(answered=noticed)
 
     async def _question(
         self, tell: Tell, path: str, source: str, read: Callable[[str], Event | None]

@@ -22,8 +22,8 @@ MAX_TEXT = 64
 MAX_OUTPUT = 1 << 20
 _NO_TEXT = frozenset({errno.ENXIO, errno.ENODEV})
 """Of a socket, or another thing that has no beginning."""
-LATEST = 1e11
-"""A deadline beyond the year 5000 is none: it was meant in milliseconds, or less."""
+EARLIEST, LATEST = 1e9, 1e11
+"""A deadline before 2001 is none, it was meant in seconds from now; nor one after the year 5000, in milliseconds."""
 
 
 class File:
@@ -126,10 +126,10 @@ async def _end(process: trio.Process) -> None:
 
 
 def deadline_in(text: str) -> float:
-    """Seconds since the epoch on the first line; 0 for anything else, milliseconds among it."""
+    """Seconds since the epoch on the first line; 0, which is unknown, for anything else."""
     first = text.strip().partition("\n")[0].strip()
     at = float(first) if first.replace(".", "", 1).isdecimal() and first.isascii() else 0.0
-    return at if at < LATEST else 0.0
+    return at if EARLIEST < at < LATEST else 0.0
 
 
 def _beginning(path: str) -> str | None:
